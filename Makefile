@@ -1,0 +1,90 @@
+# Everything here needs only python3 (>= 3.11) and make; .venv is made from requirements/*.txt.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+INVENTORY ?= inventories/local
+ARGS ?=
+TESTS ?= tests/unit
+
+# What a user set for other Pythons, and a locale that Ansible refuses, must not reach the tools in .venv.
+unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX VIRTUAL_ENV
+export PYTHONNOUSERSITE := 1
+ifneq ($(filter C POSIX,$(LC_ALL)),)
+export LC_ALL := C.UTF-8
+endif
+ifeq ($(LC_ALL)$(LC_CTYPE)$(LANG),)
+export LC_ALL := C.UTF-8
+endif
+# A checkout that others may write to would else make Ansible ignore its own settings without a word.
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help
+help: ## Say what can be made
+	@printf 'Wavesmith\n\n'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
+	@printf '\n  ARGS="-l thor01 --check"  goes to ansible-playbook (provision, plan) or to the tool below it\n'
+	@printf '  INVENTORY=inventories/fleet   another inventory\n'
+	@printf '  PYTHON=/path/to/python3.12    another Python for .venv\n'
+
+.PHONY: venv
+venv: ## Make .venv for running playbooks (the other targets do it by themselves)
+	@requirements/venv.sh controller
+
+.PHONY: venv-dev
+venv-dev: ## Make .venv for working on the project
+	@requirements/venv.sh dev
+
+.PHONY: plan
+plan: venv ## Show what provision would do
+	@ansible-playbook -i $(INVENTORY) playbooks/plan.yml $(ARGS)
+
+.PHONY: provision
+provision: venv ## Provision this machine, or the hosts of INVENTORY
+	@ansible-playbook -i $(INVENTORY) site.yml $(ARGS)
+
+.PHONY: test
+test: lint test-unit test-hosts ## Lint, unit tests, and a provisioning of real SSH hosts
+	@tail -n 1 .cache/test-unit.log
+
+.PHONY: test-unit
+test-unit: venv-dev ## Unit tests only: make test-unit TESTS=tests/unit/test_plan.py ARGS='-k digest'
+	@mkdir -p .cache
+	@pytest $(TESTS) -m 'not slow' $(ARGS) | tee .cache/test-unit.log
+
+.PHONY: test-hosts
+test-hosts: venv-dev
+	@status=0; molecule/resources/hosts.sh molecule test --scenario-name provision || status=$$?; \
+	if [ $$status -eq 77 ]; then echo 'SKIPPED: the tests on real SSH hosts (the reason stands above)' >&2; else exit $$status; fi
+
+.PHONY: acceptance
+acceptance: venv-dev ## The slow cases: slow tests, and the whole speech environment on a real SSH host
+	@pytest tests/unit -m slow $(ARGS) || [ $$? -eq 5 ]
+	@molecule/resources/hosts.sh molecule test --scenario-name speech
+
+.PHONY: lint
+lint: venv-dev ## Check style and types
+	ruff check
+	ruff format --check
+	mypy
+	yamllint --strict .
+	codespell
+	antsibull-changelog lint
+	ansible-lint --offline --strict
+
+.PHONY: format
+format: venv-dev ## Format the Python files and fix what can be fixed without thought
+	ruff check --fix-only --quiet
+	ruff format
+
+.PHONY: lock
+lock: venv ## Resolve requirements/*.txt again: make lock ARGS=--upgrade
+	@requirements/lock.sh .venv/bin/uv $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what make made here; nothing on a host
+	rm -rf .venv .cache .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis .molecule wavesmith-provision-*.tar.gz
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,301 @@
+#!/usr/bin/env python3
+"""Make and remove the SSH hosts of a molecule run: podman containers with systemd as PID 1.
+
+    hosts.py create --state DIR NAME...   start hosts, write DIR/inventory/testbed.yml, DIR/ssh/{key,known_hosts}
+    hosts.py destroy --state DIR          remove every host that `create` made for DIR
+    hosts.py image                        make the base image (or find it) and print its name
+
+Run through hosts.sh, which provides podman. Standard library only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import hashlib
+import io
+import json
+import os
+import platform
+import re
+import secrets
+import shlex
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+LABEL = "wavesmith.host"
+PACKAGES = ["bash", "ca-certificates", "cron", "dbus", "iproute2", "libpam-systemd", "openssh-server", "procps"]
+PACKAGES += ["python3", "sudo", "systemd", "systemd-sysv"]
+# What a machine may need to reach its package sources; whatever is set here is set on the hosts too.
+PASSED_ON = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"]
+PASSED_ON += ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HF_ENDPOINT"]
+READY_TIMEOUT = 60.0  # seconds; systemd needs 1 to 3 on an idle machine
+
+SETUP = r"""
+set -eu
+if [ -n "$(ls /usr/local/share/ca-certificates/*.crt 2>/dev/null)" ]; then update-ca-certificates >/dev/null 2>&1; fi
+for user in maker plain; do
+    id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
+    install -d -m 0700 -o "$user" -g "$user" "/home/$user/.ssh"
+    install -m 0600 -o "$user" -g "$user" /run/testbed.pub "/home/$user/.ssh/authorized_keys"
+done
+chmod 0440 /etc/sudoers.d/testbed
+# The image's host keys would be every host's.
+rm -f /etc/ssh/ssh_host_*
+ssh-keygen -q -A
+systemctl restart ssh
+"""
+
+
+class HostsError(Exception):
+    """Something the person running the tests has to know or do."""
+
+
+def run(*argv: str, stdin: bytes | None = None, check: bool = True) -> str:
+    """Run a command and return its standard output; on failure raise with its last words."""
+    done = subprocess.run(argv, input=stdin if stdin is not None else b"", capture_output=True)
+    if check and done.returncode != 0:
+        words = (done.stderr or done.stdout).decode(errors="replace").strip()[-2000:]
+        raise HostsError(f"{shlex.join(argv)} failed with {done.returncode}: {words}")
+    return done.stdout.decode(errors="replace").strip()
+
+
+def os_release() -> dict[str, str]:
+    """Return /etc/os-release as a dictionary."""
+    lines = Path("/etc/os-release").read_text().splitlines()
+    return {k: v.strip("\"'") for k, _, v in (line.partition("=") for line in lines if "=" in line)}
+
+
+def apt_sources(codename: str) -> list[str]:
+    """Return this machine's own sources of its distribution's release, in one-line format."""
+    form = "$(IDENTIFIER)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)"
+    rows = run("apt-get", "indextargets", "--format", form, "Created-By: Packages").splitlines()
+    found: dict[tuple[str, str], list[str]] = {}
+    for kind, uri, release, component in (row.split("|") for row in rows if row.count("|") == 3):
+        if kind == "Packages" and release.split("-")[0] == codename and component in ("main", "universe"):
+            found.setdefault((uri, release), []).append(component)
+    if not any(release == codename for _, release in found):
+        raise HostsError(f"apt's sources on this machine do not hold {codename}/main: set MOLECULE_IMAGE instead.")
+    return [f"deb {uri} {release} {' '.join(sorted(set(c)))}" for (uri, release), c in sorted(found.items())]
+
+
+def apt_settings() -> list[str]:
+    """Return the machine's apt settings about how packages are fetched (proxies, time checks)."""
+    lines = run("apt-config", "dump", "--format", '%F "%v";%n').splitlines()
+    wanted = re.compile(r"Acquire::(https?::[^:\"]*Proxy|Check-Valid-Until|Check-Date|https::CAInfo)\b")
+    return [line for line in lines if wanted.match(line)]
+
+
+def base_image() -> str:
+    """Return the name of the hosts' image; make it from this machine's own release where it is missing."""
+    named = os.environ.get("MOLECULE_IMAGE", "")
+    if named:
+        return named
+    release = os_release()
+    codename = release.get("VERSION_CODENAME", "")
+    if release.get("ID") not in ("debian", "ubuntu") or not codename:
+        raise HostsError("this machine is not Debian or Ubuntu: set MOLECULE_IMAGE (an image with systemd and sshd).")
+    sources, settings = apt_sources(codename), apt_settings()
+    recipe = json.dumps([1, PACKAGES, codename, platform.machine(), sources, settings])
+    image = f"localhost/wavesmith-host:{codename}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    if subprocess.run(["podman", "image", "exists", image]).returncode == 0:
+        return image
+    options = [f"--aptopt={line}" for line in settings]
+    make = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", *options]
+    make += [codename, "-", *sources]
+    with subprocess.Popen(make, stdout=subprocess.PIPE) as maker:
+        kept = subprocess.run(["podman", "import", "--quiet", "-", image], stdin=maker.stdout, capture_output=True)
+    if maker.returncode or kept.returncode:
+        subprocess.run(["podman", "image", "rm", "--force", image], capture_output=True)
+        words = kept.stderr.decode(errors="replace")[-800:]
+        raise HostsError(f"the base image could not be made: mmdebstrap ended with {maker.returncode}; podman: {words}")
+    return image
+
+
+def pip_settings() -> configparser.RawConfigParser:
+    """Return the machine's pip settings, the environment's over the files', as one pip.conf."""
+    conf = configparser.RawConfigParser()
+    rows = run(sys.executable, "-m", "pip", "config", "list", check=False).splitlines()
+    for row in sorted(rows, key=lambda r: r.startswith(":env:")):
+        name, _, value = row.partition("=")
+        section, _, option = name.replace(":env:", "global").rpartition(".")
+        if not section or option in ("user", "target", "prefix", "require-virtualenv"):
+            continue
+        if not conf.has_section(section):
+            conf.add_section(section)
+        conf.set(section, option, value.strip().strip("'\""))
+    return conf
+
+
+def local_folders(conf: configparser.RawConfigParser) -> list[str]:
+    """Return this machine's folders that pip's settings name: the hosts see them read-only at the same path."""
+    folders = set()
+    for section in conf.sections():
+        for option in ("find-links", "index-url", "extra-index-url"):
+            for word in conf.get(section, option, fallback="").split():
+                url = urlsplit(word)
+                if url.scheme == "file":
+                    # An index's pages link to files beside its `simple` folder.
+                    folders.add(re.sub(r"/simple/?$", "", unquote(url.path)))
+                elif word.startswith("/"):
+                    folders.add(word)
+    return sorted(folder for folder in folders if Path(folder).is_dir())
+
+
+def files_for_hosts(conf: configparser.RawConfigParser, public_key: str) -> bytes:
+    """Return a tar of what a host gets from this machine: key, trust, pip's and the network's settings."""
+    pip_conf = io.StringIO()
+    conf.write(pip_conf)
+    passed = {k: os.environ[k] for k in PASSED_ON if k in os.environ}
+    passed.update({k: v for k, v in os.environ.items() if k.startswith("UV_") and ("INDEX" in k or "TLS" in k)})
+    sudo = "maker ALL=(ALL) NOPASSWD: ALL\n"
+    if passed:
+        sudo += f'Defaults:maker env_keep += "{" ".join(sorted(passed))}"\n'
+    files = {
+        "run/testbed.pub": public_key.encode(),
+        "etc/pip.conf": pip_conf.getvalue().encode(),
+        "etc/environment": "".join(f'{k}="{v}"\n' for k, v in sorted(passed.items())).encode(),
+        "etc/sudoers.d/testbed": sudo.encode(),
+        "etc/apt/apt.conf.d/90testbed": "".join(f"{line}\n" for line in apt_settings()).encode(),
+    }
+    for certificate in Path("/usr/local/share/ca-certificates").glob("*.crt"):
+        files[str(certificate).lstrip("/")] = certificate.read_bytes()
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), 0o644
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def start(name: str, hostname: str, image: str, state: Path, folders: list[str]) -> None:
+    """Start one container with systemd as its first process."""
+    argv = ["podman", "run", "--detach", "--name", name, "--hostname", hostname, "--systemd=always", "--pull=missing"]
+    argv += ["--label", f"{LABEL}={state}", *(f"--volume={folder}:{folder}:ro" for folder in folders)]
+    if os.environ.get("WAVESMITH_CGROUP_LEAF"):
+        # Without podman's own cgroups every systemd would share one tree: give each host its own leaf to be root of.
+        leaf = Path("/sys/fs/cgroup") / f"wavesmith-{name}"
+        leaf.mkdir(exist_ok=True)
+        argv = ["sh", "-c", 'echo $$ >"$0/cgroup.procs" && exec "$@"', str(leaf), *argv, "--ulimit=host"]
+    run(*argv, image, "/sbin/init")
+
+
+def wait_ready(name: str) -> None:
+    """Wait until the host's systemd has started everything."""
+    deadline = time.monotonic() + READY_TIMEOUT
+    state = ""
+    while time.monotonic() < deadline:
+        state = run("podman", "exec", name, "systemctl", "is-system-running", check=False)
+        if state in ("running", "degraded"):
+            return
+        time.sleep(0.3)
+    logs = run("podman", "logs", "--tail", "20", name, check=False)
+    raise HostsError(f"host {name}: systemd is {state or 'not there'!r} after {READY_TIMEOUT:.0f} s\n{logs}")
+
+
+def create(state: Path, hostnames: list[str]) -> None:
+    """Start the hosts that are not up yet and write the inventory with their addresses and keys."""
+    inventory, ssh = state / "inventory" / "testbed.yml", state / "ssh"
+    if inventory.exists() and owned(state):
+        print(f"unchanged: {len(hostnames)} hosts are up")
+        return
+    remove(state)
+    image = base_image()
+    ssh.mkdir(parents=True, exist_ok=True)
+    ssh.chmod(0o700)
+    inventory.parent.mkdir(exist_ok=True)
+    key, known_hosts = ssh / "key", ssh / "known_hosts"
+    key.unlink(missing_ok=True)
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "wavesmith-testbed", "-f", str(key))
+    conf = pip_settings()
+    files, folders = files_for_hosts(conf, key.with_suffix(".pub").read_text()), local_folders(conf)
+    token, hosts, known = secrets.token_hex(2), {}, []
+    for hostname in hostnames:
+        start(f"{hostname}-{token}", hostname, image, state, folders)
+    for hostname in hostnames:
+        name = f"{hostname}-{token}"
+        wait_ready(name)
+        run("podman", "exec", "-i", name, "tar", "-C", "/", "-x", "--no-same-owner", stdin=files)
+        run("podman", "exec", "-i", name, "bash", "-s", stdin=SETUP.encode())
+        address = run("podman", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
+        # Out of band: what the network says about itself is not asked.
+        public = run("podman", "exec", name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
+        known.append(f"{address} {' '.join(public.split()[:2])}\n")
+        hosts[hostname] = {"ansible_host": address, "testbed_container": name}
+    known_hosts.write_text("".join(known))
+    options = f"-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
+    common = {
+        "ansible_connection": "ssh",
+        "ansible_user": "maker",
+        "ansible_ssh_private_key_file": str(key),
+        "ansible_ssh_common_args": f"{options} -o ConnectTimeout=10",
+    }
+    # JSON is YAML: no library needed to write it.
+    inventory.write_text(json.dumps({"testbed": {"hosts": hosts, "vars": common}}, indent=2) + "\n")
+    print(f"changed: {len(hostnames)} hosts are up from {image}")
+
+
+def owned(state: Path) -> list[str]:
+    """Return the names of the containers made for this state folder."""
+    names = run("podman", "ps", "--all", "--filter", f"label={LABEL}={state}", "--format", "{{.Names}}")
+    return names.split()
+
+
+def remove_cgroup(leaf: Path) -> None:
+    """Remove a host's leaf with what its systemd made below it; its last processes may take a moment to go."""
+    deadline = time.monotonic() + 5.0
+    while leaf.is_dir():
+        try:
+            for folder in sorted((f for f in leaf.rglob("*") if f.is_dir()), reverse=True):
+                folder.rmdir()
+            leaf.rmdir()
+        except OSError as error:
+            if time.monotonic() > deadline:
+                print(f"hosts: {leaf} stays: {error}", file=sys.stderr)
+                return
+            time.sleep(0.2)
+
+
+def remove(state: Path) -> int:
+    """Remove the hosts of this state folder, with their keys and inventory; return how many there were."""
+    names = owned(state)
+    if names:
+        run("podman", "rm", "--force", "--time", "1", "--volumes", *names)
+    for name in names:
+        remove_cgroup(Path("/sys/fs/cgroup") / f"wavesmith-{name}")
+    for path in (state / "inventory" / "testbed.yml", *(state / "ssh").glob("*")):
+        path.unlink(missing_ok=True)
+    return len(names)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("image")
+    for name in ("create", "destroy"):
+        sub = commands.add_parser(name)
+        sub.add_argument("--state", type=Path, required=True)
+    commands.choices["create"].add_argument("hosts", nargs="+", metavar="NAME")
+    args = parser.parse_args(argv)
+    try:
+        if args.command == "image":
+            print(base_image())
+        elif args.command == "create":
+            create(args.state.resolve(), args.hosts)
+        else:
+            count = remove(args.state.resolve())
+            print(f"changed: {count} hosts removed" if count else "unchanged: no hosts")
+    except HostsError as error:
+        print(f"hosts: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""Observe a host once, then decide on the controller what differs from its wanted state."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
+from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder
+
+TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
+
+
+class ActionModule(ActionBase):
+    """Observe, plan, show, save."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the plan and, for the roles that act on it, what each phase gets."""
+        variables = task_vars or {}
+        host = variables["inventory_hostname"]
+        ours = {key: self._templar.template(value) for key, value in variables.items() if key.startswith("wavesmith_")}
+        catalog = catalog_files.load()
+        wanted, refusals = wants.read(ours)
+        answer = self._execute_module(
+            module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
+        )
+        if answer.get("failed") or "observed" not in answer:
+            return {**answer, "failed": True}
+        observed = answer["observed"]
+        locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder({**variables, **ours}).glob("*.txt"))}
+        toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
+        planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox)
+        plan = planned.data()
+        text = plan_text(host, plan, observed)
+        saved = artifacts_folder(ours) / host / "plan.json"
+        saved.parent.mkdir(parents=True, exist_ok=True)
+        saved.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        if not self._task.args.get("quiet"):
+            Display().display(text)
+        result = {
+            "changed": False,
+            "remote_runs": 1,
+            "plan": plan,
+            "phases": plan["phases"],
+            "observed": observed,
+            "text": text,
+            "diff": _difference(plan),
+            **phases(planned, locks, wanted, host),
+        }
+        if planned.refusals:
+            result.update(failed=True, msg=refusal_text(plan))
+        return result
+
+    def _questions(self, wanted: wants.Wanted, catalog: Catalog) -> dict[str, Any]:
+        sources = {origin.name: origin.url for stack in catalog.stacks.values() for origin in stack.origins if origin.url}
+        return {
+            "root": wanted.root,
+            "environments": [environment.name for environment in wanted.environments],
+            "apt_packages": [*catalog.platforms.apt, *catalog.platforms.apt_build],
+            "sources": {**sources, PACKAGE_INDEX: wanted.package_index},
+            "default_index": _default_index(),
+            "timeout": float(wanted.probe_timeout),
+        }
+
+
+def phases(planned: core.Plan, locks: dict[str, str], wanted: wants.Wanted, host: str) -> dict[str, Any]:
+    """What the roles of each phase get: everything in plain data, so that no decision is left for a template."""
+    todo: dict[str, Any] = {"build": [], "lock": [], "install": [], "verify": [], "activate": {}}
+    todo["index"] = wanted.package_index
+    todo["keep"] = wanted.keep_generations
+    if planned.refusals:
+        return todo
+    for item in planned.environments:
+        wheels = [{"name": wheel.name, "key": wheel.key} for wheel in item.wheels]
+        if "build" in item.phases:
+            todo["build"] += [wheel.spec for wheel in item.wheels if wheel.status == "build"]
+        common = {"environment": item.name, "generation": item.generation, "python": item.python, "origin_url": item.origin_url, "wheels": wheels}
+        if "lock" in item.phases:
+            todo["lock"].append({**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}})
+        if "install" in item.phases:
+            fields = {key: getattr(item, key) for key in ("digest", "stack", "backend", "versions", "origin", "variant", "engine")}
+            todo["install"].append({**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], "")})
+        stack = {"name": item.stack, "backend": item.backend, "versions": item.versions}
+        todo["verify"].append(
+            {"environment": item.name, "generation": item.generation, "stack": stack, "imports": item.imports, "accelerated": item.accelerated, "hub": ""}
+        )
+        if "activate" in item.phases:
+            todo["activate"][item.name] = item.generation
+    # Wheels of one key are built once, whichever environments need them.
+    todo["build"] = list({spec.get("key", spec["name"]): spec for spec in todo["build"]}.values())
+    return todo
+
+
+def _difference(plan: dict[str, Any]) -> dict[str, Any]:
+    before = {item["name"]: item["current"] for item in plan["environments"]}
+    after = {item["name"]: item["generation"] or "known after the lock" for item in plan["environments"]}
+    return {"before": before, "after": {**after, **({"steps": [step["name"] for step in plan["steps"]]} if plan["steps"] else {})}}
+
+
+def _default_index() -> str:
+    """The package index pip uses when nobody says otherwise, from pip itself; empty where the controller has no pip."""
+    try:
+        from pip._internal.models.index import PyPI
+    except ImportError:
+        return ""
+    return str(PyPI.simple_url)

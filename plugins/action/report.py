@@ -1,0 +1,44 @@
+"""Report on a host: its environments and the doctor's table, on the screen and as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder
+
+
+class ActionModule(ActionBase):
+    """Works on the controller only, from what the plan and the doctor gave."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Show and save the report."""
+        variables = task_vars or {}
+        host = variables["inventory_hostname"]
+        plan, observed = self._task.args["plan"], self._task.args["observed"]
+        verdicts = dict(self._task.args.get("verdicts") or {})
+        rows = []
+        for item in plan["environments"]:
+            current = observed["environments"].get(item["name"], {}).get("current") or {}
+            verdicts.setdefault(item["name"], current.get("verdict"))
+            generation = (self._task.args.get("activated") or {}).get(item["name"]) or item["current"]
+            rows.append({"environment": item["name"], "generation": generation, "stack": item["stack"], "verdict": verdicts[item["name"]]})
+        for row in rows:
+            if row["verdict"]:
+                Display().display(render(row["verdict"]))
+            if row["generation"]:
+                place = f"{plan['root']}/envs/{row['environment']}/current"
+                Display().display(f"[{host}] {row['environment']} is generation {row['generation']} ({row['stack']}): source {place}/bin/activate")
+            else:
+                Display().display(f"[{host}] {row['environment']} is not there yet")
+        report = {"schema": 1, "host": host, "root": plan["root"], "environments": rows, "warnings": plan["warnings"]}
+        saved = artifacts_folder({key: self._templar.template(value) for key, value in variables.items() if key == "wavesmith_artifacts"}) / host / "report.json"
+        saved.parent.mkdir(parents=True, exist_ok=True)
+        saved.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        return {"changed": False, "remote_runs": 0, "report": report, "saved": str(saved)}

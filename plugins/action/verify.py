@@ -1,0 +1,29 @@
+"""Let the doctor judge generations, and show his table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.utils.display import Display
+
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+
+
+class ActionModule(FollowAction):
+    """Follows the doctor; a verdict that is not healthy is a failure, and what is current stays current."""
+
+    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Show each verdict; say which checks failed and what to do."""
+        verdicts = (answer.get("result") or {}).get("verdicts", {})
+        failed = []
+        for environment, verdict in sorted(verdicts.items()):
+            if verdict.get("exit") != 0:
+                Display().display(render(verdict))
+                bad = [check for check in verdict.get("checks", []) if check["verdict"] == "fail"]
+                lines = [f"  {check['id']}: {check['detail']}. Remedy: {check.get('remedy') or 'see its evidence'}" for check in bad]
+                failed.append("\n".join([f"the doctor found environment {environment} {verdict.get('verdict')}; what was current stays current", *lines]))
+        if failed:
+            answer.pop("result", None)
+            answer.update(failed=True, msg="\n".join(failed))
+        return answer

@@ -1,0 +1,261 @@
+"""Make a generation: an isolated Python prefix, the packages of a lock in it, and the proof that the bytes are the right ones."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from . import _store
+from ._build import kept_wheel
+from ._job import Failed, Job
+from ._tools import environment, explain, free_bytes, uv
+
+DROPPED = (
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "PYTHONUSERBASE",
+    "PYTHONSTARTUP",
+    "PYTHONPLATLIBDIR",
+    "PIP_USER",
+    "PIP_TARGET",
+    "PIP_PREFIX",
+    "PIP_ROOT",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+)
+"""Variables that bring foreign code into a Python process, or take an installation out of the prefix."""
+
+_WRAPPER = """\
+#!/bin/bash -p
+# The interpreter of this environment. It starts Python without what could bring foreign packages in; -p keeps bash itself
+# from reading BASH_ENV. The path is the generation's own, so that a running program stays in it when `current` moves on.
+unset {dropped}
+export PYTHONNOUSERSITE=1
+exec -a "{prefix}/bin/python" "{base}" "$@"
+"""
+_PIP_CONF = """\
+# `user = false` keeps pip out of the user site; `no-user = true` would mean the opposite (pip reads it as `user = true`).
+[global]
+require-virtualenv = true
+[install]
+user = false
+"""
+_GUARD = '''\
+"""Take foreign folders off the search path, also when Python was not started through this environment's bin/python."""
+
+import os
+import sys
+
+_roots = tuple(os.path.realpath(root) + os.sep for root in (sys.prefix, os.path.dirname(os.__file__)))
+_zip = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
+sys.path[:] = [
+    entry for entry in sys.path
+    if os.path.basename(entry) == _zip or (os.path.realpath(entry) + os.sep).startswith(_roots)
+]
+'''
+_ACTIVATE = """
+# Wavesmith: what the interpreter does for itself holds for the shell as well.
+_WAVESMITH_NOUSERSITE="${PYTHONNOUSERSITE-}"
+_WAVESMITH_PYTHONPATH="${PYTHONPATH-}"
+export PYTHONNOUSERSITE=1
+unset PYTHONPATH
+"""
+_DEACTIVATE = """
+    if [ -n "${_WAVESMITH_NOUSERSITE+set}" ]; then
+        if [ -n "$_WAVESMITH_NOUSERSITE" ]; then export PYTHONNOUSERSITE="$_WAVESMITH_NOUSERSITE"; else unset PYTHONNOUSERSITE; fi
+        if [ -n "$_WAVESMITH_PYTHONPATH" ]; then export PYTHONPATH="$_WAVESMITH_PYTHONPATH"; fi
+        unset _WAVESMITH_NOUSERSITE _WAVESMITH_PYTHONPATH
+    fi
+"""
+
+
+def make_prefix(job: Job, root: str, spec: dict[str, Any]) -> None:
+    """Make the empty, isolated prefix of a generation; an unfinished one of the same name is removed first."""
+    prefix = _store.generation_folder(root, spec["environment"], spec["generation"])
+    folder = os.path.dirname(prefix)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    for name in _store.leftovers(folder):
+        path = os.path.join(folder, name)
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    if _store.pointed(folder) == spec["generation"] or os.path.exists(os.path.join(prefix, _store.MANIFEST)):
+        raise Failed(f"generation {spec['generation']} of {spec['environment']} is complete and is never touched. Remedy: plan again")
+    _store.remove(prefix)
+    base = spec["python"]["path"]
+    try:
+        prompt = ["--prompt", spec["environment"]]
+        job.run([uv(root), "venv", "--quiet", "--no-project", "--python", base, *prompt, prefix], environment(root, ""))
+    except Failed as error:
+        raise explain(error, f"environment {spec['environment']}") from error
+    _isolate(prefix, base)
+
+
+def site_packages(prefix: str, version: str) -> str:
+    """The folder packages are installed to."""
+    return os.path.join(prefix, "lib", "python" + ".".join(version.split(".")[:2]), "site-packages")
+
+
+def _isolate(prefix: str, base: str) -> None:
+    python = os.path.join(prefix, "bin", "python")
+    os.unlink(python)
+    _store.write_text(python, _WRAPPER.format(dropped=" ".join(DROPPED), prefix=prefix, base=os.path.realpath(base)), 0o755)
+    for name in os.listdir(os.path.join(prefix, "bin")):
+        path = os.path.join(prefix, "bin", name)
+        if re.fullmatch(r"python[\d.]+", name):
+            os.unlink(path)
+            os.symlink("python", path)
+    _store.write_text(os.path.join(prefix, "pip.conf"), _PIP_CONF)
+    (library,) = (name for name in os.listdir(os.path.join(prefix, "lib")) if name.startswith("python"))
+    site = os.path.join(prefix, "lib", library, "site-packages")
+    _store.write_text(os.path.join(site, "_wavesmith_isolation.py"), _GUARD)
+    _store.write_text(os.path.join(site, "_wavesmith_isolation.pth"), "import _wavesmith_isolation\n")
+    activate = os.path.join(prefix, "bin", "activate")
+    with open(activate, encoding="utf-8") as file:
+        text = file.read()
+    head, found, tail = text.partition("deactivate () {\n")
+    if not found:
+        raise Failed("uv's activate script has no deactivate function any more. Remedy: report it; use the pinned uv")
+    _store.write_text(activate, head + found + _DEACTIVATE.lstrip("\n") + tail + _ACTIVATE)
+
+
+def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> str:
+    """Resolve the lock of one environment and return its text: exact versions and hashes, no address of an index.
+
+    Raises:
+        Failed: nothing satisfies the requirements, or the index does not answer.
+    """
+    folder = os.path.join(root, "state", "lock-" + spec["key"])
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    job.progress("resolving", detail=spec["key"])
+    try:
+        paths = {name: os.path.join(folder, f"{name}.txt") for name in ("requirements", "overrides", "lock")}
+        _store.write_text(paths["requirements"], "\n".join(spec["requirements"]) + "\n")
+        _store.write_text(paths["overrides"], "\n".join(spec["overrides"]) + "\n")
+        argv = [uv(root), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-emit-index-url"]
+        argv += ["--no-emit-find-links", "--python", spec["python"]["path"], "--override", paths["overrides"]]
+        argv += ["--output-file", paths["lock"], *_origin(spec)]
+        for wheel in spec["wheels"]:
+            argv += ["--no-emit-package", wheel["name"], "--find-links", os.path.dirname(kept_wheel(root, wheel["key"]))]
+        try:
+            job.run([*argv, paths["requirements"]], environment(root, package_index))
+        except Failed as error:
+            raise explain(error, f"resolving {spec['key']}") from error
+        with open(paths["lock"], encoding="utf-8") as file:
+            return file.read()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _origin(spec: dict[str, Any]) -> list[str]:
+    # Every file is pinned by hash, so the best match over both indexes cannot bring in a stranger's file at install.
+    return ["--index", spec["origin_url"], "--index-strategy", "unsafe-best-match"] if spec["origin_url"] else []
+
+
+def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> dict[str, Any]:
+    """Make one generation whole: prefix, packages of the lock, wheels built from source, byte check, manifest.
+
+    Raises:
+        Failed: the reason and the remedy; the prefix stays unfinished and is never current.
+    """
+    prefix = _store.generation_folder(root, spec["environment"], spec["generation"])
+    tools = environment(root, package_index)
+    python = os.path.join(prefix, "bin", "python")
+    site = site_packages(prefix, spec["python"]["version"])
+    wanted = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", spec["lock"], re.MULTILINE)
+    count = len(wanted) + len(spec["wheels"])
+    wheels = [kept_wheel(root, wheel["key"]) for wheel in spec["wheels"]]
+    if not os.path.exists(python):
+        raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
+    lock = os.path.join(prefix, "wavesmith", "lock.txt")
+    _store.write_text(lock, spec["lock"])
+    free = free_bytes(root)
+
+    def watch() -> None:
+        done = sum(name.endswith(".dist-info") for name in os.listdir(site))
+        fetched = max(0, free - free_bytes(root)) / 2**20
+        job.progress("linking" if done else "downloading", done, count, f"{fetched:.0f} MiB written")
+
+    add = [uv(root), "pip", "install", "--quiet", "--python", python, "--no-deps"]
+    locked = [*add, "--require-hashes", *_origin(spec), "--requirement", lock]
+    try:
+        job.run(locked, tools, watch=watch)
+        if wheels:
+            job.run([*add, "--no-index", *wheels], tools)
+        job.progress("checking bytes", count, count)
+        wrong = _wrong_bytes(site)
+        if wrong:
+            # A file of the cache was changed in place through a hard link: fetch those packages anew.
+            names = sorted(wrong)
+            job.progress("fetching damaged packages again", 0, len(names), ", ".join(names))
+            job.run([uv(root), "cache", "clean", "--quiet", *names], tools)
+            again = [argument for name in names for argument in ("--reinstall-package", name)]
+            job.run([*locked, *again], tools, watch=watch)
+            if wheels:
+                job.run([*add, "--no-index", *again, *wheels], tools)
+            wrong = _wrong_bytes(site)
+            if wrong:
+                name, path = sorted(wrong.items())[0]
+                raise Failed(f"{name}: {path} is not the file its wheel declares. Remedy: remove {root}/cache/uv and start again")
+        job.progress("compiling byte code", count, count)
+        job.run([python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1))
+    except Failed as error:
+        raise explain(error, f"environment {spec['environment']}") from error
+    job.progress("sealing", count, count)
+    manifest = {
+        "schema": 1,
+        "created": time.time(),
+        **{key: spec[key] for key in ("environment", "generation", "digest", "stack", "backend", "versions", "origin", "variant", "python")},
+        "engine": spec["engine"],
+        "lock_key": spec["key"],
+        "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},
+        "packages": _installed(site),
+    }
+    _store.seal(prefix, manifest)
+    return {"generation": spec["generation"], "packages": len(manifest["packages"])}
+
+
+def _installed(site: str) -> dict[str, str]:
+    found = {}
+    for name in os.listdir(site):
+        if name.endswith(".dist-info"):
+            package, _, version = name[: -len(".dist-info")].rpartition("-")
+            found[re.sub(r"[-_.]+", "-", package).lower()] = version
+    return found
+
+
+def _wrong_bytes(site: str) -> dict[str, str]:
+    """Packages with a file whose bytes are not those its RECORD declares, each with its first such file."""
+    work: list[tuple[str, str, str]] = []
+    for folder in sorted(os.listdir(site)):
+        record = os.path.join(site, folder, "RECORD")
+        if not folder.endswith(".dist-info") or not os.path.exists(record):
+            continue
+        package = re.sub(r"[-_.]+", "-", folder[: -len(".dist-info")].rpartition("-")[0]).lower()
+        with open(record, encoding="utf-8", newline="") as file:
+            for row in csv.reader(file):
+                if len(row) >= 2 and row[1].startswith("sha256="):
+                    work.append((package, row[0], row[1][len("sha256=") :]))
+
+    def differs(item: tuple[str, str, str]) -> bool:
+        digest = hashlib.sha256()
+        try:
+            with open(os.path.join(site, item[1]), "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError:
+            return True
+        return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() != item[2]
+
+    wrong: dict[str, str] = {}
+    with ThreadPoolExecutor() as pool:
+        for item, bad in zip(work, pool.map(differs, work, chunksize=64)):
+            if bad:
+                wrong.setdefault(item[0], item[1])
+    return wrong

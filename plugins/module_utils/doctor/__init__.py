@@ -1,0 +1,12 @@
+"""The doctor: checks an environment from inside and states a verdict.
+
+It runs under the interpreter of the generation that it judges, uses the standard library alone until a check asks for
+more, and imports none of its siblings in ``module_utils``: a copy of this folder is all that a host needs.
+"""
+
+from __future__ import annotations
+
+from .run import main
+from .table import render
+
+__all__ = ["main", "render"]

@@ -1,0 +1,255 @@
+"""The records that checks are made of, and how a single check is run without letting anything escape."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable
+
+PASS, FAIL, SKIP = "pass", "fail", "skip"
+REPAIR = "run the provisioning again: it makes a new generation beside this one and switches to it once it is verified"
+
+
+class SpecError(ValueError):
+    """The specification cannot be read, so nothing can be judged."""
+
+
+class Failed(Exception):
+    """Raised by a check that has found something wrong.
+
+    Args:
+        detail: What is wrong, naming the item.
+        remedy: What to do about it; the check's own remedy when empty.
+        evidence: What was measured.
+    """
+
+    def __init__(self, detail: str, remedy: str = "", evidence: Mapping[str, Any] | None = None) -> None:
+        super().__init__(detail)
+        self.remedy = remedy
+        self.evidence = dict(evidence or {})
+
+
+class Skipped(Exception):
+    """Raised by a check whose prerequisite is missing; its text is the reason."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What the environment should be.
+
+    Attributes:
+        imports: Distribution name to module name, for every package that must import.
+        versions: Distribution name to version, for the packages of the stack.
+        accelerated: Whether torch must compute on an accelerator; a fall to the CPU is then a failure.
+        hub: Address of the model hub, empty where none is in reach.
+    """
+
+    environment: str
+    generation: str
+    prefix: Path
+    root: Path
+    stack: str = ""
+    backend: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    imports: Mapping[str, str] = field(default_factory=dict)
+    accelerated: bool = False
+    hub: str = ""
+
+    @property
+    def python(self) -> Path:
+        """The interpreter of the environment."""
+        return self.prefix / "bin" / "python"
+
+    @classmethod
+    def read(cls, path: Path) -> Spec:
+        """Read a specification from a JSON file.
+
+        Raises:
+            SpecError: Naming the file, the entry and what is wrong with it.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise SpecError(f"cannot read the specification {path}: {error}") from error
+        if not isinstance(raw, dict):
+            raise SpecError(f"the specification {path} is not a mapping")
+        stack = _entry(raw, "stack", dict, {})
+        spec = cls(
+            environment=_entry(raw, "environment", str),
+            generation=_entry(raw, "generation", str),
+            prefix=Path(_entry(raw, "prefix", str)),
+            root=Path(_entry(raw, "root", str, "")),
+            stack=_entry(stack, "name", str, ""),
+            backend=_entry(stack, "backend", str, ""),
+            versions=_texts(stack, "versions"),
+            imports=_texts(raw, "imports"),
+            accelerated=_entry(raw, "accelerated", bool, False),
+            hub=_entry(raw, "hub", str, "") or "",
+        )
+        if not spec.prefix.is_absolute() or not spec.prefix.is_dir():
+            raise SpecError(f"the specification's 'prefix' is not a folder: {spec.prefix}")
+        return spec
+
+
+def _entry(raw: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+    value = raw.get(name, default)
+    if value is None and default is None:
+        raise SpecError(f"the specification lacks '{name}'")
+    if value is not None and not isinstance(value, kind):
+        raise SpecError(f"the specification's '{name}' is {type(value).__name__}, not {kind.__name__}")
+    return value
+
+
+def _texts(raw: Mapping[str, Any], name: str) -> dict[str, str]:
+    value = _entry(raw, name, dict, {})
+    wrong = [key for key, text in value.items() if not isinstance(text, str)]
+    if wrong:
+        raise SpecError(f"the specification's '{name}' has a value that is not text: {wrong[0]}")
+    return dict(value)
+
+
+@dataclass
+class Context:
+    """What a check works with.
+
+    Attributes:
+        evidence: Where WAV and PNG files are kept.
+        scratch: An empty folder, removed when the doctor ends.
+    """
+
+    spec: Spec
+    evidence: Path
+    scratch: Path
+
+    def wants(self, package: str) -> str:
+        """The module of a package of this environment.
+
+        Raises:
+            Skipped: When the environment does not have the package.
+        """
+        if package not in self.spec.imports:
+            raise Skipped(f"{package} is not part of this environment")
+        return self.spec.imports[package]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check that did not fail has to say."""
+
+    detail: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verification.
+
+    Attributes:
+        run: Returns a finding, or raises `Failed` or `Skipped`.
+        remedy: What to do when it fails and the failure itself names nothing better.
+        heavy: Loads packages of the environment into its process, and so runs in the worker process.
+    """
+
+    id: str
+    title: str
+    run: Callable[[Context], Finding]
+    remedy: str = REPAIR
+    heavy: bool = False
+
+    def result(
+        self,
+        verdict: str,
+        detail: str,
+        evidence: Mapping[str, Any] | None = None,
+        remedy: str = "",
+        seconds: float = 0.0,
+    ) -> dict[str, Any]:
+        """One entry of the verdict's `checks`; only a failure carries a remedy."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "verdict": verdict,
+            "detail": detail,
+            "evidence": dict(evidence or {}),
+            "remedy": (remedy or self.remedy) if verdict == FAIL else "",
+            "seconds": round(seconds, 3),
+        }
+
+
+def perform(check: Check, context: Context) -> dict[str, Any]:
+    """Run one check; whatever it raises becomes its verdict."""
+    started = time.monotonic()
+    try:
+        finding = check.run(context)
+        outcome = (PASS, finding.detail, finding.evidence, "")
+    except Skipped as reason:
+        outcome = (SKIP, str(reason), {}, "")
+    except Failed as failure:
+        outcome = (FAIL, str(failure), failure.evidence, failure.remedy)
+    except Exception as error:  # a check that breaks is a failed check, never a broken doctor
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{os.path.basename(place.filename)}:{place.lineno}"
+        outcome = (FAIL, f"{type(error).__name__}: {error}", {"where": where}, "")
+    verdict, detail, evidence, remedy = outcome
+    return check.result(verdict, detail, evidence, remedy, time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended; `code` is -1 when it ran out of time or could not be started."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def tail(self) -> str:
+        """The last thing it said."""
+        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
+        return lines[-1] if lines else f"exit {self.code}"
+
+
+def command(argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, timeout: float = 60.0) -> Ran:
+    """Run a command with exactly this environment and no standard input."""
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words,
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            encoding="utf-8",
+            errors="replace",
+        )
+    except subprocess.TimeoutExpired:
+        return Ran(-1, "", f"{words[0]} gave no answer within {timeout:g} s")
+    except OSError as error:
+        return Ran(-1, "", f"cannot run {words[0]}: {error.strerror or error}")
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def calm(home: Path) -> dict[str, str]:
+    """The smallest sensible environment of variables, to which an attack adds its own."""
+    kept = {name: os.environ[name] for name in ("TMPDIR",) if name in os.environ}
+    return {
+        **kept,
+        "HOME": str(home),
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+
+def below(path: str | Path, folder: str | Path) -> bool:
+    """Whether a path lies in a folder, once symbolic links are followed."""
+    inner, outer = os.path.realpath(path), os.path.realpath(folder)
+    return inner == outer or inner.startswith(outer.rstrip("/") + "/")

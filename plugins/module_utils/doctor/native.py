@@ -1,0 +1,289 @@
+"""Native parts: every library finds the libraries it needs, and ffmpeg, espeak-ng and the runtimes work from Python."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import fnmatch
+import importlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from .base import Check, Context, Failed, Finding, Skipped, command
+from .elf import Dynamic, NotElf, read_dynamic
+from .evidence import read_wav, write_tone
+from .isolation import site_packages
+from .worker import quiet
+
+# Part of the driver, never of a package: absent on a host without that driver, and found there at run time.
+DRIVER_LIBRARIES = (
+    "libcuda.so*",
+    "libnvidia-*.so*",
+    "libnvcuvid.so*",
+    "libnvoptix.so*",
+    "libdxcore.so*",
+    "libd3d12*.so*",
+)
+# Plug-ins that their package opens only when asked to, and does without (file, library, what they are for).
+OPTIONAL = (
+    ("numba/np/ufunc/*pool.*", "*", "numba's other thread pools"),
+    ("nvidia/*/libcufile_rdma.so*", "*", "GPUDirect Storage over RDMA"),
+    ("nvidia/nvshmem/lib/nvshmem_*", "*", "NVSHMEM between hosts"),
+    ("nvidia/*/libnccl-*.so*", "*", "NCCL plug-ins"),
+)
+DEFAULT_FOLDERS = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
+TEXT = "hello"
+
+
+def shared_objects(folders: Iterable[Path]) -> Iterator[tuple[Path, Path, Dynamic]]:
+    """Every ELF shared object as (folder, path, dynamic section)."""
+    for folder in folders:
+        for where, _, names in os.walk(folder):
+            for name in names:
+                path = Path(where, name)
+                if (name.endswith(".so") or ".so." in name) and path.is_file():
+                    try:
+                        yield folder, path, read_dynamic(path)
+                    except (NotElf, OSError):
+                        continue  # a linker script, or a file named like a library
+
+
+def system_libraries(context: Context) -> set[str]:
+    """The names in the dynamic linker's cache; empty where there is none."""
+    ldconfig = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin") or "ldconfig"
+    ran = command([ldconfig, "-p"], {"LANG": "C"}, context.scratch)
+    return {line.split()[0] for line in ran.out.splitlines() if "=>" in line}
+
+
+def resolve(path: Path, dynamic: Dynamic, system: set[str]) -> list[str]:
+    """The needed libraries of one object that neither its own search path nor the system provides."""
+    origin = os.path.dirname(os.path.realpath(path))
+    own = [
+        folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for folder in dynamic.runpath or dynamic.rpath
+    ]
+    triplet = f"{os.uname().machine}-linux-gnu"
+    default = [*DEFAULT_FOLDERS, f"/lib/{triplet}", f"/usr/lib/{triplet}"]
+    return [
+        name
+        for name in dynamic.needed
+        if name not in system and not any(os.path.exists(os.path.join(folder, name)) for folder in (*own, *default))
+    ]
+
+
+def libraries(context: Context) -> Finding:
+    """The NEEDED entries of every ELF object below site-packages can be met."""
+    system = system_libraries(context)
+    objects = list(shared_objects(site_packages(context.spec.prefix)))
+    if not objects:
+        raise Skipped("the environment holds no native libraries")
+    provided = {name for _, path, dynamic in objects for name in (path.name, dynamic.soname)}
+    preloaded: dict[str, list[str]] = {}
+    driver: set[str] = set()
+    optional: dict[str, list[str]] = {}
+    missing: list[str] = []
+    for folder, path, dynamic in objects:
+        short = str(path.relative_to(folder))
+        for name in resolve(path, dynamic, system):
+            if name in provided:  # another object of the prefix, which its package loads first
+                preloaded.setdefault(name, []).append(short)
+            elif any(fnmatch.fnmatch(name, pattern) for pattern in DRIVER_LIBRARIES):
+                driver.add(name)
+            elif why := _optional(short, name):
+                optional.setdefault(f"{name} ({why})", []).append(short)
+            else:
+                missing.append(f"{short} needs {name}")
+    evidence: dict[str, Any] = {
+        "objects": len(objects),
+        "needed": sum(len(dynamic.needed) for _, _, dynamic in objects),
+        "loaded first by their package": {name: len(paths) for name, paths in sorted(preloaded.items())},
+        "of the driver, absent here": sorted(driver),
+        "optional plug-ins without their library": optional,
+    }
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        remedy = (
+            "install the system package that has the library; where it is libc10_cuda, libcudart or libamdhip64, "
+            "wheels of different backends were mixed: take them from the same origin"
+        )
+        raise Failed(missing[0] + more, remedy, {**evidence, "missing": missing})
+    if driver and context.spec.accelerated:
+        raise Failed(
+            f"the driver's libraries are absent: {', '.join(sorted(driver))}",
+            "install the accelerator's driver, or give the container access to it",
+            evidence,
+        )
+    note = f"; {', '.join(sorted(driver))} comes with a driver" if driver else ""
+    return Finding(f"{evidence['needed']} needed libraries of {len(objects)} objects are found{note}", evidence)
+
+
+def _optional(path: str, library: str) -> str:
+    return next(
+        (why for file, name, why in OPTIONAL if fnmatch.fnmatch(path, file) and fnmatch.fnmatch(library, name)), ""
+    )
+
+
+def ffmpeg(context: Context) -> Finding:
+    """ffmpeg, started from Python, encodes and decodes FLAC, MP3 and OGG; soundfile and audioread read the results."""
+    program = shutil.which("ffmpeg")
+    if not program:
+        raise Failed("ffmpeg is not on PATH")
+    place = context.scratch / "ffmpeg"
+    place.mkdir(exist_ok=True)
+    rate, frequency = 22050, 440.0
+    tone = place / "tone.wav"
+    write_tone(tone, rate, frequency, seconds=1.0)
+    version = command([program, "-version"], quiet(context), place).out.split("\n")[0]
+    evidence: dict[str, Any] = {"ffmpeg": version}
+    for kind in ("flac", "mp3", "ogg"):
+        coded, decoded = place / f"tone.{kind}", place / f"from-{kind}.wav"
+        for source, target in ((tone, coded), (coded, decoded)):
+            ran = command([program, "-v", "error", "-y", "-i", source, target], quiet(context), place)
+            if ran.code:
+                raise Failed(f"ffmpeg cannot convert {kind}: {ran.tail}", "", evidence)
+        got_rate, samples = read_wav(decoded)
+        crossings = sum(1 for left, right in zip(samples, samples[1:]) if left < 0 <= right)
+        seconds = len(samples) / got_rate
+        evidence[kind] = {"seconds": round(seconds, 3), "hertz": round(crossings / seconds, 1)}
+        if abs(seconds - 1.0) > 0.15 or abs(crossings / seconds - frequency) > 0.15 * frequency:
+            raise Failed(f"a tone of {frequency:g} Hz comes back from {kind} changed: {evidence[kind]}", "", evidence)
+        if "soundfile" in context.spec.imports:
+            import soundfile
+
+            _, read_rate = soundfile.read(coded)
+            evidence[kind]["soundfile"] = read_rate
+    if "audioread" in context.spec.imports:
+        audioread = importlib.import_module("audioread")
+        with audioread.audio_open(str(place / "tone.mp3")) as stream:
+            evidence["audioread"] = f"{type(stream).__module__}: {stream.samplerate} Hz"
+    readers = "".join(f", read by {name}" for name in ("soundfile", "audioread") if name in context.spec.imports)
+    return Finding(f"FLAC, MP3 and OGG round trips keep the tone{readers}", evidence)
+
+
+def espeak(context: Context) -> Finding:
+    """phonemizer's espeak backend loads its library; where it does not, the dynamic linker's own words are shown."""
+    context.wants("phonemizer")
+    names = [os.environ.get("PHONEMIZER_ESPEAK_LIBRARY"), ctypes.util.find_library("espeak-ng"), "libespeak-ng.so.1"]
+    evidence: dict[str, Any] = {"espeak-ng": shutil.which("espeak-ng")}
+    loaded = ""
+    for name in dict.fromkeys(name for name in names if name):
+        try:
+            ctypes.CDLL(name)
+        except OSError as error:
+            evidence[name] = str(error)
+        else:
+            loaded, evidence[name] = name, "loads"
+            break
+    from phonemizer.backend import EspeakBackend
+
+    try:
+        backend = EspeakBackend("en-us")
+        spoken = backend.phonemize([TEXT], strip=True)[0]
+    except Exception as error:  # what phonemizer says hides the linker's reason, so both are shown
+        reasons = "; ".join(
+            str(text) for text in evidence.values() if text and text != "loads" and not str(text).startswith("/")
+        )
+        raise Failed(f"phonemizer: {error}" + (f" ({reasons})" if reasons else ""), "", evidence) from error
+    if not spoken.strip():
+        raise Failed(f"phonemizer gives no phonemes for {TEXT!r}", "", evidence)
+    version = ".".join(str(part) for part in backend.version())
+    evidence[TEXT] = spoken
+    return Finding(f"espeak-ng {version} ({loaded or 'found by phonemizer'}): {TEXT} is {spoken}", evidence)
+
+
+def tiny_onnx(size: int = 4) -> bytes:
+    """An ONNX model of one MatMul of two square matrices, encoded by hand (onnx.proto3, IR version 8, opset 13)."""
+
+    def varint(value: int) -> bytes:
+        out = b""
+        while value > 127:
+            out += bytes([value & 127 | 128])
+            value >>= 7
+        return out + bytes([value])
+
+    def number(tag: int, value: int) -> bytes:
+        return varint(tag << 3) + varint(value)
+
+    def block(tag: int, content: bytes | str) -> bytes:
+        raw = content.encode() if isinstance(content, str) else content
+        return varint(tag << 3 | 2) + varint(len(raw)) + raw
+
+    def value_info(name: str) -> bytes:
+        shape = block(1, number(1, size)) * 2
+        return block(1, name) + block(2, block(1, number(1, 1) + block(2, shape)))
+
+    node = block(1, "a") + block(1, "b") + block(2, "y") + block(4, "MatMul")
+    graph = (
+        block(1, node)
+        + block(2, "tiny")
+        + block(11, value_info("a"))
+        + block(11, value_info("b"))
+        + block(12, value_info("y"))
+    )
+    return number(1, 8) + block(7, graph) + block(8, number(2, 13))
+
+
+def onnxruntime(context: Context) -> Finding:
+    """onnxruntime runs a model made here and gives numpy's result."""
+    module = context.wants("onnxruntime")
+    import numpy
+
+    runtime = importlib.import_module(module)
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3
+    session = runtime.InferenceSession(tiny_onnx(), options, providers=["CPUExecutionProvider"])
+    random = numpy.random.default_rng(7)
+    a, b = (random.standard_normal((4, 4)).astype("float32") for _ in range(2))
+    error = float(numpy.abs(session.run(None, {"a": a, "b": b})[0] - a @ b).max())
+    evidence = {"providers": runtime.get_available_providers(), "largest difference": error, "tolerance": 1e-5}
+    if not error < 1e-5:
+        raise Failed(f"a matrix product differs from numpy's by {error:.2g}", "", evidence)
+    return Finding(f"{runtime.__version__} computes ({', '.join(evidence['providers'])})", evidence)
+
+
+def sherpa_onnx(context: Context) -> Finding:
+    """sherpa-onnx, without a model: its native buffer and its WAV writer give back what they were given."""
+    context.wants("sherpa-onnx")
+    import numpy
+    import sherpa_onnx as sherpa
+
+    tone = numpy.sin(numpy.arange(16000) * 2 * numpy.pi * 440 / 16000).astype("float32") * 0.5
+    buffer = sherpa.CircularBuffer(32000)
+    buffer.push(tone)
+    back = numpy.asarray(buffer.get(buffer.head, buffer.size), dtype="float32")
+    path = context.scratch / "sherpa.wav"
+    sherpa.write_wave(str(path), tone, 16000)
+    rate, samples = read_wav(path)
+    written = numpy.asarray(samples, dtype="float32") / 32768
+    evidence = {"onnxruntime": str(getattr(sherpa, "onnxruntime_version", "")), "rate": rate, "samples": len(samples)}
+    if (
+        not numpy.array_equal(back, tone)
+        or rate != 16000
+        or len(written) != len(tone)
+        or float(numpy.abs(written - tone).max()) > 1e-3
+    ):
+        raise Failed("samples come back changed from sherpa-onnx", "", evidence)
+    return Finding(f"{getattr(sherpa, 'version', '')} buffers and writes audio (no model needed)", evidence)
+
+
+CHECKS = (
+    Check("native.libraries", "native libraries resolve", libraries),
+    Check(
+        "native.ffmpeg",
+        "ffmpeg works from Python",
+        ffmpeg,
+        "install ffmpeg (apt-get install ffmpeg) and libsndfile1",
+        heavy=True,
+    ),
+    Check(
+        "native.espeak",
+        "espeak-ng works from Python",
+        espeak,
+        "install espeak-ng (apt-get install espeak-ng), or point PHONEMIZER_ESPEAK_LIBRARY at its shared library",
+        heavy=True,
+    ),
+    Check("native.onnxruntime", "onnxruntime computes", onnxruntime, heavy=True),
+    Check("native.sherpa_onnx", "sherpa-onnx works", sherpa_onnx, heavy=True),
+)

@@ -1,0 +1,177 @@
+"""The stack: the versions that were asked for are the versions that are there, and everything imports."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .base import REPAIR, Check, Context, Failed, Finding, Skipped, below, command
+from .isolation import site_packages
+from .worker import quiet
+
+_VERSIONS = """
+import importlib.metadata as m, json, sys
+found = {}
+for name in json.loads(sys.argv[1]):
+    try:
+        found[name] = m.version(name)
+    except m.PackageNotFoundError:
+        found[name] = ""
+print("WAVESMITH-PROBE " + json.dumps(found))
+"""
+# One JSON object per line before and after each import: what a crash interrupted can be named.
+_IMPORTS = """
+import contextlib, importlib, json, os, sys, time
+out = os.fdopen(os.dup(1), "w", buffering=1)
+os.dup2(2, 1)
+sys.path[:] = [p for p in sys.path if p]
+for package, module in json.loads(sys.argv[1]):
+    print(json.dumps({"start": package}), file=out, flush=True)
+    began, error, place = time.monotonic(), "", ""
+    try:
+        place = getattr(importlib.import_module(module), "__file__", None) or ""
+    except BaseException as problem:
+        error = "%s: %s" % (type(problem).__name__, problem)
+    seconds = round(time.monotonic() - began, 3)
+    print(json.dumps({"package": package, "error": error, "file": place, "seconds": seconds}), file=out, flush=True)
+os._exit(0)
+"""
+IMPORT_TIMEOUT = 240.0
+
+
+def same_version(wanted: str, found: str) -> bool:
+    """Whether a version is the wanted one; a local part (`+cpu`) counts only when it was asked for."""
+    return found == wanted or ("+" not in wanted and found.split("+")[0] == wanted)
+
+
+def versions(context: Context) -> Finding:
+    """Installed metadata equals the specification, and the CUDA of torch is the backend's."""
+    wanted = context.spec.versions
+    if not wanted:
+        raise Skipped("the stack names no versions")
+    ran = command([context.spec.python, "-c", _VERSIONS, json.dumps(list(wanted))], quiet(context), context.scratch)
+    marked = [line for line in ran.out.splitlines() if line.startswith("WAVESMITH-PROBE ")]
+    if ran.code or not marked:
+        raise Failed(f"the installed versions cannot be read: {ran.tail}")
+    found: dict[str, str] = json.loads(marked[0].split(" ", 1)[1])
+    evidence: dict[str, Any] = {
+        name: {"wanted": version, "found": found[name] or None} for name, version in wanted.items()
+    }
+    wrong = [
+        f"{name} is {found[name] or 'not installed'}, the stack wants {version}"
+        for name, version in wanted.items()
+        if not same_version(version, found[name])
+    ]
+    cuda = torch_cuda(context.spec.prefix)
+    if cuda is not None:
+        evidence["torch was built for"] = f"CUDA {cuda}" if cuda else "no CUDA"
+        backend = context.spec.backend
+        if backend.startswith("cuda") and backend[4:].replace("_", ".") != cuda:
+            wrong.append(f"torch was built for {evidence['torch was built for']}, the backend is {backend}")
+    if wrong:
+        raise Failed("; ".join(wrong), "a later install replaced a package of the stack: " + REPAIR, evidence)
+    return Finding(", ".join(f"{name} {found[name]}" for name in wanted), evidence)
+
+
+def torch_cuda(prefix: Path) -> str | None:
+    """The CUDA version written into the installed torch, without importing it; None when there is no torch."""
+    for folder in site_packages(prefix):
+        try:
+            text = (folder / "torch/version.py").read_text(encoding="utf-8")
+        except OSError:
+            continue
+        match = re.search(r"^cuda(?::[^=]+)? = '([^']+)'", text, re.MULTILINE)
+        return match.group(1) if match else ""
+    return None
+
+
+def imports(context: Context) -> Finding:
+    """Every package of the environment imports, in one process, from inside the prefix."""
+    wanted = context.spec.imports
+    if not wanted:
+        raise Skipped("the environment names no packages to import")
+    results = import_all(context, wanted)
+    evidence: dict[str, Any] = {}
+    wrong = []
+    for package, result in results.items():
+        error = result["error"]
+        if not error and result["file"] and not below(result["file"], context.spec.prefix):
+            error = f"imported from {result['file']}, outside the prefix"
+        evidence[package] = {"seconds": result["seconds"], **({"error": error} if error else {})}
+        if error:
+            wrong.append(f"{package}: {error.splitlines()[0]}")
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise Failed(wrong[0] + more, "", evidence)
+    slowest = max(results, key=lambda name: float(results[name]["seconds"]))
+    return Finding(f"{len(results)} packages import; slowest {slowest}, {results[slowest]['seconds']:.1f} s", evidence)
+
+
+def import_all(context: Context, wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Import every package; after a crash, go on with the rest in a new process."""
+    left = list(wanted.items())
+    results: dict[str, dict[str, Any]] = {}
+    end = time.monotonic() + IMPORT_TIMEOUT
+    while left:
+        lines, reason = _import_process(context, left, max(5.0, end - time.monotonic()))
+        started = ""
+        for line in lines:
+            if "start" in line:
+                started = line["start"]
+            else:
+                results[line["package"]] = line
+        if started and started not in results:
+            results[started] = {"error": reason, "file": "", "seconds": 0.0}
+        if not started or time.monotonic() > end:
+            for package, _ in left:
+                results.setdefault(package, {"error": reason or "not tried", "file": "", "seconds": 0.0})
+        left = [(package, module) for package, module in left if package not in results]
+    return {package: results[package] for package in wanted}
+
+
+def _import_process(
+    context: Context, pairs: Sequence[tuple[str, str]], timeout: float
+) -> tuple[list[dict[str, Any]], str]:
+    with (
+        tempfile.TemporaryFile("w+", dir=context.scratch) as said,
+        tempfile.TemporaryFile("w+", dir=context.scratch) as complained,
+    ):
+        argv = [str(context.spec.python), "-W", "ignore", "-c", _IMPORTS, json.dumps(pairs)]
+        try:
+            code = subprocess.run(
+                argv,
+                env=quiet(context),
+                cwd=context.scratch,
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=complained,
+                timeout=timeout,
+                check=False,
+            ).returncode
+            reason = f"the process was ended by signal {-code}" if code < 0 else f"the process ended with exit {code}"
+        except subprocess.TimeoutExpired:
+            reason = "the import did not end in time"
+        except OSError as error:
+            reason = f"cannot run {argv[0]}: {error.strerror or error}"
+        for stream in (said, complained):
+            stream.seek(0)
+        tail = complained.read().strip().splitlines()[-1:]
+        lines = [json.loads(line) for line in said if line.startswith("{") and line.endswith("}\n")]
+    return lines, reason + (f": {tail[0]}" if tail else "")
+
+
+CHECKS = (
+    Check("stack.versions", "stack versions match", versions),
+    Check(
+        "stack.imports",
+        "packages import",
+        imports,
+        f"add what the message says is missing to that package's entry in the catalog, or {REPAIR}",
+    ),
+)

@@ -1,0 +1,435 @@
+"""One real voice all the way round: spoken, resampled, put into phonemes, analysed, resynthesised, encoded, decoded."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import shutil
+import unicodedata
+import urllib.error
+import urllib.request
+from typing import Any, Callable
+
+from .base import Check, Context, Failed, Finding, Skipped, command
+from .evidence import read_wav, write_spectrograms, write_wav
+from .worker import quiet
+
+SENTENCE = "The quick brown fox jumps over the lazy dog near the river bank."
+LANGUAGE = "en-us"
+RATE = 24000
+RATES = (16000, RATE, 44100)
+SPECTROGRAMS = "spectrograms.png"
+CODECS = ("encodec", "dac", "dualcodec", "vocos")
+FILES = (
+    "speech.wav",
+    *(f"speech-{rate}.wav" for rate in RATES),
+    "resynthesised.wav",
+    *(f"decoded-{name}.wav" for name in CODECS),
+    SPECTROGRAMS,
+)
+# Mel power relative to the loudest cell, and in decibels for all cells less than 60 dB below it: both single precision.
+MEL_TOLERANCE, MEL_DECIBELS = 1e-4, 0.1
+# Median change of pitch by WORLD's analysis and synthesis, in cents (100 to a semitone).
+PITCH_TOLERANCE = 50.0
+VOICED_SHARE = 0.8
+ESPEAK_REMEDY = "install espeak-ng and its voices (apt-get install espeak-ng)"
+# https://huggingface.co/facebook/encodec_24khz: the commit is the pin
+HUB_MODEL, HUB_COMMIT = "facebook/encodec_24khz", "c1dbe2ae3f1de713481a3b3e7c47f357092ee040"
+
+
+def speak(context: Context) -> Finding:
+    """espeak-ng speaks a sentence to a WAV file."""
+    program = shutil.which("espeak-ng")
+    if not program:
+        raise Failed("espeak-ng is not on PATH")
+    path = context.evidence / "speech.wav"
+    ran = command([program, "-v", LANGUAGE, "-w", path, SENTENCE], quiet(context), context.scratch)
+    if ran.code or not path.is_file():
+        raise Failed(f"espeak-ng does not speak: {ran.tail}")
+    rate, samples = read_wav(path)
+    seconds, peak = len(samples) / rate, max((abs(sample) for sample in samples), default=0)
+    evidence = {"file": path.name, "sentence": SENTENCE, "rate": rate, "seconds": round(seconds, 3), "peak": peak}
+    if seconds < 1.0 or peak < 1000:
+        raise Failed(f"what espeak-ng spoke is silent or too short: {seconds:.2f} s, peak {peak}", "", evidence)
+    return Finding(f"{seconds:.2f} s of speech at {rate} Hz", evidence)
+
+
+def resample(context: Context) -> Finding:
+    """ffmpeg makes mono files of 16000, 24000 and 44100 Hz that last as long."""
+    source = context.evidence / "speech.wav"
+    if not source.is_file():
+        raise Skipped("voice.speak gave no speech")
+    program = shutil.which("ffmpeg")
+    if not program:
+        raise Failed("ffmpeg is not on PATH")
+    rate, samples = read_wav(source)
+    wanted = len(samples) / rate
+    evidence: dict[str, Any] = {}
+    for rate in RATES:
+        path = _speech_path(context, rate)
+        argv = [program, "-v", "error", "-y", "-i", source, "-ac", "1", "-ar", str(rate), "-c:a", "pcm_s16le", path]
+        ran = command(argv, quiet(context), context.scratch)
+        if ran.code:
+            raise Failed(f"ffmpeg cannot resample to {rate} Hz: {ran.tail}", "", evidence)
+        got, samples = read_wav(path)
+        evidence[path.name] = {"rate": got, "seconds": round(len(samples) / got, 4)}
+        if got != rate or abs(len(samples) / got - wanted) > 0.01:
+            raise Failed(
+                f"ffmpeg gave {got} Hz and {len(samples) / got:.3f} s for {rate} Hz and {wanted:.3f} s", "", evidence
+            )
+    return Finding(f"mono at {', '.join(str(rate) for rate in RATES)} Hz, {wanted:.2f} s each", evidence)
+
+
+def phonemes(context: Context) -> Finding:
+    """phonemizer and espeak-ng itself give the same phonemes."""
+    context.wants("phonemizer")
+    program = shutil.which("espeak-ng")
+    if not program:
+        raise Skipped("espeak-ng is not on PATH")
+    from phonemizer.backend import EspeakBackend
+
+    theirs = EspeakBackend(LANGUAGE, with_stress=True).phonemize([SENTENCE], strip=True)[0]
+    ran = command([program, "-q", "--ipa", "-v", LANGUAGE, SENTENCE], quiet(context), context.scratch)
+    if ran.code:
+        raise Failed(f"espeak-ng gives no phonemes: {ran.tail}")
+    mine = " ".join(ran.out.split())
+    evidence = {
+        "phonemizer": theirs,
+        "espeak-ng": mine,
+        "compared": "without stress marks, ties, punctuation and spaces",
+    }
+    if not bare(mine) or bare(mine) != bare(theirs):
+        raise Failed(
+            "phonemizer and espeak-ng disagree on the phonemes",
+            "two versions of espeak-ng are in use: let PHONEMIZER_ESPEAK_LIBRARY name the library of the one on PATH",
+            evidence,
+        )
+    return Finding(f"{len(bare(mine))} phonemes agree: {mine}", evidence)
+
+
+def bare(text: str) -> str:
+    """Phonemes alone: letters and length marks, decomposed and without accents that tie or stress."""
+    dropped = "\u02c8\u02cc\u02d1\u0361\u035c\u200d"
+    return "".join(
+        char
+        for char in unicodedata.normalize("NFD", text)
+        if char not in dropped and unicodedata.category(char)[0] in "LM"
+    )
+
+
+def mel(context: Context) -> Finding:
+    """librosa and torchaudio compute the same mel spectrogram."""
+    context.wants("librosa")
+    context.wants("torchaudio")
+    samples = _speech(context, RATE)
+    import librosa
+    import numpy
+    import torch
+    import torchaudio
+
+    size, hop, bands = 1024, 256, 80
+    theirs = librosa.feature.melspectrogram(
+        y=samples,
+        sr=RATE,
+        n_fft=size,
+        hop_length=hop,
+        n_mels=bands,
+        power=2.0,
+        center=True,
+        pad_mode="constant",
+        norm="slaney",
+        htk=False,
+        fmax=RATE / 2,
+    )
+    transform = torchaudio.transforms.MelSpectrogram(
+        sample_rate=RATE,
+        n_fft=size,
+        hop_length=hop,
+        n_mels=bands,
+        power=2.0,
+        center=True,
+        pad_mode="constant",
+        norm="slaney",
+        mel_scale="slaney",
+        f_max=RATE / 2,
+    )
+    mine = transform(torch.from_numpy(samples)).numpy()
+    evidence: dict[str, Any] = {"librosa": list(theirs.shape), "torchaudio": list(mine.shape)}
+    if mine.shape != theirs.shape:
+        raise Failed(f"librosa gives {theirs.shape}, torchaudio {mine.shape}", "", evidence)
+    difference = float(numpy.abs(mine - theirs).max() / theirs.max())
+    loud = theirs > theirs.max() * 1e-6
+    decibels = float(numpy.abs(10 * numpy.log10(numpy.maximum(mine[loud], 1e-20) / theirs[loud])).max())
+    allowed = f"(allowed {MEL_TOLERANCE:g} and {MEL_DECIBELS:g} dB)"
+    found = f"{difference:.1g} of the peak and {decibels:.1g} dB {allowed}"
+    evidence.update({"largest difference": difference, "largest difference in dB": decibels, "tolerance": allowed})
+    if not (difference < MEL_TOLERANCE and decibels < MEL_DECIBELS):
+        raise Failed(f"the mel spectrograms of librosa and torchaudio differ by {found}", "", evidence)
+    return Finding(f"{mine.shape[0]} bands x {mine.shape[1]} frames agree within {found}", evidence)
+
+
+def pitch(context: Context) -> Finding:
+    """WORLD analyses the speech and resynthesises it; its pitch is kept."""
+    context.wants("pyworld")
+    samples = _speech(context, RATE).astype("float64")
+    import numpy
+    import pyworld
+
+    f0, times = pyworld.harvest(samples, RATE)
+    envelope = pyworld.cheaptrick(samples, f0, times, RATE)
+    aperiodicity = pyworld.d4c(samples, f0, times, RATE)
+    again = pyworld.synthesize(f0, envelope, aperiodicity, RATE)
+    path = context.evidence / "resynthesised.wav"
+    write_wav(path, RATE, again)
+    second, _ = pyworld.harvest(again, RATE)
+    length = min(len(f0), len(second))
+    first, second = f0[:length], second[:length]
+    voiced = first > 0
+    both = voiced & (second > 0)
+    share = float(both.sum() / max(int(voiced.sum()), 1))
+    cents = (
+        float(numpy.median(numpy.abs(1200 * numpy.log2(second[both] / first[both])))) if both.any() else float("inf")
+    )
+    evidence = {
+        "file": path.name,
+        "median change in cents": round(cents, 2),
+        "tolerance": PITCH_TOLERANCE,
+        "voiced frames": int(voiced.sum()),
+        "still voiced": round(share, 3),
+        "median hertz": round(float(numpy.median(first[voiced])), 1) if voiced.any() else 0.0,
+    }
+    if not voiced.any() or cents >= PITCH_TOLERANCE or share < VOICED_SHARE:
+        raise Failed(
+            f"the pitch is not kept: median {cents:.1f} cents (allowed {PITCH_TOLERANCE:g}), "
+            f"{share:.0%} of the voiced frames still voiced (wanted {VOICED_SHARE:.0%})",
+            "",
+            evidence,
+        )
+    return Finding(
+        f"pitch kept: median {cents:.1f} cents (allowed {PITCH_TOLERANCE:g}), {share:.0%} of the frames still voiced",
+        evidence,
+    )
+
+
+def alignment(context: Context) -> Finding:
+    """monotonic_alignment_search finds the best monotonic path, as trying every path does."""
+    search = importlib.import_module(context.wants("monotonic_alignment_search"))
+    import numpy
+    import torch
+
+    texts, frames = 4, 9
+    value = numpy.random.default_rng(5).standard_normal((texts, frames)).astype("float32")
+    best = -float("inf")
+    for cuts in itertools.combinations(range(1, frames), texts - 1):
+        edges = (0, *cuts, frames)
+        best = max(best, float(sum(value[row, edges[row] : edges[row + 1]].sum() for row in range(texts))))
+    path = search.maximum_path(torch.from_numpy(value)[None], torch.ones(1, texts, frames))[0].numpy()
+    score = float((path * value).sum())
+    evidence = {"score": score, "best of all paths": best, "tolerance": 1e-4}
+    if path.shape != value.shape or not (path.sum(axis=0) == 1).all() or abs(score - best) > 1e-4:
+        raise Failed(f"the path found scores {score:.4f}, the best one {best:.4f}", "", evidence)
+    return Finding("the path found is the best of all", evidence)
+
+
+def hub_answers(hub: str, timeout: float = 3.0) -> bool:
+    """Whether the model hub answers at all."""
+    if not hub.startswith(("http://", "https://")):
+        return False
+    try:
+        urllib.request.urlopen(urllib.request.Request(hub, method="HEAD"), timeout=timeout).close()
+    except urllib.error.HTTPError as error:
+        return error.code < 500
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def encodec(context: Context) -> Finding:
+    """EnCodec encodes and decodes; with the hub's weights where the hub answers."""
+    module = context.wants("encodec")
+    samples = _speech(context, RATE)
+    import torch
+
+    note, model = _random_note(context), None
+    if "transformers" in context.spec.imports and hub_answers(context.spec.hub):
+        from transformers import EncodecModel
+
+        try:
+            model = EncodecModel.from_pretrained(HUB_MODEL, revision=HUB_COMMIT).eval()
+            note = f"weights {HUB_MODEL} at {HUB_COMMIT[:8]}"
+        except Exception as error:  # whatever the hub's client raises, the shapes can still be checked
+            note = f"random weights: the hub gave none of {HUB_MODEL} ({type(error).__name__})"
+    with torch.inference_mode():
+        sound = torch.from_numpy(samples)[None, None]
+        if model is not None:
+            encoded = model.encode(sound, bandwidth=6.0)
+            codes = encoded.audio_codes[0]
+            decoded = model.decode(encoded.audio_codes, encoded.audio_scales)[0]
+        else:
+            torch.manual_seed(1)
+            plain = importlib.import_module(module).EncodecModel.encodec_model_24khz(pretrained=False).eval()
+            plain.set_target_bandwidth(6.0)
+            frames = plain.encode(sound)
+            codes, decoded = frames[0][0], plain.decode(frames)
+    # 75 frames a second of 8 codebooks make 6 kbit/s (EnCodec, section 3.2)
+    return _codec(context, "encodec", RATE, sound, decoded, codes, (1, 8, -(-len(samples) // 320)), note)
+
+
+def dac(context: Context) -> Finding:
+    """The Descript codec, a small one, encodes and decodes."""
+    context.wants("descript-audio-codec")
+    samples = _speech(context, 44100)
+    import dac as descript
+    import torch
+
+    torch.manual_seed(1)
+    model = descript.DAC(encoder_dim=8, decoder_dim=128, n_codebooks=4, sample_rate=44100).eval()
+    with torch.inference_mode():
+        sound = torch.from_numpy(samples)[None, None]
+        padded = model.preprocess(sound, 44100)
+        codes = model.encode(padded)[1]
+        decoded = model.decode(model.quantizer.from_codes(codes)[0])
+    return _codec(context, "dac", 44100, padded, decoded, codes, (1, 4, padded.shape[-1] // 512), _random_note(context))
+
+
+def dualcodec(context: Context) -> Finding:
+    """DualCodec, a small one, encodes speech and semantic features and decodes them."""
+    context.wants("dualcodec")
+    samples = _speech(context, RATE)
+    import torch
+    from dualcodec import DualCodec
+
+    torch.manual_seed(1)
+    model = DualCodec(
+        encoder_dim=8,
+        encoder_rates=[4, 5, 6, 8],
+        latent_dim=1024,
+        decoder_dim=128,
+        decoder_rates=[8, 6, 5, 4],
+        n_codebooks=3,
+        codebook_size=256,
+        semantic_codebook_size=256,
+        sample_rate=RATE,
+        convnext_dim=64,
+        convnext_layers=1,
+    ).eval()
+    frames = len(samples) // 960
+    with torch.inference_mode():
+        sound = torch.from_numpy(samples[: frames * 960])[None, None]
+        semantic, acoustic = model.encode(sound, semantic_repr=torch.randn(1, 1024, frames))
+        decoded = model.decode_from_codes(semantic, acoustic)
+    return _codec(context, "dualcodec", RATE, sound, decoded, acoustic, (1, 3, frames), _random_note(context))
+
+
+def vocos(context: Context) -> Finding:
+    """Vocos, a small one, turns mel features back into a waveform."""
+    context.wants("vocos")
+    samples = _speech(context, RATE)
+    import torch
+    from vocos.feature_extractors import MelSpectrogramFeatures
+    from vocos.heads import ISTFTHead
+    from vocos.models import VocosBackbone
+    from vocos.pretrained import Vocos
+
+    torch.manual_seed(1)
+    model = Vocos(
+        MelSpectrogramFeatures(sample_rate=RATE, n_fft=1024, hop_length=256, n_mels=100),
+        VocosBackbone(input_channels=100, dim=64, intermediate_dim=128, num_layers=2),
+        ISTFTHead(dim=64, n_fft=1024, hop_length=256),
+    ).eval()
+    with torch.inference_mode():
+        sound = torch.from_numpy(samples[: len(samples) // 256 * 256])[None]
+        features = model.feature_extractor(sound)
+        decoded = model.decode(features)
+    return _codec(
+        context, "vocos", RATE, sound, decoded, features, (1, 100, sound.shape[-1] // 256 + 1), _random_note(context)
+    )
+
+
+def _random_note(context: Context) -> str:
+    return "random weights" if hub_answers(context.spec.hub) else "random weights: hub out of reach"
+
+
+def _codec(
+    context: Context, name: str, rate: int, sound: Any, decoded: Any, codes: Any, shape: tuple[int, ...], note: str
+) -> Finding:
+    """Judge a codec by the shape of its codes and of what it decoded, and keep the sound."""
+    import numpy
+
+    samples = decoded.detach().cpu().numpy().reshape(-1)
+    peak = float(numpy.abs(samples).max()) if samples.size else 0.0
+    path = context.evidence / f"decoded-{name}.wav"
+    evidence = {
+        "file": path.name,
+        "weights": note,
+        "sound": list(sound.shape),
+        "codes": list(codes.shape),
+        "decoded": list(decoded.shape),
+        "peak": peak,
+    }
+    if tuple(codes.shape) != shape:
+        raise Failed(f"the codes have the shape {tuple(codes.shape)}, not {shape}", "", evidence)
+    if abs(samples.size - sound.shape[-1]) > rate // 25:  # one frame of the slowest codec
+        raise Failed(f"{sound.shape[-1]} samples came back as {samples.size}", "", evidence)
+    if not numpy.isfinite(samples).all() or peak == 0.0:
+        raise Failed("what was decoded is silent or not a number", "", evidence)
+    write_wav(path, rate, samples / max(1.0, peak))  # random weights know no loudness
+    return Finding(
+        f"codes {' x '.join(str(size) for size in codes.shape[1:])}, {samples.size} samples back ({note})", evidence
+    )
+
+
+def spectrograms(context: Context) -> Finding:
+    """One picture: the speech, its resynthesis and what a codec made of it."""
+    import numpy
+
+    names = ["speech-24000.wav", "resynthesised.wav", *(f"decoded-{name}.wav" for name in CODECS)]
+    paths = [context.evidence / name for name in names if (context.evidence / name).is_file()][:3]
+    if not paths:
+        raise Skipped("no sound was kept that could be drawn")
+    signals = []
+    for path in paths:
+        rate, samples = read_wav(path)
+        signals.append((rate, numpy.asarray(samples, dtype="float64") / 32768))
+    write_spectrograms(context.evidence / SPECTROGRAMS, signals)
+    return Finding(
+        f"{SPECTROGRAMS}: from top to bottom {', '.join(path.stem for path in paths)}",
+        {"file": SPECTROGRAMS, "panels": [path.name for path in paths]},
+    )
+
+
+def _speech_path(context: Context, rate: int) -> Any:
+    return context.evidence / f"speech-{rate}.wav"
+
+
+def _speech(context: Context, rate: int) -> Any:
+    """The resampled speech as a numpy array of float32 between -1 and 1."""
+    path = _speech_path(context, rate)
+    if not path.is_file():
+        raise Skipped(f"voice.resample gave no speech at {rate} Hz")
+    import numpy
+
+    return numpy.asarray(read_wav(path)[1], dtype="float32") / 32768
+
+
+def _heavy(name: str, title: str, run: Callable[[Context], Finding], remedy: str = "") -> Check:
+    return (
+        Check(f"voice.{name}", title, run, remedy, heavy=True)
+        if remedy
+        else Check(f"voice.{name}", title, run, heavy=True)
+    )
+
+
+CHECKS = (
+    _heavy("speak", "espeak-ng speaks", speak, ESPEAK_REMEDY),
+    _heavy("resample", "ffmpeg resamples", resample, "install ffmpeg (apt-get install ffmpeg)"),
+    _heavy("phonemes", "phonemes agree", phonemes, ESPEAK_REMEDY),
+    _heavy("mel", "mel spectrograms agree", mel),
+    _heavy("pitch", "pitch is kept", pitch),
+    _heavy("alignment", "monotonic alignment", alignment),
+    _heavy("codec_encodec", "EnCodec round trip", encodec),
+    _heavy("codec_dac", "Descript codec round trip", dac),
+    _heavy("codec_dualcodec", "DualCodec round trip", dualcodec),
+    _heavy("codec_vocos", "Vocos round trip", vocos),
+    _heavy("spectrograms", "spectrograms are drawn", spectrograms),
+)

@@ -1,0 +1,54 @@
+"""What a compiled wheel is for: ``python312-cuda13_0-sm110-armv9``.
+
+The name of a variant is its only written form: file names, groups and locks use it, so `parse` and `format` are
+inverse for every value.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+ISA_LEVELS = ("generic", "avx2", "avx512", "avx512vnni", "avx512bf16", "armv8_2", "armv9")
+
+_NAME = re.compile(
+    r"python(?P<python>\d{2,3})-(?P<backend>cpu|cuda\d+_\d+|rocm\d+_\d+|directml)(?:-sm(?P<sm>\d{2,3}))?-(?P<isa>[a-z0-9_]+)"
+)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One target of compiled code.
+
+    Attributes:
+        python: Python version as ``3.12``.
+        backend: ``cpu``, ``cuda13_0``, ``rocm6_4`` or ``directml``.
+        sm: Compute capability as ``11.0``; empty where the backend has none.
+        isa: CPU instruction set level, one of `ISA_LEVELS`.
+    """
+
+    python: str
+    backend: str
+    sm: str
+    isa: str
+
+    @property
+    def name(self) -> str:
+        """The written form, for example ``python312-cuda13_0-sm110-armv9``."""
+        parts = ["python" + self.python.replace(".", ""), self.backend]
+        if self.sm:
+            parts.append("sm" + self.sm.replace(".", ""))
+        return "-".join([*parts, self.isa])
+
+    @classmethod
+    def parse(cls, name: str) -> Variant:
+        """Read a written variant.
+
+        Raises:
+            ValueError: `name` is not a variant.
+        """
+        match = _NAME.fullmatch(name)
+        if match is None or match["isa"] not in ISA_LEVELS:
+            raise ValueError(f"{name!r} is not a variant (an example: python312-cuda13_0-sm110-armv9)")
+        python, sm = match["python"], match["sm"] or ""
+        return cls(f"{python[0]}.{python[1:]}", match["backend"], f"{sm[:-1]}.{sm[-1]}" if sm else "", match["isa"])

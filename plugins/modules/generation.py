@@ -1,0 +1,142 @@
+#!/usr/bin/python
+# Copyright: Wavesmith contributors
+# Apache License 2.0 (see LICENSE)
+"""Switch, roll back and prune generations."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: generation
+short_description: Switch, roll back and prune the generations of environments
+version_added: "0.1.0"
+description:
+  - A switch is one rename of a symbolic link. It either happened or it did not, and the generation before stays as it was.
+options:
+  root:
+    description:
+      - Wavesmith's folder on the host.
+      - Empty means C(/opt/wavesmith) or C(~/wavesmith), whichever is there.
+    type: str
+    default: ""
+  state:
+    description:
+      - V(active) switches to the named generations, which must be complete and found healthy by the doctor.
+      - V(rolled_back) goes back to the generation that was current before, or to a named one.
+      - V(pruned) removes what is neither current nor among the newest healthy O(keep).
+    type: str
+    choices: [active, rolled_back, pruned]
+    required: true
+  environments:
+    description:
+      - Generation by environment. A value that is no text names no generation, so C(wavesmith_environments) itself can be given.
+      - With O(state=rolled_back) no generation means the one before.
+    type: dict
+    required: true
+  keep:
+    description: How many generations O(state=pruned) keeps, the current one counted in.
+    type: int
+    default: 3
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+author:
+  - Wavesmith contributors (@wavesmith)
+"""
+
+EXAMPLES = r"""
+- name: Go back to the generation before
+  wavesmith.provision.generation:
+    root: /opt/wavesmith
+    state: rolled_back
+    environments: {speech: ""}
+"""
+
+RETURN = r"""
+current:
+  description: The current generation of each environment.
+  returned: always
+  type: dict
+removed:
+  description: What was pruned, by environment.
+  returned: when O(state=pruned)
+  type: dict
+seconds:
+  description: Seconds that the switch took.
+  returned: always
+  type: float
+"""
+
+import os
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils import _store
+
+
+def _listing(root, names):
+    return {name: _store.pointed(_store.environment_folder(root, name)) or "none" for name in names}
+
+
+def _prune(root, name, keep, check):
+    doomed = _store.prunable(root, name, keep)
+    folder = _store.environment_folder(root, name)
+    if not check:
+        for item in doomed:
+            _store.remove(os.path.join(folder, item))
+        for item in _store.leftovers(folder):
+            path = os.path.join(folder, item)
+            os.unlink(path) if os.path.islink(path) else _store.remove(path)
+    return doomed
+
+
+def main() -> None:
+    """Wire the options to the core."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": {"type": "str", "default": ""},
+            "state": {"type": "str", "required": True, "choices": ["active", "rolled_back", "pruned"]},
+            "environments": {"type": "dict", "required": True},
+            "keep": {"type": "int", "default": 3},
+        },
+        supports_check_mode=True,
+    )
+    given = module.params
+    names = sorted(given["environments"])
+    root = given["root"] or next((path for path in _store.default_roots() if os.path.isdir(path)), _store.default_roots()[0])
+    started = time.monotonic()
+    before = _listing(root, names)
+    after = dict(before)
+    removed = {}
+    try:
+        if names and not os.path.isdir(root):
+            raise _store.StoreError(f"{root} is not there. Remedy: provision this host first, or set wavesmith_root")
+        with _store.locked(root, f"{given['state']} {', '.join(names)}"):
+            if given["state"] == "pruned":
+                removed = {name: _prune(root, name, given["keep"], module.check_mode) for name in names}
+            else:
+                wanted = {name: value if isinstance(value, str) else "" for name, value in given["environments"].items()}
+                if given["state"] == "rolled_back":
+                    wanted = {name: _store.rollback_target(root, name, wanted[name]) for name in names}
+                for name in names:
+                    if not module.check_mode:
+                        _store.activate(root, name, wanted[name])
+                    after[name] = wanted[name]
+    except _store.StoreError as error:
+        module.fail_json(msg=str(error))
+    except OSError as error:
+        module.fail_json(msg=f"{error.filename or root}: {error.strerror}. Remedy: run as the owner of {root}, or free some space")
+    module.exit_json(
+        changed=after != before or any(removed.values()),
+        current=after,
+        removed=removed,
+        seconds=round(time.monotonic() - started, 3),
+        diff={"before": {"current": before}, "after": {"current": after, **({"removed": removed} if removed else {})}},
+    )
+
+
+if __name__ == "__main__":
+    main()

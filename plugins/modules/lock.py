@@ -1,0 +1,90 @@
+#!/usr/bin/python
+# Copyright: Wavesmith contributors
+# Apache License 2.0 (see LICENSE)
+"""Resolve the locks of environments."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: lock
+short_description: Resolve the locks of environments
+version_added: "0.1.0"
+description:
+  - Resolves exact versions and hashes with uv, once for each environment, Python and origin. No address of an index is written,
+    so a mirror can serve the same lock.
+  - The work is done by a process of its own on the host, which outlives the connection. The action plugin of the same name shows
+    how far it is; when a play is started again it finds the work that goes on, or its result.
+options:
+  root:
+    description: Wavesmith's folder on the host.
+    type: str
+    required: true
+  locks:
+    description: Locks to resolve, as the plan gives them.
+    type: list
+    elements: dict
+    required: true
+  package_index:
+    description: Address of the package index; empty for the one the host's own pip is set up for.
+    type: str
+    default: ""
+  run:
+    description: Names the run that asks; given by the action plugin.
+    type: str
+    default: by hand
+  wait:
+    description: Seconds to wait for news before answering; given by the action plugin.
+    type: float
+    default: 3600.0
+  seen:
+    description: The state the caller has shown already; given by the action plugin.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    description: The plan shows the difference.
+author:
+  - Wavesmith contributors (@wavesmith)
+"""
+
+EXAMPLES = r"""
+- name: Resolve what has no lock yet
+  wavesmith.provision.lock:
+    root: "{{ wavesmith_plan.plan.root }}"
+    locks: "{{ wavesmith_plan.lock }}"
+"""
+
+RETURN = r"""
+finished:
+  description: Whether the work has ended.
+  returned: always
+  type: bool
+result:
+  description: Text of each lock by its key.
+  returned: when finished
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._long import OPTIONS, package_index, serve
+from ..module_utils._prefix import resolve
+from ..module_utils.plan import digest
+
+
+def main() -> None:
+    """Wire the options to the core."""
+    options = {**OPTIONS, "locks": {"type": "list", "elements": "dict", "required": True}}
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    given = module.params
+    name = "lock-" + digest(given["locks"])[:16]
+    index = package_index(given["package_index"])
+    serve(module, name, given["locks"], lambda job: {spec["key"]: resolve(job, given["root"], spec, index) for spec in given["locks"]})
+
+
+if __name__ == "__main__":
+    main()

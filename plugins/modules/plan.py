@@ -1,0 +1,54 @@
+#!/usr/bin/python
+# Copyright: Wavesmith contributors
+# Apache License 2.0 (see LICENSE)
+"""Observe a host and plan what differs; done by the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: plan
+short_description: Observe a host and plan what differs from its wanted state
+version_added: "0.1.0"
+description:
+  - Runs M(wavesmith.provision.observe) on the host, once, then decides on the controller. Nothing is changed.
+  - The wanted state is read from the host's C(wavesmith_*) variables (see docs/variables.md). Whatever is wrong with them, or cannot
+    work on this host, is refused here, before anything is touched, with the remedy.
+  - The plan is saved as JSON below C(wavesmith_artifacts).
+options: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+notes:
+  - It is an action plugin; there is no module to run on the host but M(wavesmith.provision.observe).
+author:
+  - Wavesmith contributors (@wavesmith)
+"""
+
+EXAMPLES = r"""
+- name: Plan
+  wavesmith.provision.plan:
+  register: wavesmith_plan
+"""
+
+RETURN = r"""
+plan:
+  description: Stack and why, variant, packages, generation digest, steps, warnings, refusals.
+  returned: always
+  type: dict
+phases:
+  description: What has to be done, of C(prepare), C(build), C(lock), C(install), C(verify), C(activate); empty when nothing differs.
+  returned: always
+  type: list
+  elements: str
+text:
+  description: The plan for people.
+  returned: always
+  type: str
+observed:
+  description: What M(wavesmith.provision.observe) returned.
+  returned: always
+  type: dict
+"""

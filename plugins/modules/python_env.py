@@ -1,0 +1,97 @@
+#!/usr/bin/python
+# Copyright: Wavesmith contributors
+# Apache License 2.0 (see LICENSE)
+"""Make the isolated prefix of new generations."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: python_env
+short_description: Make the isolated prefix of new generations
+version_added: "0.1.0"
+description:
+  - Makes a Python prefix beside the generations that are there. Isolation is in the prefix, its interpreter drops what could bring
+    foreign packages in, so it holds in a shell, over ssh, in cron and in systemd units alike.
+  - A complete generation is never touched; an unfinished one of the same name is made anew.
+  - The work is done by a process of its own on the host, which outlives the connection. The action plugin of the same name shows
+    how far it is; when a play is started again it finds the work that goes on, or its result.
+options:
+  root:
+    description: Wavesmith's folder on the host.
+    type: str
+    required: true
+  generations:
+    description: Generations to make, as the plan gives them.
+    type: list
+    elements: dict
+    required: true
+  package_index:
+    description: Address of the package index; empty for the one the host's own pip is set up for.
+    type: str
+    default: ""
+  run:
+    description: Names the run that asks; given by the action plugin.
+    type: str
+    default: by hand
+  wait:
+    description: Seconds to wait for news before answering; given by the action plugin.
+    type: float
+    default: 3600.0
+  seen:
+    description: The state the caller has shown already; given by the action plugin.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    description: The plan shows the difference.
+author:
+  - Wavesmith contributors (@wavesmith)
+"""
+
+EXAMPLES = r"""
+- name: Make the prefixes
+  wavesmith.provision.python_env:
+    root: "{{ wavesmith_plan.plan.root }}"
+    generations: "{{ wavesmith_plan.install }}"
+"""
+
+RETURN = r"""
+finished:
+  description: Whether the work has ended.
+  returned: always
+  type: bool
+result:
+  description: Names of the generations, as C(made).
+  returned: when finished
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._long import OPTIONS, serve
+from ..module_utils._prefix import make_prefix
+from ..module_utils.plan import digest
+
+
+def main() -> None:
+    """Wire the options to the core."""
+    options = {**OPTIONS, "generations": {"type": "list", "elements": "dict", "required": True}}
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    given = module.params
+
+    def work(job):
+        for number, spec in enumerate(given["generations"], 1):
+            job.progress("making the prefix", number, len(given["generations"]), spec["environment"])
+            make_prefix(job, given["root"], spec)
+        return {"made": [spec["generation"] for spec in given["generations"]]}
+
+    name = "prefix-" + digest([spec["generation"] for spec in given["generations"]])[:16]
+    serve(module, name, given["generations"], work)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+#!/usr/bin/python
+# Copyright: Wavesmith contributors
+# Apache License 2.0 (see LICENSE)
+"""Report on a host; done by the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: report
+short_description: Report on a host, on the screen and as JSON
+version_added: "0.1.0"
+description:
+  - Shows each environment with its generation and the doctor's table, and saves the same as JSON below C(wavesmith_artifacts).
+  - It works on the controller only and makes no remote run.
+options:
+  plan:
+    description: The plan, as M(wavesmith.provision.plan) returned it.
+    type: dict
+    required: true
+  observed:
+    description: What was observed, as M(wavesmith.provision.plan) returned it.
+    type: dict
+    required: true
+  verdicts:
+    description: Verdicts of this run by environment; without one the verdict kept with the current generation is shown.
+    type: dict
+    default: {}
+  activated:
+    description: Generations this run switched to, by environment.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    description: It changes nothing on a host.
+author:
+  - Wavesmith contributors (@wavesmith)
+"""
+
+EXAMPLES = r"""
+- name: Report
+  wavesmith.provision.report:
+    plan: "{{ wavesmith_plan.plan }}"
+    observed: "{{ wavesmith_plan.observed }}"
+"""
+
+RETURN = r"""
+report:
+  description: The report.
+  returned: always
+  type: dict
+saved:
+  description: Path of the JSON file on the controller.
+  returned: always
+  type: str
+"""

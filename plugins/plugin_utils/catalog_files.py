@@ -1,0 +1,61 @@
+"""Read the catalog's files, checked against their schema, into the core's records."""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+
+from ansible_collections.wavesmith.provision.plugins.module_utils import catalog
+
+try:
+    import jsonschema
+except ImportError:  # the collection was installed without its Python requirements
+    jsonschema = None
+
+COLLECTION = Path(__file__).resolve().parents[2]
+FOLDER = COLLECTION / "catalog"
+
+
+@lru_cache(maxsize=4)
+def load(folder: Path = FOLDER) -> catalog.Catalog:
+    """Read and check the whole catalog.
+
+    Raises:
+        AnsibleError: a file is not what its schema asks for; it names the file, the place and the rule.
+    """
+    stacks = [catalog.stack(_read(path, "stack", folder)) for path in sorted((folder / "stacks").glob("*.yml"))]
+    packages = []
+    for path in sorted((folder / "packages").glob("*.yml")):
+        data = _read(path, "package", folder)
+        lock = data.get("recipe", {}).get("build_lock")
+        if lock and not (path.parent / lock).is_file():
+            raise AnsibleError(f"{path}: build_lock names {lock}, which is not there. Remedy: make it with `make lock-recipes`")
+        packages.append(catalog.package(data, (path.parent / lock).read_text(encoding="utf-8") if lock else ""))
+    return catalog.Catalog(
+        stacks={stack.name: stack for stack in stacks},
+        packages={package.name: package for package in packages},
+        models={},
+        platforms=catalog.platforms(_read(folder / "platforms.yml", "platforms", folder)),
+    )
+
+
+def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
+    if jsonschema is None:
+        raise AnsibleError("the Python package jsonschema is missing on the controller. Remedy: pip install jsonschema")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise AnsibleError(f"{path} cannot be read: {error}. Remedy: correct the file") from error
+    schema = json.loads((folder / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
+    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
+    if problem is not None:
+        place = ".".join(str(part) for part in problem.absolute_path) or "the file"
+        raise AnsibleError(f"{path}: {place}: {problem.message}. Remedy: see catalog/schema/{kind}.json")
+    if kind != "platforms" and data["name"] != path.stem:
+        raise AnsibleError(f"{path}: name is {data['name']!r}. Remedy: name the file {data['name']}.yml")
+    return data

@@ -1,0 +1,66 @@
+"""Follow long work on a host: start it, show how far it is, come back to it when the play is started again."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+_display = Display()
+WAIT = 12.0
+"""Seconds the host waits for news before it answers; each answer is one remote run."""
+QUIET = 2.0
+"""Seconds between two lines of the same phase."""
+
+RUN = hashlib.sha256(f"{os.environ.get('HOSTNAME', '')}-{os.getppid()}-{time.time()}".encode()).hexdigest()[:12]
+
+
+class FollowAction(ActionBase):
+    """Runs the module of its own name again and again until the job it started has ended."""
+
+    _supports_async = False
+    _supports_check_mode = True
+    estimate_key = ""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run the module until it says finished; its failure keeps the lines that matter."""
+        variables = task_vars or {}
+        host = variables.get("inventory_hostname", "")
+        run = f"{RUN}-{self._task._uuid}"
+        estimate = float(self._task.args.pop("estimate", 0) or 0)
+        arguments = {**self._task.args, "run": run, "wait": WAIT, "seen": ""}
+        started, shown, runs = time.monotonic(), 0.0, 0
+        while True:
+            answer = self._execute_module(
+                module_name=self._task.resolved_action or self._task.action, module_args=arguments, task_vars=variables
+            )
+            runs += 1
+            answer["remote_runs"] = runs
+            if answer.get("failed") or answer.get("finished", True):
+                break
+            if answer.get("adopted") and not shown:
+                _display.display(f"  [{host}] came back to work that an earlier run had started")
+            now = time.monotonic()
+            progress = answer.get("progress", {})
+            if answer["state"] != arguments["seen"] and now - shown >= QUIET:
+                _display.display(_line(host, progress, now - started, estimate))
+                shown = now
+            arguments["seen"] = answer["state"]
+        if answer.get("failed") and answer.get("lines"):
+            answer["msg"] = "\n".join([answer["msg"], *(f"  | {line}" for line in answer.pop("lines"))])
+        return self.conclude(answer, variables)
+
+    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """What else to do with the last answer; for the plugins of each module."""
+        return answer
+
+
+def _line(host: str, progress: dict[str, Any], elapsed: float, estimate: float) -> str:
+    count = f" {progress['n']}/{progress['m']}" if progress.get("m") else ""
+    left = f", about {max(0, estimate - elapsed):.0f} s left" if estimate > elapsed else ""
+    detail = f" ({progress['detail']})" if progress.get("detail") else ""
+    return f"  [{host}] {progress.get('phase', 'starting')}{count}{detail}: {elapsed:.0f} s{left}"

@@ -1,0 +1,62 @@
+"""The plan for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any]) -> str:
+    """A readable plan: what the host is, what each environment gets and why, the steps, warnings and refusals."""
+    cpu, memory, disk = observed["cpu"], observed["memory"], observed["disk"]
+    gpus = ", ".join(f"{gpu['name']}{' SM ' + gpu['sm'] if gpu.get('sm') else ''}" for gpu in observed["accelerators"]) or "no accelerator"
+    lines = [
+        f"{host}: {observed['os']['pretty_name']}, {cpu['architecture']} {cpu['isa']}, {cpu['cores']} cores, "
+        f"{memory['total'] / 2**30:.0f} GiB, {gpus}; {disk['free'] / 2**30:.0f} GiB free for {plan['root']}"
+    ]
+    for item in plan["environments"]:
+        if not item["stack"]:
+            lines.append(f"  environment {item['name']}: not planned, see the refusals")
+            continue
+        versions = " ".join(f"{name} {version}" for name, version in sorted(item["versions"].items()))
+        lines += [
+            f"  environment {item['name']}: {_STATES[item['state']]}",
+            f"    stack    {item['stack']} ({item['stack_why']}){': ' + versions if versions else ''}",
+            f"    variant  {item['variant']}",
+            f"    origin   {item['origin']} ({item['origin_why']})",
+            f"    python   {item['python']['version']} ({item['python']['path']}), engine {item['engine']}",
+            f"    lock     {item['lock']['key']} ({item['lock']['status']})",
+        ]
+        lines += [f"    wheel    {wheel['name']} {wheel['version']}: {wheel['status']}{' ' + wheel['key'] if wheel['key'] else ''}" for wheel in item["wheels"]]
+        lines.append(f"    now      {item['current'] or 'nothing'} -> {item['generation'] or 'known after the lock'}")
+        lines += [f"    damage   {text}" for text in item["damage"]]
+    if plan["steps"]:
+        lines.append(f"  steps, about {_duration(plan['seconds'])} and {plan['disk_gib']} GiB:")
+        lines += [f"    {number}. {step['name']}: {step['detail']} (~{step['seconds']} s)" for number, step in enumerate(plan["steps"], 1)]
+    elif not plan["refusals"]:
+        lines.append("  nothing to do")
+    lines += [f"  warning: {text}" for text in plan["warnings"]]
+    lines += [f"  refused: {_refusal(refusal)}" for refusal in plan["refusals"]]
+    return "\n".join(lines)
+
+
+_STATES = {
+    "": "unknown",
+    "new": "will be made",
+    "change": "gets a new generation",
+    "kept": "is as it shall be",
+    "drifted": "drifted, gets a good generation again",
+    "switch": "switches to a generation that is there",
+}
+
+
+def _refusal(refusal: dict[str, str]) -> str:
+    return f"{refusal['item']}: {refusal['problem']}. Remedy: {refusal['remedy']}"
+
+
+def refusal_text(plan: dict[str, Any]) -> str:
+    """All refusals, one a line."""
+    return "\n".join(_refusal(refusal) for refusal in plan["refusals"])
+
+
+def _duration(seconds: int) -> str:
+    return f"{seconds} s" if seconds < 120 else f"{round(seconds / 60)} min"

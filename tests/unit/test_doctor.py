@@ -1,0 +1,581 @@
+"""The doctor without the packages that it judges: its pure parts, and its attacks on small real prefixes."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils import doctor
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import (
+    elf,
+    evidence,
+    isolation,
+    native,
+    run,
+    stack,
+    table,
+    voice,
+    worker,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import (
+    Check,
+    Context,
+    Failed,
+    Finding,
+    Skipped,
+    Spec,
+    SpecError,
+    perform,
+)
+
+WRAPPER = """#!/bin/bash -p
+unset PYTHONPATH PYTHONHOME PYTHONUSERBASE PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX LD_LIBRARY_PATH LD_PRELOAD
+export PYTHONNOUSERSITE=1
+exec -a {prefix}/bin/python {base} "$@"
+"""
+ISOLATION = {check.id: check for check in isolation.CHECKS}
+
+
+def packages_of(prefix: Path) -> Path:
+    return isolation.site_packages(prefix)[0]
+
+
+def make_prefix(prefix: Path, *options: str, wrapped: bool) -> Path:
+    """Make a virtual environment, with a guarded interpreter as an environment has it or with the plain one."""
+    base = os.path.realpath(sys.executable)
+    subprocess.run([base, "-I", "-m", "venv", *options, str(prefix)], check=True, capture_output=True)
+    for path in (prefix / "bin").glob("python*"):
+        path.unlink()
+    python = prefix / "bin/python"
+    if wrapped:
+        python.write_text(WRAPPER.format(prefix=prefix, base=base))
+        python.chmod(0o755)
+    else:
+        python.symlink_to(base)
+    (prefix / "bin/python3").symlink_to("python")
+    return prefix
+
+
+@pytest.fixture(scope="session")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prefix that keeps everything out, with pip."""
+    prefix = make_prefix(tmp_path_factory.mktemp("good").resolve() / "prefix", wrapped=True)
+    (prefix / "pip.conf").write_text("[install]\nuser = false\n")
+    for script in (prefix / "bin").glob("pip*"):  # they name the interpreter by the version that venv gave it
+        text = script.read_text().splitlines(keepends=True)
+        script.write_text("".join([f"#!{prefix}/bin/python\n", *text[1:]]))
+    return prefix
+
+
+@pytest.fixture
+def leaky(tmp_path: Path, good: Path) -> Path:
+    """A prefix as `python -m venv` makes it, which environment variables can open."""
+    prefix = make_prefix(tmp_path.resolve() / "leaky", "--without-pip", wrapped=False)
+    for source in packages_of(good).glob("pip*"):
+        shutil.copytree(source, packages_of(prefix) / source.name)
+    script = prefix / "bin/pip"
+    script.write_text(f"#!{prefix}/bin/python\nfrom pip._internal.cli.main import main\nmain()\n")
+    script.chmod(0o755)
+    return prefix
+
+
+@pytest.fixture
+def context_of(tmp_path: Path) -> Callable[..., Context]:
+    def make(prefix: Path, **entries: Any) -> Context:
+        for name in ("scratch", "evidence"):
+            (tmp_path / name).mkdir(exist_ok=True)
+        spec = Spec("speech", "0123456789abcdef", prefix, tmp_path, **entries)
+        return Context(spec, tmp_path / "evidence", tmp_path / "scratch")
+
+    return make
+
+
+def write_spec(path: Path, prefix: Path, **entries: Any) -> Path:
+    raw = {
+        "environment": "speech",
+        "generation": "0123456789abcdef",
+        "prefix": str(prefix),
+        "root": "/opt/wavesmith",
+        "stack": {"name": "cpu", "backend": "cpu", "versions": {}},
+        "imports": {},
+        "accelerated": False,
+        "hub": "",
+        **entries,
+    }
+    path.write_text(json.dumps(raw))
+    return path
+
+
+def run_doctor(tmp_path: Path, spec: Path, *options: str) -> tuple[int, dict[str, Any]]:
+    out = tmp_path / "verdict.json"
+    argv = ["--spec", str(spec), "--out", str(out), "--evidence", str(tmp_path / "evidence"), "--quiet", *options]
+    return doctor.main(argv), json.loads(out.read_text())
+
+
+# Isolation
+
+
+@pytest.mark.parametrize("name", sorted(ISOLATION))
+def test_a_guarded_prefix_passes(name: str, good: Path, context_of: Callable[..., Context]) -> None:
+    result = perform(ISOLATION[name], context_of(good))
+    assert result["verdict"] == "pass", result
+
+
+@pytest.mark.parametrize("name", ["pythonpath", "pythonhome", "pip_user", "console_scripts"])
+def test_a_plain_virtual_environment_fails(name: str, leaky: Path, context_of: Callable[..., Context]) -> None:
+    result = perform(ISOLATION[f"isolation.{name}"], context_of(leaky))
+    assert result["verdict"] == "fail", result
+    assert "provisioning" in result["remedy"]
+
+
+@pytest.mark.parametrize("name", ["user_site", "system_site"])
+def test_a_prefix_with_system_packages_fails(name: str, leaky: Path, context_of: Callable[..., Context]) -> None:
+    settings = leaky / "pyvenv.cfg"
+    settings.write_text(settings.read_text().replace("site-packages = false", "site-packages = true"))
+    result = perform(ISOLATION[f"isolation.{name}"], context_of(leaky))
+    assert result["verdict"] == "fail", result
+
+
+def test_an_unguarded_second_interpreter_is_found(leaky: Path, context_of: Callable[..., Context]) -> None:
+    plain = os.readlink(leaky / "bin/python")
+    (leaky / "bin/python").unlink()
+    (leaky / "bin/python").write_text(WRAPPER.format(prefix=leaky, base=plain))
+    (leaky / "bin/python").chmod(0o755)
+    (leaky / "bin/python3").unlink()
+    (leaky / "bin/python3").symlink_to(plain)
+    result = perform(ISOLATION["isolation.pythonpath"], context_of(leaky))
+    assert result["verdict"] == "fail"
+    assert result["detail"].startswith("bin/python3: ")
+
+
+def test_every_decoy_that_a_leak_executes_is_named(leaky: Path, context_of: Callable[..., Context]) -> None:
+    found = perform(ISOLATION["isolation.pythonpath"], context_of(leaky))["evidence"]
+    assert "encodings of the decoy was executed" in found["a decoy of encodings"]
+    assert "sitecustomize of the decoy was executed" in found["a decoy of sitecustomize"]
+    assert any("pip would be imported from" in leak for leak in found["a decoy of pip"])
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "complaint"),
+    [
+        ("outside.pth", "/usr/share\n", "outside.pth: adds /usr/share"),
+        ("code.pth", "import sys; sys.path.append('/usr/share')\n", "code.pth: runs code that names /usr/share"),
+        ("thing.egg-link", "/usr/share\n", "thing.egg-link is a development install"),
+        ("x-1.dist-info/direct_url.json", '{"dir_info": {"editable": true}}', "x-1.dist-info is an editable install"),
+    ],
+)
+def test_a_file_that_leads_out_of_the_prefix_is_found(
+    name: str, text: str, complaint: str, leaky: Path, context_of: Callable[..., Context]
+) -> None:
+    assert perform(ISOLATION["isolation.pth_files"], context_of(leaky))["verdict"] == "pass"
+    path = packages_of(leaky) / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    result = perform(ISOLATION["isolation.pth_files"], context_of(leaky))
+    assert result["verdict"] == "fail"
+    assert complaint in result["evidence"]["problems"]
+
+
+def test_a_script_of_another_python_is_found(leaky: Path, context_of: Callable[..., Context]) -> None:
+    script = leaky / "bin/tool"
+    script.write_text("#!/usr/bin/python3\n")
+    result = perform(ISOLATION["isolation.console_scripts"], context_of(leaky))
+    assert "bin/tool starts /usr/bin/python3" in result["evidence"]["problems"]
+
+
+def test_attacks_leave_the_prefix_as_it_was(good: Path, context_of: Callable[..., Context]) -> None:
+    def files() -> set[str]:
+        return {f"{path.relative_to(good)} {path.lstat().st_mtime_ns}" for path in good.rglob("*") if path.is_file()}
+
+    before = files()
+    for check in isolation.CHECKS:
+        perform(check, context_of(good))
+    assert files() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "interpreter"),
+    [
+        ("#!/p/bin/python\n", "/p/bin/python"),
+        ("#!/usr/bin/env python3\n", "python3"),
+        ('#!/bin/sh\n\'\'\'exec\' "/long/bin/python" "$0" "$@"\n', "/long/bin/python"),
+        ("no script\n", None),
+    ],
+)
+def test_shebang_names_the_interpreter(tmp_path: Path, text: str, interpreter: str | None) -> None:
+    path = tmp_path / "script"
+    path.write_text(text)
+    assert isolation.shebang(path) == interpreter
+
+
+# ELF
+
+
+def tiny_elf(needed: list[str], soname: str = "", runpath: str = "") -> bytes:
+    """A 64-bit little-endian shared object with a dynamic section and nothing else."""
+    strings, pairs = b"\0", []
+    for tag, text in [(elf.DT_NEEDED, name) for name in needed] + [(elf.DT_SONAME, soname), (elf.DT_RUNPATH, runpath)]:
+        if text:
+            pairs.append((tag, len(strings)))
+            strings += text.encode() + b"\0"
+    start, shift = 64 + 2 * 56, 0x1000
+    dynamic_size = 16 * (len(pairs) + 2)
+    pairs += [(elf.DT_STRTAB, shift + start + dynamic_size), (elf.DT_NULL, 0)]
+    dynamic = b"".join(struct.pack("<qQ", *pair) for pair in pairs)
+    total = start + dynamic_size + len(strings)
+    ident = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header = struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 64, 0, 0, 64, 56, 2, 64, 0, 0)
+    load = struct.pack("<IIQQQQQQ", elf.PT_LOAD, 4, 0, shift, shift, total, total, 0x1000)
+    section = struct.pack(
+        "<IIQQQQQQ", elf.PT_DYNAMIC, 4, start, shift + start, shift + start, dynamic_size, dynamic_size, 8
+    )
+    return ident + header + load + section + dynamic + strings
+
+
+def test_needed_and_runpath_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "libx.so"
+    path.write_bytes(tiny_elf(["liba.so.1", "libb.so"], "libx.so.2", "$ORIGIN:$ORIGIN/../lib"))
+    assert elf.read_dynamic(path) == elf.Dynamic(
+        "x86_64", ("liba.so.1", "libb.so"), "libx.so.2", (), ("$ORIGIN", "$ORIGIN/../lib")
+    )
+
+
+def test_a_program_and_a_library_of_the_system_are_read() -> None:
+    assert any(name.startswith("libc.") for name in elf.read_dynamic(Path("/bin/sh").resolve()).needed)
+    maps = Path("/proc/self/maps").read_text().split()
+    libc = next(word for word in maps if "/libc.so" in word or "/libc-" in word)
+    assert elf.read_dynamic(Path(libc)).soname.startswith("libc.so")
+
+
+@pytest.mark.parametrize("content", [b"", b"#!/bin/sh\n", tiny_elf(["a"])[:40], b"\x7fELF" + bytes(60)])
+def test_what_is_no_elf_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.so"
+    path.write_bytes(content)
+    with pytest.raises(elf.NotElf):
+        elf.read_dynamic(path)
+
+
+@pytest.fixture
+def with_library(leaky: Path, context_of: Callable[..., Context]) -> Callable[..., dict[str, Any]]:
+    """Judge the native libraries of a prefix that holds one more."""
+
+    def judge(name: str, needed: list[str], runpath: str = "", **entries: Any) -> dict[str, Any]:
+        path = packages_of(leaky) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(tiny_elf(needed, runpath=runpath))
+        return perform(native.CHECKS[0], context_of(leaky, **entries))
+
+    return judge
+
+
+def test_a_library_that_nothing_provides_is_a_failure(with_library: Callable[..., dict[str, Any]]) -> None:
+    """The CUDA build of torchaudio beside a torch without CUDA."""
+    result = with_library("torchaudio/lib/libtorchaudio.so", ["libc.so.6", "libc10_cuda.so"])
+    assert result["verdict"] == "fail"
+    assert result["detail"] == "torchaudio/lib/libtorchaudio.so needs libc10_cuda.so"
+    assert "origin" in result["remedy"]
+
+
+def test_libraries_are_found_by_runpath_or_in_the_prefix(with_library: Callable[..., dict[str, Any]]) -> None:
+    with_library("torch/lib/libc10.so", ["libc.so.6"])
+    assert with_library("one/_one.so", ["libc10.so"], "$ORIGIN/../torch/lib")["verdict"] == "pass"
+    result = with_library("two/_two.so", ["libc10.so"])
+    assert result["verdict"] == "pass"
+    assert result["evidence"]["loaded first by their package"] == {"libc10.so": 1}
+
+
+def test_plug_ins_may_lack_their_library(with_library: Callable[..., dict[str, Any]]) -> None:
+    result = with_library("nvidia/nvshmem/lib/nvshmem_transport_x.so.3", ["libnothere.so.1"])
+    assert result["verdict"] == "pass"
+    assert any("libnothere.so.1" in name for name in result["evidence"]["optional plug-ins without their library"])
+
+
+def test_the_driver_is_missed_only_where_an_accelerator_is_wanted(with_library: Callable[..., dict[str, Any]]) -> None:
+    absent = "libnvidia-wavesmith-test.so.1"
+    assert with_library("torch/lib/x.so", [absent])["verdict"] == "pass"
+    result = with_library("torch/lib/x.so", [absent], accelerated=True)
+    assert result["verdict"] == "fail"
+    assert "driver" in result["remedy"]
+
+
+# Stack
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "same"),
+    [
+        ("2.11.0", "2.11.0", True),
+        ("2.11.0", "2.11.0+cpu", True),
+        ("2.11.0+cpu", "2.11.0+cpu", True),
+        ("2.11.0+cpu", "2.11.0", False),
+        ("2.11.0", "2.11.1", False),
+        ("2.11.0", "", False),
+    ],
+)
+def test_a_local_version_counts_only_when_asked_for(wanted: str, found: str, same: bool) -> None:
+    assert stack.same_version(wanted, found) is same
+
+
+def test_a_replaced_stack_package_is_found(good: Path, context_of: Callable[..., Context]) -> None:
+    result = perform(stack.CHECKS[0], context_of(good, versions={"pip": "1.0", "torch": "2.11.0"}))
+    assert result["verdict"] == "fail"
+    assert "torch is not installed, the stack wants 2.11.0" in result["detail"]
+    assert "the stack wants 1.0" in result["detail"]
+
+
+@pytest.mark.parametrize(("line", "cuda"), [("cuda: Optional[str] = '13.0'", "13.0"), ("cuda = None", "")])
+def test_the_cuda_of_torch_is_read_without_importing_it(leaky: Path, line: str, cuda: str) -> None:
+    assert stack.torch_cuda(leaky) is None
+    (packages_of(leaky) / "torch").mkdir()
+    (packages_of(leaky) / "torch/version.py").write_text(f"__version__ = '2.11.0'\n{line}\n")
+    assert stack.torch_cuda(leaky) == cuda
+
+
+def test_imports_go_on_after_a_package_that_crashes(leaky: Path, context_of: Callable[..., Context]) -> None:
+    (packages_of(leaky) / "crashing.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
+    (packages_of(leaky) / "noisy.py").write_text("import os\nprint('{\"package\": 1}')\nos.write(1, b'noise')\n")
+    wanted = {"absent": "absent_module", "crash": "crashing", "noisy": "noisy", "pip": "pip"}
+    result = perform(stack.CHECKS[1], context_of(leaky, imports=wanted))
+    assert result["verdict"] == "fail"
+    assert result["detail"].startswith("absent: ModuleNotFoundError")
+    assert "signal 11" in result["evidence"]["crash"]["error"]
+    assert "error" not in result["evidence"]["noisy"]
+    assert "error" not in result["evidence"]["pip"]
+
+
+def test_a_module_from_outside_the_prefix_is_a_failure(good: Path, context_of: Callable[..., Context]) -> None:
+    result = perform(stack.CHECKS[1], context_of(good, imports={"json": "json"}))
+    assert "outside the prefix" in result["detail"]
+
+
+# A check, the worker and the verdict
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "detail"),
+    [
+        (Finding("good"), "pass", "good"),
+        (Skipped("no hub"), "skip", "no hub"),
+        (Failed("bad", "mend it"), "fail", "bad"),
+        (ZeroDivisionError("by zero"), "fail", "ZeroDivisionError: by zero"),
+    ],
+)
+def test_whatever_a_check_does_becomes_its_verdict(
+    outcome: Finding | Exception, verdict: str, detail: str, tmp_path: Path, context_of: Callable[..., Context]
+) -> None:
+    def act(context: Context) -> Finding:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    result = perform(Check("x.y", "title", act), context_of(tmp_path))
+    assert (result["verdict"], result["detail"]) == (verdict, detail)
+    assert bool(result["remedy"]) == (verdict == "fail")
+
+
+def test_a_worker_that_dies_fails_its_check_and_the_rest_goes_on(tmp_path: Path, leaky: Path) -> None:
+    """The first worker is killed, the second one runs what is left."""
+    base, mark = os.readlink(leaky / "bin/python"), tmp_path / "died"
+    python = leaky / "bin/python"
+    python.unlink()
+    python.write_text(f'#!/bin/sh\n[ -e {mark} ] || {{ touch {mark}; kill -9 $$; }}\nexec {base} "$@"\n')
+    python.chmod(0o755)
+    spec = write_spec(tmp_path / "spec.json", leaky)
+    code, verdict = run_doctor(tmp_path, spec, "--only", "native.onnx", "--only", "torch", "--only", "voice.mel")
+    assert code == verdict["exit"] == 1
+    assert [check["verdict"] for check in verdict["checks"]] == ["fail", "skip", "skip"]
+    assert "ended by signal 9" in verdict["checks"][0]["detail"]
+    assert verdict["checks"][1]["detail"] == "torch is not part of this environment"
+
+
+def test_a_worker_that_hangs_is_ended(tmp_path: Path, leaky: Path, context_of: Callable[..., Context]) -> None:
+    python = leaky / "bin/python"
+    python.unlink()
+    python.write_text("#!/bin/sh\nexec sleep 60\n")
+    python.chmod(0o755)
+    spec = write_spec(tmp_path / "spec.json", leaky)
+    begun: list[str] = []
+    found = list(
+        worker.run_heavy(native.CHECKS[3:4], context_of(leaky), spec, lambda check: begun.append(check.id), timeout=0.3)
+    )
+    assert [result["verdict"] for result in found] == ["fail"]
+    assert "no answer within 0.3 s" in found[0]["detail"]
+    assert begun == ["native.onnxruntime"]
+
+
+def test_a_healthy_prefix_exits_zero(tmp_path: Path, good: Path) -> None:
+    code, verdict = run_doctor(tmp_path, write_spec(tmp_path / "spec.json", good), "--only", "isolation.pythonhome")
+    assert code == 0
+    assert {key: verdict[key] for key in ("schema", "environment", "generation", "verdict", "exit")} == {
+        "schema": 1,
+        "environment": "speech",
+        "generation": "0123456789abcdef",
+        "verdict": "healthy",
+        "exit": 0,
+    }
+    assert sorted(verdict["checks"][0]) == ["detail", "evidence", "id", "remedy", "seconds", "title", "verdict"]
+
+
+def test_a_leaky_prefix_exits_one(tmp_path: Path, leaky: Path) -> None:
+    code, verdict = run_doctor(tmp_path, write_spec(tmp_path / "spec.json", leaky), "--only", "isolation.pythonhome")
+    assert (code, verdict["verdict"]) == (1, "failed")
+
+
+def test_nothing_but_skipped_checks_is_unjudged(tmp_path: Path, good: Path) -> None:
+    code, verdict = run_doctor(tmp_path, write_spec(tmp_path / "spec.json", good), "--only", "voice.mel")
+    assert (code, verdict["verdict"]) == (2, "unjudged")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "cannot read the specification"),
+        ("[]", "is not a mapping"),
+        ('{"environment": "speech"}', "lacks 'generation'"),
+        ('{"environment": 3}', "'environment' is int, not str"),
+        ('{"environment": "s", "generation": "g", "prefix": "/nowhere/at/all"}', "is not a folder: /nowhere/at/all"),
+        ('{"environment": "s", "generation": "g", "prefix": "/", "imports": {"a": 1}}', "value that is not text: a"),
+    ],
+)
+def test_a_bad_specification_exits_two_and_says_why(tmp_path: Path, text: str, complaint: str) -> None:
+    spec = tmp_path / "spec.json"
+    spec.write_text(text)
+    with pytest.raises(SpecError, match=complaint):
+        Spec.read(spec)
+    code, verdict = run_doctor(tmp_path, spec)
+    assert (code, verdict["verdict"]) == (2, "unjudged")
+    assert complaint in verdict["checks"][0]["detail"]
+
+
+def test_a_copy_of_the_folder_is_all_that_a_host_needs(tmp_path: Path, good: Path) -> None:
+    source = Path(doctor.__file__).parent
+    shutil.copytree(source, tmp_path / "copy/doctor", ignore=shutil.ignore_patterns("__pycache__"))
+    spec = write_spec(tmp_path / "spec.json", good)
+    start = "import sys,runpy; sys.path.insert(0, sys.argv[1]); sys.argv[:2] = ['doctor']; "
+    start += "runpy.run_module('doctor', run_name='__main__')"
+    argv = [good / "bin/python", "-c", start, tmp_path / "copy", "--spec", spec, "--out", tmp_path / "out/verdict.json"]
+    argv += ["--evidence", tmp_path / "evidence", "--only", "isolation.user", "--only", "torch"]
+    done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["phase"], line["n"], line["m"]) for line in lines] == [("check", 1, 2), ("check", 2, 2)]
+    assert json.loads((tmp_path / "out/verdict.json").read_text())["verdict"] == "healthy"
+
+
+def test_ids_are_unique_and_every_check_has_a_remedy() -> None:
+    assert len({check.id for check in run.CHECKS}) == len(run.CHECKS)
+    assert all(check.remedy and check.title for check in run.CHECKS)
+
+
+# The table
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_the_table_keeps_to_its_width(width: int) -> None:
+    checks = [
+        {"id": "isolation.user_site", "verdict": "pass", "detail": "fine", "seconds": 0.12},
+        {"id": "voice.mel", "verdict": "fail", "detail": "音声 differs " * 20, "remedy": "mend " * 40, "seconds": 12},
+        {"id": "voice.pitch", "verdict": "skip", "detail": "no speech", "seconds": 0},
+    ]
+    shown = table.render({"environment": "speech", "verdict": "failed", "seconds": 3.2, "checks": checks}, width)
+    lines = shown.splitlines()
+    assert all(table.display_width(line) <= width for line in lines)
+    assert "remedy: mend" in shown
+    assert lines[-1] == "✗ failed: 1 pass, 1 fail, 1 skip, 3.2 s"
+
+
+def test_the_table_draws_whatever_it_is_given() -> None:
+    assert "unjudged: 0 pass, 0 fail, 0 skip" in table.render({})
+    assert "? x" in table.render({"checks": [{"id": "x"}]})
+
+
+def test_a_word_longer_than_the_line_is_broken() -> None:
+    assert table.wrap("ab /a/very/long/path 音音音", 6) == ["ab", "/a/ver", "y/long", "/path", "音音音"]
+    assert table.wrap("", 6) == [""]
+
+
+def test_wide_and_combining_characters_are_measured() -> None:
+    assert [table.display_width(text) for text in ("abc", "音声", "e\u0301", "✓")] == [3, 4, 1, 1]
+    assert table.pad("音", 4) == "音  "
+
+
+# Evidence and the voice
+
+
+def test_png_holds_the_pixels() -> None:
+    picture = evidence.png([bytes(range(6)), bytes(range(6, 12))], 2)
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    place, chunks = 8, {}
+    while place < len(picture):
+        size, kind = struct.unpack_from(">I4s", picture, place)
+        content = picture[place + 8 : place + 8 + size]
+        assert zlib.crc32(kind + content) == struct.unpack_from(">I", picture, place + 8 + size)[0]
+        chunks[kind] = content
+        place += 12 + size
+    assert struct.unpack(">IIBBBBB", chunks[b"IHDR"]) == (2, 2, 8, 2, 0, 0, 0)
+    assert zlib.decompress(chunks[b"IDAT"]) == b"\0\0\1\2\3\4\5\0\6\7\x08\x09\x0a\x0b"
+    with pytest.raises(ValueError, match="wrong length"):
+        evidence.png([b"\0"], 2)
+
+
+def test_a_panel_is_stretched_from_dark_to_bright() -> None:
+    (row,) = evidence.panel([[0, 255]], 4)
+    dark, bright = bytes(evidence.COLOURS[0]), bytes(evidence.COLOURS[-1])
+    assert row == dark * 2 + bright * 2
+
+
+def test_wav_files_come_back(tmp_path: Path) -> None:
+    evidence.write_wav(tmp_path / "x.wav", 24000, [0.0, 0.5, -2.0, 2.0])
+    rate, samples = evidence.read_wav(tmp_path / "x.wav")
+    assert (rate, list(samples)) == (24000, [0, 16383, -32767, 32767])
+
+
+def test_phonemes_are_compared_without_stress_and_punctuation() -> None:
+    stressed = "h\u0259l\u02c8o\u028a, w\u02c8\u025c\u02d0ld"
+    assert voice.bare(stressed) == voice.bare("h\u0259lo\u028a w\u025c\u02d0ld") == "h\u0259lo\u028aw\u025c\u02d0ld"
+    assert voice.bare("t\u0361\u0283") == voice.bare("t\u0283")
+    assert voice.bare("hello") != voice.bare("hallo")
+
+
+@pytest.fixture
+def hub() -> Iterator[tuple[str, list[int]]]:
+    """A hub on this machine, and the status it answers with."""
+    status = [200]
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.send_response(status[0])
+            self.end_headers()
+
+        def log_message(self, *words: Any) -> None:
+            del words
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}", status
+        server.shutdown()
+
+
+def test_a_hub_answers_unless_it_is_broken(hub: tuple[str, list[int]]) -> None:
+    address, status = hub
+    answers = {}
+    for code in (200, 404, 503):
+        status[0] = code
+        answers[code] = voice.hub_answers(address)
+    assert answers == {200: True, 404: True, 503: False}
+
+
+@pytest.mark.parametrize("address", ["", "ftp://127.0.0.1", "http://127.0.0.1:1"])
+def test_no_hub_does_not_answer(address: str) -> None:
+    assert not voice.hub_answers(address, timeout=1.0)
