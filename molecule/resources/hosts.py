@@ -176,6 +176,8 @@ def files_for_hosts(conf: configparser.RawConfigParser, public_key: str) -> byte
 def start(name: str, hostname: str, image: str, state: Path, folders: list[str]) -> None:
     """Start one container with systemd as its first process."""
     argv = ["podman", "run", "--detach", "--name", name, "--hostname", hostname, "--systemd=always", "--pull=missing"]
+    # A folder that is soon full, for the tests of that.
+    argv += ["--tmpfs=/srv/small:rw,size=96m,mode=0755"]
     argv += ["--label", f"{LABEL}={state}", *(f"--volume={folder}:{folder}:ro" for folder in folders)]
     if os.environ.get("WAVESMITH_CGROUP_LEAF"):
         # Without podman's own cgroups every systemd would share one tree: give each host its own leaf to be root of.

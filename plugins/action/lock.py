@@ -9,7 +9,7 @@ from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder, ours
 
 
 class ActionModule(FollowAction):
@@ -24,7 +24,10 @@ class ActionModule(FollowAction):
             needing = [
                 name
                 for name in variables.get("ansible_play_hosts", [host])
-                if any(other["key"] == spec["key"] for other in (variables["hostvars"][name].get("wavesmith_plan") or {}).get("lock", []))
+                if any(
+                    other["key"] == spec["key"]
+                    for other in (variables["hostvars"][name].get("wavesmith_plan") or {}).get("lock", [])
+                )
             ]
             if not needing or needing[0] == host:
                 mine.append(spec)
@@ -33,7 +36,7 @@ class ActionModule(FollowAction):
 
     def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Write each lock below the inventory, with a first line that says what it was resolved from."""
-        folder = locks_folder(variables)
+        folder = locks_folder(ours(variables, self._templar))
         inputs = {spec["key"]: spec["inputs"] for spec in self._task.args["locks"]}
         for key, text in (answer.pop("result", None) or {}).items():
             _write(folder / f"{key}.txt", f"{LOCK_MARK}{inputs[key]}\n{text}")

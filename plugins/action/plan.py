@@ -8,13 +8,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
 from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder, ours
 
 TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
@@ -28,26 +27,29 @@ class ActionModule(ActionBase):
         """Return the plan and, for the roles that act on it, what each phase gets."""
         variables = task_vars or {}
         host = variables["inventory_hostname"]
-        ours = {key: self._templar.template(value) for key, value in variables.items() if key.startswith("wavesmith_")}
+        own = ours(variables, self._templar)
         catalog = catalog_files.load()
-        wanted, refusals = wants.read(ours)
+        wanted, refusals = wants.read(own)
         answer = self._execute_module(
             module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
         )
         if answer.get("failed") or "observed" not in answer:
             return {**answer, "failed": True}
         observed = answer["observed"]
-        locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder({**variables, **ours}).glob("*.txt"))}
+        locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(own).glob("*.txt"))}
         toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
         planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox)
         plan = planned.data()
         text = plan_text(host, plan, observed)
-        saved = artifacts_folder(ours) / host / "plan.json"
+        saved = artifacts_folder(own) / host / "plan.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
         saved.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         if not self._task.args.get("quiet"):
             Display().display(text)
-        result = {
+        if planned.refusals:
+            # Only the message: everything else would bury it, and the plan is saved.
+            return {"changed": False, "failed": True, "remote_runs": 1, "msg": refusal_text(plan), "saved": str(saved)}
+        return {
             "changed": False,
             "remote_runs": 1,
             "plan": plan,
@@ -55,14 +57,13 @@ class ActionModule(ActionBase):
             "observed": observed,
             "text": text,
             "diff": _difference(plan),
-            **phases(planned, locks, wanted, host),
+            **phases(planned, locks),
         }
-        if planned.refusals:
-            result.update(failed=True, msg=refusal_text(plan))
-        return result
 
     def _questions(self, wanted: wants.Wanted, catalog: Catalog) -> dict[str, Any]:
-        sources = {origin.name: origin.url for stack in catalog.stacks.values() for origin in stack.origins if origin.url}
+        sources = {
+            origin.name: origin.url for stack in catalog.stacks.values() for origin in stack.origins if origin.url
+        }
         return {
             "root": wanted.root,
             "environments": [environment.name for environment in wanted.environments],
@@ -73,27 +74,46 @@ class ActionModule(ActionBase):
         }
 
 
-def phases(planned: core.Plan, locks: dict[str, str], wanted: wants.Wanted, host: str) -> dict[str, Any]:
+def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
     """What the roles of each phase get: everything in plain data, so that no decision is left for a template."""
-    todo: dict[str, Any] = {"build": [], "lock": [], "install": [], "verify": [], "activate": {}}
-    todo["index"] = wanted.package_index
-    todo["keep"] = wanted.keep_generations
-    if planned.refusals:
-        return todo
+    todo: dict[str, Any] = {"build": [], "lock": [], "install": [], "verify": [], "activate": {}, "current": []}
     for item in planned.environments:
         wheels = [{"name": wheel.name, "key": wheel.key} for wheel in item.wheels]
         if "build" in item.phases:
             todo["build"] += [wheel.spec for wheel in item.wheels if wheel.status == "build"]
-        common = {"environment": item.name, "generation": item.generation, "python": item.python, "origin_url": item.origin_url, "wheels": wheels}
+        common = {
+            "environment": item.name,
+            "generation": item.generation,
+            "python": item.python,
+            "origin_url": item.origin_url,
+            "wheels": wheels,
+        }
         if "lock" in item.phases:
-            todo["lock"].append({**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}})
+            todo["lock"].append(
+                {**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}}
+            )
         if "install" in item.phases:
-            fields = {key: getattr(item, key) for key in ("digest", "stack", "backend", "versions", "origin", "variant", "engine")}
-            todo["install"].append({**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], "")})
-        stack = {"name": item.stack, "backend": item.backend, "versions": item.versions}
-        todo["verify"].append(
-            {"environment": item.name, "generation": item.generation, "stack": stack, "imports": item.imports, "accelerated": item.accelerated, "hub": ""}
-        )
+            fields = {
+                key: getattr(item, key)
+                for key in (
+                    "digest",
+                    "stack",
+                    "backend",
+                    "versions",
+                    "origin",
+                    "variant",
+                    "engine",
+                    "imports",
+                    "accelerated",
+                )
+            }
+            todo["install"].append(
+                {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], "")}
+            )
+        if "verify" in item.phases:
+            todo["verify"].append({"environment": item.name, "generation": item.generation})
+        if item.current:
+            todo["current"].append({"environment": item.name, "generation": item.current})
         if "activate" in item.phases:
             todo["activate"][item.name] = item.generation
     # Wheels of one key are built once, whichever environments need them.
@@ -104,7 +124,10 @@ def phases(planned: core.Plan, locks: dict[str, str], wanted: wants.Wanted, host
 def _difference(plan: dict[str, Any]) -> dict[str, Any]:
     before = {item["name"]: item["current"] for item in plan["environments"]}
     after = {item["name"]: item["generation"] or "known after the lock" for item in plan["environments"]}
-    return {"before": before, "after": {**after, **({"steps": [step["name"] for step in plan["steps"]]} if plan["steps"] else {})}}
+    return {
+        "before": before,
+        "after": {**after, **({"steps": [step["name"] for step in plan["steps"]]} if plan["steps"] else {})},
+    }
 
 
 def _default_index() -> str:

@@ -7,9 +7,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, ours
 
 
 class ActionModule(ActionBase):
@@ -27,18 +26,28 @@ class ActionModule(ActionBase):
         for item in plan["environments"]:
             current = observed["environments"].get(item["name"], {}).get("current") or {}
             verdicts.setdefault(item["name"], current.get("verdict"))
-            generation = (self._task.args.get("activated") or {}).get(item["name"]) or item["current"]
-            rows.append({"environment": item["name"], "generation": generation, "stack": item["stack"], "verdict": verdicts[item["name"]]})
+            switched = {} if self._task.check_mode else self._task.args.get("activated") or {}
+            generation = switched.get(item["name"]) or item["current"]
+            rows.append(
+                {
+                    "environment": item["name"],
+                    "generation": generation,
+                    "stack": item["stack"],
+                    "verdict": verdicts[item["name"]],
+                }
+            )
         for row in rows:
             if row["verdict"]:
                 Display().display(render(row["verdict"]))
             if row["generation"]:
                 place = f"{plan['root']}/envs/{row['environment']}/current"
-                Display().display(f"[{host}] {row['environment']} is generation {row['generation']} ({row['stack']}): source {place}/bin/activate")
+                Display().display(
+                    f"[{host}] {row['environment']} is generation {row['generation']} ({row['stack']}): source {place}/bin/activate"
+                )
             else:
                 Display().display(f"[{host}] {row['environment']} is not there yet")
         report = {"schema": 1, "host": host, "root": plan["root"], "environments": rows, "warnings": plan["warnings"]}
-        saved = artifacts_folder({key: self._templar.template(value) for key, value in variables.items() if key == "wavesmith_artifacts"}) / host / "report.json"
+        saved = artifacts_folder(ours(variables, self._templar)) / host / "report.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
         saved.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return {"changed": False, "remote_runs": 0, "report": report, "saved": str(saved)}

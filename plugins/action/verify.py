@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.utils.display import Display
-
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 
@@ -21,8 +20,18 @@ class ActionModule(FollowAction):
             if verdict.get("exit") != 0:
                 Display().display(render(verdict))
                 bad = [check for check in verdict.get("checks", []) if check["verdict"] == "fail"]
-                lines = [f"  {check['id']}: {check['detail']}. Remedy: {check.get('remedy') or 'see its evidence'}" for check in bad]
-                failed.append("\n".join([f"the doctor found environment {environment} {verdict.get('verdict')}; what was current stays current", *lines]))
+                lines = [
+                    f"  {check['id']}: {check['detail']}. Remedy: {check.get('remedy') or 'see its evidence'}"
+                    for check in bad
+                ]
+                failed.append(
+                    "\n".join(
+                        [
+                            f"the doctor found environment {environment} {verdict.get('verdict')}; what was current stays current",
+                            *lines,
+                        ]
+                    )
+                )
         if failed:
             answer.pop("result", None)
             answer.update(failed=True, msg="\n".join(failed))

@@ -21,9 +21,22 @@ from ansible.plugins.callback import CallbackBase
 
 LOCAL = frozenset(
     f"ansible.builtin.{name}"
-    for name in (
-        "add_host assert debug fail group_by import_playbook import_role import_tasks include_role include_tasks include_vars meta set_fact validate_argument_spec"
-    ).split()
+    for name in [
+        "add_host",
+        "assert",
+        "debug",
+        "fail",
+        "group_by",
+        "import_playbook",
+        "import_role",
+        "import_tasks",
+        "include_role",
+        "include_tasks",
+        "include_vars",
+        "meta",
+        "set_fact",
+        "validate_argument_spec",
+    ]
 )
 """Actions that the controller does by itself."""
 SHORTEST_SHOWN = 0.5

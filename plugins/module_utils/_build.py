@@ -32,7 +32,9 @@ def kept_wheel(root: str, key: str) -> str:
     path = os.path.join(folder, provenance["wheel"])
     if not os.path.exists(path) or sha256(path) != provenance["sha256"]:
         _store.remove(folder)
-        raise Failed(f"wheel {provenance['wheel']} is not the file that was built (wrong sha256) and was removed. Remedy: start again, it is built anew")
+        raise Failed(
+            f"wheel {provenance['wheel']} is not the file that was built (wrong sha256) and was removed. Remedy: start again, it is built anew"
+        )
     return path
 
 
@@ -78,7 +80,10 @@ def _build(job: Job, root: str, spec: dict[str, Any], package_index: str, number
         try:
             job.run([uv(root), "venv", "--quiet", "--python", spec["python"], os.path.join(staging, "env")], tools)
             job.progress(f"building {title}", number, count, "build requirements")
-            job.run([uv(root), "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", requirements], tools)
+            job.run(
+                [uv(root), "pip", "install", "--quiet", "--python", python, "--require-hashes", "-r", requirements],
+                tools,
+            )
             job.progress(f"building {title}", number, count, f"{spec['sdist']} for {spec['variant']}")
             # pip fetches, checks the sha256 before anything of the archive runs, and builds: --no-binary forces the source.
             command = [python, "-I", "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-binary=:all:"]

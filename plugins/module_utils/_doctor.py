@@ -33,6 +33,11 @@ def judge(job: Job, root: str, spec: dict[str, Any], files: dict[str, bytes]) ->
         Failed: the doctor itself could not be run.
     """
     prefix = _store.generation_folder(root, spec["environment"], spec["generation"])
+    manifest = _store.read_json(os.path.join(prefix, _store.MANIFEST))
+    if not isinstance(manifest, dict):
+        raise Failed(
+            f"generation {spec['generation']} of {spec['environment']} is not complete. Remedy: provision this host"
+        )
     work = os.path.join(root, "state", "doctor")
     shutil.rmtree(work, ignore_errors=True)
     for name, text in files.items():
@@ -41,8 +46,21 @@ def judge(job: Job, root: str, spec: dict[str, Any], files: dict[str, bytes]) ->
     shutil.rmtree(evidence, ignore_errors=True)
     os.makedirs(evidence)
     paths = {name: os.path.join(work, f"{name}.json") for name in ("spec", "verdict")}
-    _store.write_json(paths["spec"], {**spec, "prefix": prefix, "root": root})
-    argv = [os.path.join(prefix, "bin", "python"), "-c", _START, work, "--spec", paths["spec"], "--out", paths["verdict"], "--evidence", evidence]
+    stack = {"name": manifest["stack"], "backend": manifest["backend"], "versions": manifest["versions"]}
+    question = {key: manifest[key] for key in ("environment", "generation", "imports", "accelerated")}
+    _store.write_json(paths["spec"], {**question, "stack": stack, "prefix": prefix, "root": root, "hub": ""})
+    argv = [
+        os.path.join(prefix, "bin", "python"),
+        "-c",
+        _START,
+        work,
+        "--spec",
+        paths["spec"],
+        "--out",
+        paths["verdict"],
+        "--evidence",
+        evidence,
+    ]
 
     def watch() -> None:
         with open(job.log_path, "rb") as log:
@@ -53,15 +71,22 @@ def judge(job: Job, root: str, spec: dict[str, Any], files: dict[str, bytes]) ->
                         state = json.loads(line)
                     except ValueError:
                         continue
-                    job.progress(f"{spec['environment']}: doctor", state.get("n", 0), state.get("m", 0), state.get("detail", ""))
+                    job.progress(
+                        f"{spec['environment']}: doctor", state.get("n", 0), state.get("m", 0), state.get("detail", "")
+                    )
                     return
 
     job.progress(f"{spec['environment']}: doctor")
     # Byte code of the doctor and caches of what it imports belong to its work folder, not to a home directory or the generation.
-    tools = {**environment(root, ""), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": os.path.join(work, "numba"), "MPLCONFIGDIR": work}
+    tools = {
+        **environment(root, ""),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": os.path.join(work, "numba"),
+        "MPLCONFIGDIR": work,
+    }
     job.run(argv, tools, folder=work, watch=watch, ok=(0, 1, 2))
     verdict = _store.read_json(paths["verdict"])
     if not isinstance(verdict, dict):
         raise Failed(f"the doctor left no verdict on {spec['environment']}. Remedy: read {job.log_path}")
     _store.write_json(os.path.join(prefix, _store.VERDICT), verdict)
-    return _store.brief(verdict)
+    return _store.brief(verdict) or {}

@@ -19,7 +19,7 @@ from typing import Any
 
 from ._store import Busy, StoreError, busy_message, holder, note_holder, read_json, take_lock, write_json
 
-ABANDONED_AFTER = 25.0
+ABANDONED_AFTER = 15.0
 """Seconds without a follower after which a run counts as gone and its job may be taken over."""
 SHORTEST = 4.0
 """Seconds that pass at least between two answers of a job that goes on: each is a remote run."""
@@ -72,7 +72,13 @@ class Job:
             try:
                 # A command that outlives a killed worker keeps the lock, so no second run meets it.
                 process = subprocess.Popen(
-                    argv, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[self._lock]
+                    argv,
+                    env=environment,
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    pass_fds=[self._lock],
                 )
             except OSError as error:
                 raise Failed(f"{argv[0]} could not be started: {error.strerror}") from error
@@ -87,7 +93,9 @@ class Job:
         with open(self.log_path, "rb") as reading:
             reading.seek(start)
             output = reading.read().decode(errors="replace")
-        raise Failed(f"{os.path.basename(argv[0])} ended with status {process.returncode}", output.splitlines()[-LOG_TAIL:])
+        raise Failed(
+            f"{os.path.basename(argv[0])} ended with status {process.returncode}", output.splitlines()[-LOG_TAIL:]
+        )
 
 
 def _alive(job: Any) -> bool:
@@ -128,10 +136,19 @@ def follow(
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"{folder} cannot be made ({error.strerror}). Remedy: run as the owner of {root}, or with become") from error
+        raise StoreError(
+            f"{folder} cannot be made ({error.strerror}). Remedy: run as the owner of {root}, or with become"
+        ) from error
     found = _join(root, folder, run)
     if not found:
-        _start(root, folder, name, run, work)
+        try:
+            _start(root, folder, name, run, work)
+        except Busy:
+            other = (holder(root) or {}).get("purpose", "")
+            if not _abandoned(os.path.join(root, "state", "jobs", other), root):
+                raise
+            left = {"phase": f"waiting for {other}, which an earlier run left behind"}
+            return {"finished": False, "state": left["phase"], "progress": left, "adopted": False}
     deadline = time.monotonic() + wait
     while True:
         _touch(os.path.join(folder, "followed"))
@@ -143,7 +160,9 @@ def follow(
         if isinstance(result, dict):
             return {"finished": True, "state": state, "progress": progress, "adopted": found == ADOPTED, **result}
         if not alive:
-            killed = f"the worker of {name} was killed. Remedy: start again, what it finished is kept; its log: {folder}/log"
+            killed = (
+                f"the worker of {name} was killed. Remedy: start again, what it finished is kept; its log: {folder}/log"
+            )
             return {"finished": True, "state": state, "progress": progress, "failure": killed, "log": _tail(folder)}
         if time.monotonic() > deadline or (state != seen and time.monotonic() > deadline - wait + SHORTEST):
             return {"finished": False, "state": state, "progress": progress, "adopted": found == ADOPTED}
@@ -162,16 +181,25 @@ def _join(root: str, folder: str, run: str) -> str:
         return OURS
     if not _alive(job):
         return ""
-    followed = os.path.join(folder, "followed")
-    first = _modified(followed)
-    while _alive(job) and time.time() - _modified(followed) < ABANDONED_AFTER:
-        if _modified(followed) != first:
-            raise Busy(busy_message(holder(root) or {}))
-        time.sleep(0.5)
+    if not _abandoned(folder, root):
+        raise Busy(busy_message(holder(root) or {}))
     if not _alive(job):
         return ""
     write_json(path, {**job, "run": run})
     return ADOPTED
+
+
+def _abandoned(folder: str, root: str) -> bool:
+    """Whether nobody follows a job any more; watches it as long as it takes to know."""
+    followed = os.path.join(folder, "followed")
+    first = _modified(followed)
+    if not first:
+        return holder(root) is None
+    while _modified(followed) == first:
+        if time.time() - first > ABANDONED_AFTER or not _alive(read_json(os.path.join(folder, "job.json"))):
+            return True
+        time.sleep(0.2)
+    return False
 
 
 def _start(root: str, folder: str, name: str, run: str, work: Callable[[Job], dict[str, Any]]) -> None:
@@ -211,7 +239,9 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     note_holder(lock, name)
-    write_json(os.path.join(folder, "job.json"), {"name": name, "pid": os.getpid(), "birth": _birth(os.getpid()), "run": run})
+    write_json(
+        os.path.join(folder, "job.json"), {"name": name, "pid": os.getpid(), "birth": _birth(os.getpid()), "run": run}
+    )
     _touch(os.path.join(folder, "followed"))
     os.write(go, b"1")
     os.close(go)
@@ -229,7 +259,10 @@ def _work(
         traceback.print_exc()
         sys.stderr.flush()
         lines = traceback.format_exc().strip().splitlines()
-        outcome = {"failure": f"{name} met a defect of Wavesmith: {lines[-1]}. Remedy: report it with {folder}/log", "log": lines[-LOG_TAIL:]}
+        outcome = {
+            "failure": f"{name} met a defect of Wavesmith: {lines[-1]}. Remedy: report it with {folder}/log",
+            "log": lines[-LOG_TAIL:],
+        }
     write_json(os.path.join(folder, "result.json"), outcome)
 
 

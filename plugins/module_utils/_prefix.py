@@ -84,8 +84,8 @@ def make_prefix(job: Job, root: str, spec: dict[str, Any]) -> None:
     for name in _store.leftovers(folder):
         path = os.path.join(folder, name)
         shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
-    if _store.pointed(folder) == spec["generation"] or os.path.exists(os.path.join(prefix, _store.MANIFEST)):
-        raise Failed(f"generation {spec['generation']} of {spec['environment']} is complete and is never touched. Remedy: plan again")
+    if _complete(prefix, spec):
+        return
     _store.remove(prefix)
     base = spec["python"]["path"]
     try:
@@ -96,6 +96,22 @@ def make_prefix(job: Job, root: str, spec: dict[str, Any]) -> None:
     _isolate(prefix, base)
 
 
+def _complete(prefix: str, spec: dict[str, Any]) -> bool:
+    """Whether the generation is there already: a run before this one finished it after its controller was gone.
+
+    Raises:
+        Failed: another one is there under its name.
+    """
+    manifest = _store.read_json(os.path.join(prefix, _store.MANIFEST))
+    if manifest is None:
+        return False
+    if manifest.get("digest") != spec["digest"] or _store.damage(prefix):
+        raise Failed(
+            f"generation {spec['generation']} of {spec['environment']} is complete and is never touched. Remedy: plan again"
+        )
+    return True
+
+
 def site_packages(prefix: str, version: str) -> str:
     """The folder packages are installed to."""
     return os.path.join(prefix, "lib", "python" + ".".join(version.split(".")[:2]), "site-packages")
@@ -104,7 +120,9 @@ def site_packages(prefix: str, version: str) -> str:
 def _isolate(prefix: str, base: str) -> None:
     python = os.path.join(prefix, "bin", "python")
     os.unlink(python)
-    _store.write_text(python, _WRAPPER.format(dropped=" ".join(DROPPED), prefix=prefix, base=os.path.realpath(base)), 0o755)
+    _store.write_text(
+        python, _WRAPPER.format(dropped=" ".join(DROPPED), prefix=prefix, base=os.path.realpath(base)), 0o755
+    )
     for name in os.listdir(os.path.join(prefix, "bin")):
         path = os.path.join(prefix, "bin", name)
         if re.fullmatch(r"python[\d.]+", name):
@@ -138,11 +156,25 @@ def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> st
         paths = {name: os.path.join(folder, f"{name}.txt") for name in ("requirements", "overrides", "lock")}
         _store.write_text(paths["requirements"], "\n".join(spec["requirements"]) + "\n")
         _store.write_text(paths["overrides"], "\n".join(spec["overrides"]) + "\n")
-        argv = [uv(root), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes", "--no-emit-index-url"]
+        argv = [
+            uv(root),
+            "pip",
+            "compile",
+            "--quiet",
+            "--no-header",
+            "--no-annotate",
+            "--generate-hashes",
+            "--no-emit-index-url",
+        ]
         argv += ["--no-emit-find-links", "--python", spec["python"]["path"], "--override", paths["overrides"]]
         argv += ["--output-file", paths["lock"], *_origin(spec)]
         for wheel in spec["wheels"]:
-            argv += ["--no-emit-package", wheel["name"], "--find-links", os.path.dirname(kept_wheel(root, wheel["key"]))]
+            argv += [
+                "--no-emit-package",
+                wheel["name"],
+                "--find-links",
+                os.path.dirname(kept_wheel(root, wheel["key"])),
+            ]
         try:
             job.run([*argv, paths["requirements"]], environment(root, package_index))
         except Failed as error:
@@ -165,6 +197,8 @@ def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> di
         Failed: the reason and the remedy; the prefix stays unfinished and is never current.
     """
     prefix = _store.generation_folder(root, spec["environment"], spec["generation"])
+    if _complete(prefix, spec):
+        return {"generation": spec["generation"], "packages": None}
     tools = environment(root, package_index)
     python = os.path.join(prefix, "bin", "python")
     site = site_packages(prefix, spec["python"]["version"])
@@ -202,16 +236,35 @@ def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> di
             wrong = _wrong_bytes(site)
             if wrong:
                 name, path = sorted(wrong.items())[0]
-                raise Failed(f"{name}: {path} is not the file its wheel declares. Remedy: remove {root}/cache/uv and start again")
+                raise Failed(
+                    f"{name}: {path} is not the file its wheel declares. Remedy: remove {root}/cache/uv and start again"
+                )
         job.progress("compiling byte code", count, count)
-        job.run([python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1))
+        job.run(
+            [python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1)
+        )
     except Failed as error:
         raise explain(error, f"environment {spec['environment']}") from error
     job.progress("sealing", count, count)
     manifest = {
         "schema": 1,
         "created": time.time(),
-        **{key: spec[key] for key in ("environment", "generation", "digest", "stack", "backend", "versions", "origin", "variant", "python")},
+        **{
+            key: spec[key]
+            for key in (
+                "environment",
+                "generation",
+                "digest",
+                "stack",
+                "backend",
+                "versions",
+                "origin",
+                "variant",
+                "python",
+                "imports",
+                "accelerated",
+            )
+        },
         "engine": spec["engine"],
         "lock_key": spec["key"],
         "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},

@@ -123,7 +123,9 @@ def take_lock(root: str, purpose: str) -> int:
         os.makedirs(os.path.dirname(path), exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written ({error.strerror}). Remedy: run as the owner of {root}, or with become") from error
+        raise StoreError(
+            f"{path} cannot be written ({error.strerror}). Remedy: run as the owner of {root}, or with become"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -240,7 +242,11 @@ def generations(root: str, environment: str) -> list[dict[str, Any]]:
     folder = environment_folder(root, environment)
     found = []
     try:
-        names = [entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
+        names = [
+            entry.name
+            for entry in os.scandir(folder)
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+        ]
     except OSError:
         return []
     for name in names:
@@ -286,6 +292,10 @@ def survey(root: str, environments: list[str]) -> dict[str, Any]:
                     "manifest": read_json(os.path.join(prefix, MANIFEST)),
                     "verdict": brief(read_json(os.path.join(prefix, VERDICT))),
                 }
+        if current is not None and entry["current"] is None:
+            # What `current` points to lost its manifest, or is gone: damaged, and its name stays taken.
+            gone = [f"missing: {MANIFEST}"]
+            entry["current"] = {"generation": current, "damage": gone, "damaged": 1, "manifest": {}, "verdict": None}
         result["environments"][name] = entry
     try:
         wheels = sorted(os.listdir(os.path.join(root, "wheels")))
@@ -295,7 +305,7 @@ def survey(root: str, environments: list[str]) -> dict[str, Any]:
     return result
 
 
-def brief(verdict: Any) -> Any:
+def brief(verdict: Any) -> dict[str, Any] | None:
     """A verdict without its evidence, which can be long."""
     if not isinstance(verdict, dict):
         return None
@@ -311,10 +321,14 @@ def activate(root: str, environment: str, generation: str) -> str | None:
     """
     prefix = generation_folder(root, environment, generation)
     if read_json(os.path.join(prefix, MANIFEST)) is None:
-        raise StoreError(f"generation {generation} of {environment} is not complete. Remedy: run the playbook again, it finishes the generation")
+        raise StoreError(
+            f"generation {generation} of {environment} is not complete. Remedy: run the playbook again, it finishes the generation"
+        )
     verdict = read_json(os.path.join(prefix, VERDICT))
     if not isinstance(verdict, dict) or verdict.get("exit") != 0:
-        raise StoreError(f"generation {generation} of {environment} was not found healthy. Remedy: read {prefix}/{VERDICT}, mend the cause, run again")
+        raise StoreError(
+            f"generation {generation} of {environment} was not found healthy. Remedy: read {prefix}/{VERDICT}, mend the cause, run again"
+        )
     folder = environment_folder(root, environment)
     before = pointed(folder)
     if before != generation:
@@ -351,13 +365,14 @@ def rollback_target(root: str, environment: str, wanted: str = "") -> str:
 
 
 def prunable(root: str, environment: str, keep: int) -> list[str]:
-    """Generations that may go: all but the current one and the newest healthy ones, `keep` in all.
+    """Generations that may go: all but the current one and the newest healthy and intact ones, `keep` in all.
 
     Unfinished ones always go: their run holds the lock while it works on them, and pruning needs that lock.
     """
-    current = pointed(environment_folder(root, environment))
+    folder = environment_folder(root, environment)
+    current = pointed(folder)
     found = [item for item in generations(root, environment) if item["name"] != current]
-    good = [item["name"] for item in found if item["complete"] and item["exit"] == 0]
+    good = [item["name"] for item in found if item["exit"] == 0 and not damage(os.path.join(folder, item["name"]))]
     kept = set(good[max(0, len(good) - (keep - 1)) :]) if keep > 1 else set()
     return [item["name"] for item in found if item["name"] not in kept]
 

@@ -90,11 +90,34 @@ def _command(argv: Sequence[str], tools: dict[str, str], remedy: str) -> None:
 
 
 _CAUSES = (
-    (re.compile(r"hash mismatch|HashMismatch|do not match the hashes|THESE PACKAGES DO NOT MATCH", re.IGNORECASE), "the file of {item} is not the one its lock names (wrong sha256)", "look who changed the file on the index; if the new one is wanted, remove the lock and resolve again"),
-    (re.compile(r"No space left on device|os error 28"), "the disk is full", "free some space (playbooks/prune.yml removes old generations)"),
-    (re.compile(r"No solution found|ResolutionImpossible|unsatisfiable"), "no set of versions satisfies everything that is asked for", "read the lines below: they name the packages that disagree"),
-    (re.compile(r"dns error|Connection refused|timed out|error sending request|Could not connect|Temporary failure|tunnel|Connection reset", re.IGNORECASE), "the package index does not answer", "check the network of the host, or name a mirror in wavesmith_package_index"),
-    (re.compile(r"No module named 'pip'|ensurepip is not available"), "Python has no venv module", "apt-get install -y python3-venv"),
+    (
+        re.compile(r"hash mismatch|HashMismatch|do not match the hashes|THESE PACKAGES DO NOT MATCH", re.IGNORECASE),
+        "the file of {item} is not the one its lock names (wrong sha256)",
+        "look who changed the file on the index; if the new one is wanted, remove the lock and resolve again",
+    ),
+    (
+        re.compile(r"No space left on device|os error 28"),
+        "the disk is full",
+        "free some space (playbooks/prune.yml removes old generations)",
+    ),
+    (
+        re.compile(r"No solution found|ResolutionImpossible|unsatisfiable"),
+        "no set of versions satisfies everything that is asked for",
+        "read the lines below: they name the packages that disagree",
+    ),
+    (
+        re.compile(
+            r"dns error|Connection refused|timed out|error sending request|Could not connect|Temporary failure|tunnel|Connection reset",
+            re.IGNORECASE,
+        ),
+        "the package index does not answer",
+        "check the network of the host, or name a mirror in wavesmith_package_index",
+    ),
+    (
+        re.compile(r"No module named 'pip'|ensurepip is not available"),
+        "Python has no venv module",
+        "apt-get install -y python3-venv",
+    ),
 )
 
 

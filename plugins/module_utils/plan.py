@@ -109,7 +109,8 @@ def runs_on(sm: str, targets: Sequence[str]) -> bool:
     """
     major, _, minor = sm.partition(".")
     return any(
-        target.partition(".")[0] == major and int(target.partition(".")[2] or 0) <= int(minor or 0) for target in targets
+        target.partition(".")[0] == major and int(target.partition(".")[2] or 0) <= int(minor or 0)
+        for target in targets
     )
 
 
@@ -132,6 +133,8 @@ def plan(
         toolbox: Digest of the toolbox's lock.
     """
     result = Plan(root=observed["root"], toolbox=toolbox, refusals=list(refusals))
+    if wanted.stack not in (*catalog.stacks, "auto", "none"):
+        result.refusals.append(_unknown_stack("variable wavesmith_stack", wanted.stack, catalog))
     if not wanted.environments and not result.refusals:
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
@@ -139,9 +142,8 @@ def plan(
     # A host that has what it shall have needs nothing: neither sources nor system packages nor disk are asked about it.
     idle = not any(item.phases for item in result.environments)
     _system(wanted, observed, catalog, result, idle)
-    if not observed["toolbox"]["intact"] or observed["toolbox"]["digest"] != toolbox:
-        if not idle:
-            result.steps.insert(0, _step("prepare", "toolbox", "install the pinned tools", SECONDS["toolbox"]))
+    if (not observed["toolbox"]["intact"] or observed["toolbox"]["digest"] != toolbox) and not idle:
+        result.steps.insert(0, _step("prepare", "toolbox", "install the pinned tools", SECONDS["toolbox"]))
     if result.system_missing:
         detail = ", ".join(result.system_missing)
         result.steps.insert(0, _step("prepare", "system packages", detail, SECONDS["system packages"]))
@@ -151,13 +153,10 @@ def plan(
     result.seconds = sum(step["seconds"] for step in result.steps)
     _room(observed, catalog, result)
     if result.steps and observed.get("busy"):
+        # No refusal: work that a killed run left behind is taken over; where its run still follows it, the step itself refuses.
         busy = observed["busy"]
-        result.refusals.append(
-            Refusal(
-                "this host",
-                f"another run works on it: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})",
-                "wait until it has ended, or stop that process, then start again: what it finished is kept",
-            )
+        result.warnings.append(
+            f"another run's work goes on here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
         )
     if result.refusals:
         result.phases, result.steps = [], []
@@ -181,7 +180,7 @@ def _environment(
     current = present["current"]
     item.current = current["generation"] if current else None
     before = len(result.refusals)
-    packages = _packages(environment, catalog, result)
+    packages = _packages(environment, wanted, catalog, result)
     stack, item.stack_why = _stack(environment, wanted, observed, catalog, result)
     python = _python(wanted, stack, observed, environment, result) if stack else None
     if stack is None or python is None or len(result.refusals) > before:
@@ -201,22 +200,34 @@ def _environment(
     return item
 
 
-def _packages(environment: Environment, catalog: Catalog, result: Plan) -> list[Package]:
+def _packages(environment: Environment, wanted: Wanted, catalog: Catalog, result: Plan) -> list[Package]:
     found = []
     for name in dict.fromkeys([*catalog.base, *environment.packages]):
         if name in catalog.packages:
             found.append(catalog.packages[name])
         elif not any(name in stack.versions for stack in catalog.stacks.values()):
             known = [*catalog.packages, *{torch for stack in catalog.stacks.values() for torch in stack.versions}]
-            result.refusals.append(Refusal(f"environment {environment.name}", f"package {name!r} is not in the catalog", suggest(name, known)))
-        elif environment.stack == "none":
             result.refusals.append(
-                Refusal(f"environment {environment.name}", f"package {name!r} belongs to a stack, but stack is none", "say stack: auto")
+                Refusal(
+                    f"environment {environment.name}", f"package {name!r} is not in the catalog", suggest(name, known)
+                )
+            )
+        elif "none" in (environment.stack, wanted.stack if environment.stack == "auto" else ""):
+            result.refusals.append(
+                Refusal(
+                    f"environment {environment.name}",
+                    f"package {name!r} belongs to a stack, but stack is none",
+                    "say stack: auto",
+                )
             )
     for name in environment.models:
         if name not in catalog.models:
             result.refusals.append(
-                Refusal(f"environment {environment.name}", f"model {name!r} is not in the catalog", suggest(name, catalog.models))
+                Refusal(
+                    f"environment {environment.name}",
+                    f"model {name!r} is not in the catalog",
+                    suggest(name, catalog.models),
+                )
             )
     return found
 
@@ -231,16 +242,25 @@ def _stack(
         return NO_STACK, "the environment wants no torch"
     if forced != "auto":
         if forced not in catalog.stacks:
-            result.refusals.append(Refusal(f"environment {environment.name}", f"stack {forced!r} is not in the catalog", suggest(forced, [*catalog.stacks, "none", "auto"])))
+            if environment.stack != "auto":  # the variable for all of them was refused already
+                result.refusals.append(_unknown_stack(f"environment {environment.name}", forced, catalog))
             return None, ""
         reason = _unfit(catalog.stacks[forced], architecture, gpus, observed)
         if reason:
-            result.refusals.append(Refusal(f"environment {environment.name}", f"stack {forced} cannot work on this host: {reason}", "say stack: auto, or name one that fits"))
+            result.refusals.append(
+                Refusal(
+                    f"environment {environment.name}",
+                    f"stack {forced} cannot work on this host: {reason}",
+                    "say stack: auto, or name one that fits",
+                )
+            )
             return None, ""
         return catalog.stacks[forced], "forced by a variable"
     others = sorted({gpu["vendor"] for gpu in observed["accelerators"]} - {"nvidia"})
     if others and not gpus:
-        result.warnings.append(f"accelerators of {', '.join(others)} stay unused: the catalog has no stack for them yet")
+        result.warnings.append(
+            f"accelerators of {', '.join(others)} stay unused: the catalog has no stack for them yet"
+        )
     reasons = []
     for name in sorted(catalog.stacks):
         stack = catalog.stacks[name]
@@ -259,6 +279,10 @@ def _stack(
         )
     )
     return None, ""
+
+
+def _unknown_stack(item: str, name: str, catalog: Catalog) -> Refusal:
+    return Refusal(item, f"stack {name!r} is not in the catalog", suggest(name, [*catalog.stacks, "none", "auto"]))
 
 
 def _unfit(stack: Stack, architecture: str, gpus: Sequence[Mapping[str, Any]], observed: Mapping[str, Any]) -> str:
@@ -287,14 +311,20 @@ def _python(
     fit = []
     for python in observed["pythons"]:
         minor = tuple(int(part) for part in python["version"].split(".")[:2])
-        if stack.python_minimum <= minor <= stack.python_maximum and (not wanted.python or wanted.python == ".".join(map(str, minor))):
+        if stack.python_minimum <= minor <= stack.python_maximum and (
+            not wanted.python or wanted.python == ".".join(map(str, minor))
+        ):
             fit.append((python["path"].startswith("/usr/bin/"), minor, python["path"], python))
     if fit:
         return dict(max(fit, key=lambda entry: entry[:3])[3])
     span = wanted.python or f"{'.'.join(map(str, stack.python_minimum))} to {'.'.join(map(str, stack.python_maximum))}"
     seen = ", ".join(f"{python['version']} ({python['path']})" for python in observed["pythons"]) or "none"
     result.refusals.append(
-        Refusal(f"environment {environment.name}", f"stack {stack.name} needs Python {span}, this host has {seen}", f"install Python {span} on the host, or set wavesmith_python")
+        Refusal(
+            f"environment {environment.name}",
+            f"stack {stack.name} needs Python {span}, this host has {seen}",
+            f"install Python {span} on the host, or set wavesmith_python",
+        )
     )
     return None
 
@@ -306,12 +336,14 @@ def _origin(
     manifest = (current or {}).get("manifest") or {}
     in_use = manifest.get("origin") if manifest.get("stack") == stack.name else None
     origins = sorted(stack.origins, key=lambda origin: origin.name != in_use)
-    passed = []
+    passed: list[str] = []
     for origin in origins:
         source = observed["sources"].get(origin.name, {"answers": False, "detail": "it was not asked"})
         if source["answers"]:
             item.origin, item.origin_url = origin.name, origin.url
-            item.origin_why = "; ".join([*passed, "in use by the current generation" if origin.name == in_use else origin.note])
+            item.origin_why = "; ".join(
+                [*passed, "in use by the current generation" if origin.name == in_use else origin.note]
+            )
             return
         passed.append(f"{origin.name} does not answer ({source['detail']})")
     first = origins[0]
@@ -334,7 +366,13 @@ def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any])
     }
     key = None
     if compiler:
-        identity = {**spec, "python": item.python["version"], "variant": item.variant, "compiler": f"gcc {compiler}", "schema": SCHEMA}
+        identity = {
+            **spec,
+            "python": item.python["version"],
+            "variant": item.variant,
+            "compiler": f"gcc {compiler}",
+            "schema": SCHEMA,
+        }
         key = digest(identity)[:32]
         spec["key"], spec["variant"], spec["compiler"] = key, item.variant, f"gcc {compiler}"
     hit = key is not None and key in observed["wheels"]
@@ -342,12 +380,20 @@ def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any])
 
 
 def _lock(
-    item: EnvironmentPlan, packages: Sequence[Package], stack: Stack, minor: str, observed: Mapping[str, Any], locks: Mapping[str, str]
+    item: EnvironmentPlan,
+    packages: Sequence[Package],
+    stack: Stack,
+    minor: str,
+    observed: Mapping[str, Any],
+    locks: Mapping[str, str],
 ) -> None:
     local = next((origin.local_version for origin in stack.origins if origin.name == item.origin), "")
     pins = [f"{name}=={version}{'+' + local if local else ''}" for name, version in sorted(stack.versions.items())]
     built = {wheel.name: wheel.version for wheel in item.wheels}
-    requirements = sorted({requirement for package in packages for requirement in package.requires} | {f"{name}=={version}" for name, version in built.items()})
+    requirements = sorted(
+        {requirement for package in packages for requirement in package.requires}
+        | {f"{name}=={version}" for name, version in built.items()}
+    )
     inputs = {
         "requirements": [*pins, *requirements],
         "overrides": sorted([*pins, *{line for package in packages for line in package.overrides}]),
@@ -397,23 +443,38 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any], observed: Mapping[
     short = item.digest[:16]
     same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
     good = [entry for entry in same if entry["intact"]]
-    if current and current["manifest"].get("digest") == item.digest:
+    # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
+    if current and current["manifest"].get("digest", item.digest) == item.digest:
         verdict = current["verdict"]
         if not current["damage"] and verdict and verdict.get("exit") == 0:
             item.state, item.generation = "kept", current["generation"]
             return
         if current["damage"]:
             item.state = "drifted"
-            item.damage = [*current["damage"], *([f"and {current['damaged'] - len(current['damage'])} more"] if current["damaged"] > len(current["damage"]) else [])]
-            result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}" + (f" (and {current['damaged'] - 1} more)" if current["damaged"] > 1 else ""))
+            item.damage = [
+                *current["damage"],
+                *(
+                    [f"and {current['damaged'] - len(current['damage'])} more"]
+                    if current["damaged"] > len(current["damage"])
+                    else []
+                ),
+            ]
+            result.warnings.append(
+                f"environment {item.name} drifted: {item.damage[0]}"
+                + (f" (and {current['damaged'] - 1} more)" if current["damaged"] > 1 else "")
+            )
     if good:
         newest = max(good, key=lambda entry: (entry["exit"] == 0, entry["created"]))
         item.generation = newest["name"]
         item.state = item.state or "switch"
         item.phases = ([] if newest["exit"] == 0 else ["verify"]) + ["activate"]
         return
-    taken = {entry["name"] for entry in present["generations"] if entry["complete"]} | ({item.current} if item.current else set())
-    item.generation = next(name for name in [short, *[f"{short}-r{n}" for n in range(1, len(taken) + 2)]] if name not in taken)
+    taken = {entry["name"] for entry in present["generations"] if entry["complete"]} | (
+        {item.current} if item.current else set()
+    )
+    item.generation = next(
+        name for name in [short, *[f"{short}-r{n}" for n in range(1, len(taken) + 2)]] if name not in taken
+    )
     item.state = item.state or ("change" if current else "new")
     item.phases = [phase for phase in ("build",) if _needs(item, phase)] + ["install", "verify", "activate"]
 
@@ -425,19 +486,33 @@ def _needs(item: EnvironmentPlan, phase: str) -> bool:
 
 
 def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
-    steps = []
+    steps: list[dict[str, Any]] = []
     for phase in item.phases:
         if phase == "build":
             steps.extend(
-                _step("build", f"{item.name}: {wheel.name} {wheel.version}", f"from source for {item.variant}", wheel.seconds)
+                _step(
+                    "build",
+                    f"{item.name}: {wheel.name} {wheel.version}",
+                    f"from source for {item.variant}",
+                    wheel.seconds,
+                )
                 for wheel in item.wheels
                 if wheel.status == "build"
             )
         elif phase == "lock":
-            steps.append(_step("lock", f"{item.name}: lock", f"{item.lock['key']} ({item.lock['status']})", SECONDS["lock"]))
+            steps.append(
+                _step("lock", f"{item.name}: lock", f"{item.lock['key']} ({item.lock['status']})", SECONDS["lock"])
+            )
         else:
             names = {"install": "into a new generation", "verify": "with the doctor", "activate": "switch current"}
-            steps.append(_step(phase, f"{item.name}: {phase}", f"{names[phase]} {item.generation or '(known after the lock)'}", SECONDS[phase]))
+            steps.append(
+                _step(
+                    phase,
+                    f"{item.name}: {phase}",
+                    f"{names[phase]} {item.generation or '(known after the lock)'}",
+                    SECONDS[phase],
+                )
+            )
     return steps
 
 
@@ -446,20 +521,32 @@ def _system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, resul
     if idle and not observed["apt"]["missing"]:
         return
     versions = catalog.platforms.systems.get(system["id"])
-    if versions is None or not any(system["version_id"] == version or system["version_id"].startswith(version + ".") for version in versions):
+    if versions is None or not any(
+        system["version_id"] == version or system["version_id"].startswith(version + ".") for version in versions
+    ):
         known = "; ".join(f"{name} {', '.join(listed)}" for name, listed in sorted(catalog.platforms.systems.items()))
         result.refusals.append(
-            Refusal("this host", f"its operating system, {system['pretty_name'] or 'unknown'}, is not supported", f"use one of: {known}; or add it to catalog/platforms.yml")
+            Refusal(
+                "this host",
+                f"its operating system, {system['pretty_name'] or 'unknown'}, is not supported",
+                f"use one of: {known}; or add it to catalog/platforms.yml",
+            )
         )
         return
     missing = sorted(observed["apt"]["missing"])
     if not missing:
         return
     if not wanted.system_packages:
-        result.warnings.append(f"system packages are missing and wavesmith_system_packages is false: {', '.join(missing)}")
+        result.warnings.append(
+            f"system packages are missing and wavesmith_system_packages is false: {', '.join(missing)}"
+        )
     elif observed["user"]["privilege"] == "none":
         result.refusals.append(
-            Refusal("system packages", f"{', '.join(missing)} are missing and user {observed['user']['name']} may not install them", f"ask an administrator to run: apt-get install -y {' '.join(missing)}")
+            Refusal(
+                "system packages",
+                f"{', '.join(missing)} are missing and user {observed['user']['name']} may not install them",
+                f"ask an administrator to run: apt-get install -y {' '.join(missing)}",
+            )
         )
     else:
         result.system_missing = missing
@@ -483,7 +570,9 @@ def _room(observed: Mapping[str, Any], catalog: Catalog, result: Plan) -> None:
                     )
                 )
         stack = catalog.stacks.get(item.stack, NO_STACK)
-        need += OTHER_PACKAGES_GIB + next((origin.disk_gib for origin in stack.origins if origin.name == item.origin), 0.0)
+        need += OTHER_PACKAGES_GIB + next(
+            (origin.disk_gib for origin in stack.origins if origin.name == item.origin), 0.0
+        )
     result.disk_gib = round(need, 1)
     free = observed["disk"]["free"] / 2**30
     if need and free < need:

@@ -72,8 +72,32 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "probe_timeout": (float, int),
 }
 _KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}
-CONTROLLER_VARIABLES = frozenset({"locks", "artifacts", "environments", "plan", "verify_hosts", "run"})
+CONTROLLER_VARIABLES = frozenset({"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what"})
 _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list}
+
+
+def _from_text(value: Any, types: tuple[type, ...]) -> Any:
+    """A value given as text on the command line (``-e wavesmith_keep_generations=2``) as what it means."""
+    if isinstance(value, str) and str not in types:
+        if int in types and re.fullmatch(r"\d{1,9}", value):
+            return int(value)
+        if bool in types and value.lower() in ("true", "false", "yes", "no"):
+            return value.lower() in ("true", "yes")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words for people."""
+    for types, word in (
+        (Mapping, "a mapping"),
+        (str, "text"),
+        (bool, "true or false"),
+        ((list, tuple), "a list"),
+        ((int, float), "a number"),
+    ):
+        if isinstance(value, types):
+            return word
+    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -98,6 +122,7 @@ def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
         if key in CONTROLLER_VARIABLES:
             continue
         types = _TYPES.get(key)
+        value = _from_text(value, types or ())
         if types is None:
             refusals.append(
                 Refusal(
@@ -117,15 +142,37 @@ def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
         else:
             values[key] = value
     if values.get("keep_generations", 1) < 1:
-        refusals.append(Refusal("variable wavesmith_keep_generations", "it must be 1 or more", "keep at least the current one"))
+        refusals.append(
+            Refusal("variable wavesmith_keep_generations", "it must be 1 or more", "keep at least the current one")
+        )
         del values["keep_generations"]
     root = values.get("root", "")
-    if root and (not root.startswith("/") or root.rstrip("/") in ("", "/usr", "/etc", "/bin", "/home", "/root", "/var", "/opt")):
-        refusals.append(Refusal("variable wavesmith_root", f"{root!r} is not a folder of our own", "give an absolute path such as /opt/wavesmith"))
+    if root and (
+        not root.startswith("/") or root.rstrip("/") in ("", "/usr", "/etc", "/bin", "/home", "/root", "/var", "/opt")
+    ):
+        refusals.append(
+            Refusal(
+                "variable wavesmith_root",
+                f"{root!r} is not a folder of our own",
+                "give an absolute path such as /opt/wavesmith",
+            )
+        )
         del values["root"]
+    elif not re.fullmatch(r"[\w/.+@-]*", root):
+        # The path stands in scripts and in their first lines, where neither spaces nor quotes can be.
+        problem = f"{root!r} is not a folder of our own: it holds characters that scripts cannot name"
+        refusals.append(Refusal("variable wavesmith_root", problem, "use letters, digits and / . _ + @ - only"))
+        del values["root"]
+    if not values.get("probe_timeout", 1) > 0:
+        refusals.append(
+            Refusal("variable wavesmith_probe_timeout", "it must be more than 0", "give seconds, such as 3")
+        )
+        del values["probe_timeout"]
     python = values.get("python", "")
     if python and not re.fullmatch(r"3\.\d{1,2}", python):
-        refusals.append(Refusal("variable wavesmith_python", f"{python!r} is not a Python version", 'write it as text: "3.12"'))
+        refusals.append(
+            Refusal("variable wavesmith_python", f"{python!r} is not a Python version", 'write it as text: "3.12"')
+        )
         del values["python"]
     environments, problems = _environments(ours.get("environments", {}))
     return Wanted(environments=environments, **values), refusals + problems
@@ -133,7 +180,7 @@ def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
 
 def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
     if not isinstance(data, Mapping):
-        problem = f"it is a {type(data).__name__}, but must map each environment's name to its settings"
+        problem = f"it is {_kind(data)}, but must map each environment's name to its settings"
         return (), [Refusal("variable wavesmith_environments", problem, "see docs/variables.md for an example")]
     found: list[Environment] = []
     refusals: list[Refusal] = []
@@ -143,7 +190,9 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
             refusals.append(Refusal(item, "its name is not usable as a folder", "use lower-case letters, digits and _"))
             continue
         if not isinstance(settings, Mapping):
-            refusals.append(Refusal(item, f"its settings are {settings!r}, not a mapping", "see docs/variables.md for an example"))
+            refusals.append(
+                Refusal(item, f"its settings are {settings!r}, not a mapping", "see docs/variables.md for an example")
+            )
             continue
         good = True
         for key, value in settings.items():
@@ -152,7 +201,9 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
                 refusals.append(Refusal(item, f"it has no setting {key!r}", suggest(str(key), _ENVIRONMENT_KEYS)))
             elif not isinstance(value, kind) or (kind is list and not all(isinstance(entry, str) for entry in value)):
                 expected = "text" if kind is str else "a list of names"
-                refusals.append(Refusal(item, f"{key} is {value!r}, but must be {expected}", "correct it in the inventory"))
+                refusals.append(
+                    Refusal(item, f"{key} is {value!r}, but must be {expected}", "correct it in the inventory")
+                )
             else:
                 continue
             good = False

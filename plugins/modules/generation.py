@@ -71,17 +71,18 @@ seconds:
 
 import os
 import time
+from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _store
 
 
-def _listing(root, names):
+def _listing(root: str, names: list[str]) -> dict[str, str]:
     return {name: _store.pointed(_store.environment_folder(root, name)) or "none" for name in names}
 
 
-def _prune(root, name, keep, check):
+def _prune(root: str, name: str, keep: int, check: bool) -> list[str]:
     doomed = _store.prunable(root, name, keep)
     folder = _store.environment_folder(root, name)
     if not check:
@@ -106,19 +107,24 @@ def main() -> None:
     )
     given = module.params
     names = sorted(given["environments"])
-    root = given["root"] or next((path for path in _store.default_roots() if os.path.isdir(path)), _store.default_roots()[0])
+    root = given["root"] or next(
+        (path for path in _store.default_roots() if os.path.isdir(path)), _store.default_roots()[0]
+    )
     started = time.monotonic()
     before = _listing(root, names)
     after = dict(before)
     removed = {}
     try:
-        if names and not os.path.isdir(root):
+        # In check mode of a host that has nothing yet, a switch to a generation that is not there yet is what would happen.
+        if names and not os.path.isdir(root) and not (module.check_mode and given["state"] == "active"):
             raise _store.StoreError(f"{root} is not there. Remedy: provision this host first, or set wavesmith_root")
-        with _store.locked(root, f"{given['state']} {', '.join(names)}"):
+        with nullcontext() if module.check_mode else _store.locked(root, f"{given['state']} {', '.join(names)}"):
             if given["state"] == "pruned":
                 removed = {name: _prune(root, name, given["keep"], module.check_mode) for name in names}
             else:
-                wanted = {name: value if isinstance(value, str) else "" for name, value in given["environments"].items()}
+                wanted = {
+                    name: value if isinstance(value, str) else "" for name, value in given["environments"].items()
+                }
                 if given["state"] == "rolled_back":
                     wanted = {name: _store.rollback_target(root, name, wanted[name]) for name in names}
                 for name in names:
@@ -128,7 +134,9 @@ def main() -> None:
     except _store.StoreError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or root}: {error.strerror}. Remedy: run as the owner of {root}, or free some space")
+        module.fail_json(
+            msg=f"{error.filename or root}: {error.strerror}. Remedy: run as the owner of {root}, or free some space"
+        )
     module.exit_json(
         changed=after != before or any(removed.values()),
         current=after,

@@ -83,7 +83,12 @@ def main() -> None:
     given = module.params
     name = "lock-" + digest(given["locks"])[:16]
     index = package_index(given["package_index"])
-    serve(module, name, given["locks"], lambda job: {spec["key"]: resolve(job, given["root"], spec, index) for spec in given["locks"]})
+    serve(
+        module,
+        name,
+        given["locks"],
+        lambda job: {spec["key"]: resolve(job, given["root"], spec, index) for spec in given["locks"]},
+    )
 
 
 if __name__ == "__main__":

@@ -70,8 +70,11 @@ result:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._job import Job
 from ..module_utils._long import OPTIONS, serve
 from ..module_utils._prefix import make_prefix
 from ..module_utils.plan import digest
@@ -83,7 +86,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
 
-    def work(job):
+    def work(job: Job) -> dict[str, Any]:
         for number, spec in enumerate(given["generations"], 1):
             job.progress("making the prefix", number, len(given["generations"]), spec["environment"])
             make_prefix(job, given["root"], spec)

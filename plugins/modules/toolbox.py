@@ -81,7 +81,9 @@ def main() -> None:
     except StoreError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
-        module.fail_json(msg=f"{error.filename or folder}: {error.strerror}. Remedy: free some space, or run as the owner of {given['root']}")
+        module.fail_json(
+            msg=f"{error.filename or folder}: {error.strerror}. Remedy: free some space, or run as the owner of {given['root']}"
+        )
     module.exit_json(changed=changed, path=path)
 
 

@@ -86,7 +86,9 @@ def main() -> None:
         module,
         name,
         given["generations"],
-        lambda job: {"verdicts": {spec["environment"]: judge(job, given["root"], spec, files) for spec in given["generations"]}},
+        lambda job: {
+            "verdicts": {spec["environment"]: judge(job, given["root"], spec, files) for spec in given["generations"]}
+        },
         changes=False,
     )
 

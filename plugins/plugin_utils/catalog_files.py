@@ -9,13 +9,12 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
-
 from ansible_collections.wavesmith.provision.plugins.module_utils import catalog
 
 try:
     import jsonschema
 except ImportError:  # the collection was installed without its Python requirements
-    jsonschema = None
+    jsonschema = None  # type: ignore[assignment]
 
 COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
@@ -34,7 +33,7 @@ def load(folder: Path = FOLDER) -> catalog.Catalog:
         data = _read(path, "package", folder)
         lock = data.get("recipe", {}).get("build_lock")
         if lock and not (path.parent / lock).is_file():
-            raise AnsibleError(f"{path}: build_lock names {lock}, which is not there. Remedy: make it with `make lock-recipes`")
+            raise AnsibleError(f"{path}: build_lock names {lock}, which is not there. Remedy: make it with `make lock`")
         packages.append(catalog.package(data, (path.parent / lock).read_text(encoding="utf-8") if lock else ""))
     return catalog.Catalog(
         stacks={stack.name: stack for stack in stacks},
@@ -58,4 +57,4 @@ def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
         raise AnsibleError(f"{path}: {place}: {problem.message}. Remedy: see catalog/schema/{kind}.json")
     if kind != "platforms" and data["name"] != path.stem:
         raise AnsibleError(f"{path}: name is {data['name']!r}. Remedy: name the file {data['name']}.yml")
-    return data
+    return dict(data)

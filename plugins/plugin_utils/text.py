@@ -8,10 +8,15 @@ from typing import Any
 def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any]) -> str:
     """A readable plan: what the host is, what each environment gets and why, the steps, warnings and refusals."""
     cpu, memory, disk = observed["cpu"], observed["memory"], observed["disk"]
-    gpus = ", ".join(f"{gpu['name']}{' SM ' + gpu['sm'] if gpu.get('sm') else ''}" for gpu in observed["accelerators"]) or "no accelerator"
+    gpus = (
+        ", ".join(f"{gpu['name']}{' SM ' + gpu['sm'] if gpu.get('sm') else ''}" for gpu in observed["accelerators"])
+        or "no accelerator"
+    )
     lines = [
-        f"{host}: {observed['os']['pretty_name']}, {cpu['architecture']} {cpu['isa']}, {cpu['cores']} cores, "
-        f"{memory['total'] / 2**30:.0f} GiB, {gpus}; {disk['free'] / 2**30:.0f} GiB free for {plan['root']}"
+        (
+            f"{host}: {observed['os']['pretty_name']}, {cpu['architecture']} {cpu['isa']}, {cpu['cores']} cores, "
+            f"{memory['total'] / 2**30:.0f} GiB, {gpus}; {disk['free'] / 2**30:.0f} GiB free for {plan['root']}"
+        )
     ]
     for item in plan["environments"]:
         if not item["stack"]:
@@ -26,12 +31,18 @@ def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any]) -> str:
             f"    python   {item['python']['version']} ({item['python']['path']}), engine {item['engine']}",
             f"    lock     {item['lock']['key']} ({item['lock']['status']})",
         ]
-        lines += [f"    wheel    {wheel['name']} {wheel['version']}: {wheel['status']}{' ' + wheel['key'] if wheel['key'] else ''}" for wheel in item["wheels"]]
+        lines += [
+            f"    wheel    {wheel['name']} {wheel['version']}: {wheel['status']}{' ' + wheel['key'] if wheel['key'] else ''}"
+            for wheel in item["wheels"]
+        ]
         lines.append(f"    now      {item['current'] or 'nothing'} -> {item['generation'] or 'known after the lock'}")
         lines += [f"    damage   {text}" for text in item["damage"]]
     if plan["steps"]:
         lines.append(f"  steps, about {_duration(plan['seconds'])} and {plan['disk_gib']} GiB:")
-        lines += [f"    {number}. {step['name']}: {step['detail']} (~{step['seconds']} s)" for number, step in enumerate(plan["steps"], 1)]
+        lines += [
+            f"    {number}. {step['name']}: {step['detail']} (~{step['seconds']} s)"
+            for number, step in enumerate(plan["steps"], 1)
+        ]
     elif not plan["refusals"]:
         lines.append("  nothing to do")
     lines += [f"  warning: {text}" for text in plan["warnings"]]

@@ -6,6 +6,12 @@ from pathlib import Path
 from typing import Any
 
 
+def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
+    """A host's ``wavesmith_*`` variables as values, and where its inventory is."""
+    found = {key: templar.template(value) for key, value in variables.items() if key.startswith("wavesmith_")}
+    return {**found, "inventory_dir": variables.get("inventory_dir")}
+
+
 def locks_folder(variables: dict[str, Any]) -> Path:
     """Where locks are kept: ``wavesmith_locks``, else ``locks/`` beside the host's inventory."""
     if variables.get("wavesmith_locks"):

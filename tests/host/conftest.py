@@ -62,12 +62,17 @@ def ssh(variables: dict[str, Any]) -> Callable[..., subprocess.CompletedProcess[
 
 
 @pytest.fixture(scope="module")
-def playbook() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs one of the project's playbooks against the scenario's hosts."""
+def start_playbook() -> Callable[..., subprocess.Popen[str]]:
+    """Return a function that starts one of the project's playbooks against the scenario's hosts."""
 
-    def run(*argv: str, timeout: float = 900) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["ansible-playbook", *argv], cwd=PROJECT, capture_output=True, text=True, timeout=timeout, check=False
+    def start(*argv: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            ["ansible-playbook", *argv],
+            cwd=PROJECT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
 
-    return run
+    return start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import json
 import os
@@ -79,15 +80,20 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def leaky(tmp_path: Path, good: Path) -> Path:
+def leaky(tmp_path: Path) -> Path:
     """A prefix as `python -m venv` makes it, which environment variables can open."""
-    prefix = make_prefix(tmp_path.resolve() / "leaky", "--without-pip", wrapped=False)
+    return make_prefix(tmp_path.resolve() / "leaky", "--without-pip", wrapped=False)
+
+
+@pytest.fixture
+def leaky_with_pip(leaky: Path, good: Path) -> Path:
+    """The same with pip in it."""
     for source in packages_of(good).glob("pip*"):
-        shutil.copytree(source, packages_of(prefix) / source.name)
-    script = prefix / "bin/pip"
-    script.write_text(f"#!{prefix}/bin/python\nfrom pip._internal.cli.main import main\nmain()\n")
+        shutil.copytree(source, packages_of(leaky) / source.name)
+    script = leaky / "bin/pip"
+    script.write_text(f"#!{leaky}/bin/python\nfrom pip._internal.cli.main import main\nmain()\n")
     script.chmod(0o755)
-    return prefix
+    return leaky
 
 
 @pytest.fixture
@@ -126,15 +132,32 @@ def run_doctor(tmp_path: Path, spec: Path, *options: str) -> tuple[int, dict[str
 # Isolation
 
 
+@pytest.fixture(scope="session")
+def attacked(good: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, dict[str, Any]], set[str]]:
+    """All attacks on the guarded prefix: the results, and the files that they changed."""
+
+    def files() -> set[str]:
+        return {f"{path.relative_to(good)} {path.lstat().st_mtime_ns}" for path in good.rglob("*") if path.is_file()}
+
+    scratch, before = tmp_path_factory.mktemp("scratch"), files()
+    context = Context(Spec("speech", "0123456789abcdef", good, scratch), scratch, scratch)
+    results = {name: perform(check, context) for name, check in ISOLATION.items()}
+    return results, files() ^ before
+
+
 @pytest.mark.parametrize("name", sorted(ISOLATION))
-def test_a_guarded_prefix_passes(name: str, good: Path, context_of: Callable[..., Context]) -> None:
-    result = perform(ISOLATION[name], context_of(good))
+def test_a_guarded_prefix_passes(name: str, attacked: tuple[dict[str, dict[str, Any]], set[str]]) -> None:
+    result = attacked[0][name]
     assert result["verdict"] == "pass", result
 
 
+def test_attacks_leave_the_prefix_as_it_was(attacked: tuple[dict[str, dict[str, Any]], set[str]]) -> None:
+    assert attacked[1] == set()
+
+
 @pytest.mark.parametrize("name", ["pythonpath", "pythonhome", "pip_user", "console_scripts"])
-def test_a_plain_virtual_environment_fails(name: str, leaky: Path, context_of: Callable[..., Context]) -> None:
-    result = perform(ISOLATION[f"isolation.{name}"], context_of(leaky))
+def test_a_plain_virtual_environment_fails(name: str, leaky_with_pip: Path, context_of: Callable[..., Context]) -> None:
+    result = perform(ISOLATION[f"isolation.{name}"], context_of(leaky_with_pip))
     assert result["verdict"] == "fail", result
     assert "provisioning" in result["remedy"]
 
@@ -159,8 +182,8 @@ def test_an_unguarded_second_interpreter_is_found(leaky: Path, context_of: Calla
     assert result["detail"].startswith("bin/python3: ")
 
 
-def test_every_decoy_that_a_leak_executes_is_named(leaky: Path, context_of: Callable[..., Context]) -> None:
-    found = perform(ISOLATION["isolation.pythonpath"], context_of(leaky))["evidence"]
+def test_every_decoy_that_a_leak_executes_is_named(leaky_with_pip: Path, context_of: Callable[..., Context]) -> None:
+    found = perform(ISOLATION["isolation.pythonpath"], context_of(leaky_with_pip))["evidence"]
     assert "encodings of the decoy was executed" in found["a decoy of encodings"]
     assert "sitecustomize of the decoy was executed" in found["a decoy of sitecustomize"]
     assert any("pip would be imported from" in leak for leak in found["a decoy of pip"])
@@ -192,16 +215,6 @@ def test_a_script_of_another_python_is_found(leaky: Path, context_of: Callable[.
     script.write_text("#!/usr/bin/python3\n")
     result = perform(ISOLATION["isolation.console_scripts"], context_of(leaky))
     assert "bin/tool starts /usr/bin/python3" in result["evidence"]["problems"]
-
-
-def test_attacks_leave_the_prefix_as_it_was(good: Path, context_of: Callable[..., Context]) -> None:
-    def files() -> set[str]:
-        return {f"{path.relative_to(good)} {path.lstat().st_mtime_ns}" for path in good.rglob("*") if path.is_file()}
-
-    before = files()
-    for check in isolation.CHECKS:
-        perform(check, context_of(good))
-    assert files() == before
 
 
 @pytest.mark.parametrize(
@@ -344,14 +357,15 @@ def test_the_cuda_of_torch_is_read_without_importing_it(leaky: Path, line: str, 
 
 def test_imports_go_on_after_a_package_that_crashes(leaky: Path, context_of: Callable[..., Context]) -> None:
     (packages_of(leaky) / "crashing.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
+    (packages_of(leaky) / "last.py").touch()
     (packages_of(leaky) / "noisy.py").write_text("import os\nprint('{\"package\": 1}')\nos.write(1, b'noise')\n")
-    wanted = {"absent": "absent_module", "crash": "crashing", "noisy": "noisy", "pip": "pip"}
+    wanted = {"absent": "absent_module", "crash": "crashing", "noisy": "noisy", "last": "last"}
     result = perform(stack.CHECKS[1], context_of(leaky, imports=wanted))
     assert result["verdict"] == "fail"
     assert result["detail"].startswith("absent: ModuleNotFoundError")
     assert "signal 11" in result["evidence"]["crash"]["error"]
     assert "error" not in result["evidence"]["noisy"]
-    assert "error" not in result["evidence"]["pip"]
+    assert "error" not in result["evidence"]["last"]
 
 
 def test_a_module_from_outside_the_prefix_is_a_failure(good: Path, context_of: Callable[..., Context]) -> None:
@@ -406,9 +420,8 @@ def test_a_worker_that_hangs_is_ended(tmp_path: Path, leaky: Path, context_of: C
     python.chmod(0o755)
     spec = write_spec(tmp_path / "spec.json", leaky)
     begun: list[str] = []
-    found = list(
-        worker.run_heavy(native.CHECKS[3:4], context_of(leaky), spec, lambda check: begun.append(check.id), timeout=0.3)
-    )
+    check = dataclasses.replace(native.CHECKS[3], timeout=0.3)
+    found = list(worker.run_heavy([check], context_of(leaky), spec, lambda check: begun.append(check.id)))
     assert [result["verdict"] for result in found] == ["fail"]
     assert "no answer within 0.3 s" in found[0]["detail"]
     assert begun == ["native.onnxruntime"]
@@ -471,6 +484,13 @@ def test_a_copy_of_the_folder_is_all_that_a_host_needs(tmp_path: Path, good: Pat
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [(line["phase"], line["n"], line["m"]) for line in lines] == [("check", 1, 2), ("check", 2, 2)]
     assert json.loads((tmp_path / "out/verdict.json").read_text())["verdict"] == "healthy"
+
+
+def test_sounds_of_an_earlier_run_are_forgotten(tmp_path: Path) -> None:
+    for name in (*voice.FILES, "kept.txt"):
+        (tmp_path / name).touch()
+    voice.forget(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
 
 
 def test_ids_are_unique_and_every_check_has_a_remedy() -> None:

@@ -154,6 +154,7 @@ class Check:
         run: Returns a finding, or raises `Failed` or `Skipped`.
         remedy: What to do when it fails and the failure itself names nothing better.
         heavy: Loads packages of the environment into its process, and so runs in the worker process.
+        timeout: Seconds after which a heavy check is ended.
     """
 
     id: str
@@ -161,6 +162,7 @@ class Check:
     run: Callable[[Context], Finding]
     remedy: str = REPAIR
     heavy: bool = False
+    timeout: float = 180.0
 
     def result(
         self,

@@ -167,12 +167,13 @@ def espeak(context: Context) -> Finding:
     context.wants("phonemizer")
     names = [os.environ.get("PHONEMIZER_ESPEAK_LIBRARY"), ctypes.util.find_library("espeak-ng"), "libespeak-ng.so.1"]
     evidence: dict[str, Any] = {"espeak-ng": shutil.which("espeak-ng")}
-    loaded = ""
+    loaded, reasons = "", []
     for name in dict.fromkeys(name for name in names if name):
         try:
             ctypes.CDLL(name)
         except OSError as error:
             evidence[name] = str(error)
+            reasons.append(str(error))
         else:
             loaded, evidence[name] = name, "loads"
             break
@@ -182,10 +183,8 @@ def espeak(context: Context) -> Finding:
         backend = EspeakBackend("en-us")
         spoken = backend.phonemize([TEXT], strip=True)[0]
     except Exception as error:  # what phonemizer says hides the linker's reason, so both are shown
-        reasons = "; ".join(
-            str(text) for text in evidence.values() if text and text != "loads" and not str(text).startswith("/")
-        )
-        raise Failed(f"phonemizer: {error}" + (f" ({reasons})" if reasons else ""), "", evidence) from error
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        raise Failed(f"phonemizer: {error}{why}", "", evidence) from error
     if not spoken.strip():
         raise Failed(f"phonemizer gives no phonemes for {TEXT!r}", "", evidence)
     version = ".".join(str(part) for part in backend.version())

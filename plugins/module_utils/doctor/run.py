@@ -42,9 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         spec = Spec.read(options.spec)
         options.evidence.mkdir(parents=True, exist_ok=True)
         checks = [check for check in CHECKS if _chosen(check.id, options.only)]
-        if not options.only:  # what an earlier run kept must not pass for this one's
-            for name in voice.FILES:
-                (options.evidence / name).unlink(missing_ok=True)
+        if not options.only:
+            voice.forget(options.evidence)
         with tempfile.TemporaryDirectory(prefix="wavesmith-doctor-") as scratch:
             context = Context(spec, options.evidence.resolve(), Path(scratch).resolve())
             results = judge(checks, context, options.spec.resolve(), _say if not options.quiet else _hush)

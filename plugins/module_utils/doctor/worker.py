@@ -30,7 +30,6 @@ sys.modules["doctor"] = module
 spec.loader.exec_module(module)
 sys.exit(module.main(argv))
 """
-CHECK_TIMEOUT = 180.0
 
 
 def quiet(context: Context) -> dict[str, str]:
@@ -47,7 +46,7 @@ def quiet(context: Context) -> dict[str, str]:
     )
     hub = {"HF_ENDPOINT": context.spec.hub} if context.spec.hub else {"HF_HUB_OFFLINE": "1"}
     if context.spec.hub and context.spec.root.is_absolute():
-        hub["HF_HOME"] = str(context.spec.root / "weights/hub")  # fetched once for all environments
+        hub["HF_HUB_CACHE"] = str(context.spec.root / "weights/hub")  # fetched once for all environments
     return {
         **calm(Path(scratch)),
         **{name: os.environ[name] for name in kept if name in os.environ},
@@ -75,20 +74,18 @@ def run_heavy(
     context: Context,
     spec_file: Path,
     begin: Callable[[Check], None],
-    timeout: float = CHECK_TIMEOUT,
 ) -> Iterator[dict[str, Any]]:
     """Run checks in a worker; a new one is started for what is left when it dies or hangs.
 
     Args:
         spec_file: The specification, which the worker reads again.
         begin: Called as each check begins.
-        timeout: Seconds without a word from the worker after which it is ended.
     """
     left = list(checks)
     while left:
         started: Check | None = None
         began = time.monotonic()
-        for message in _worker(left, context, spec_file, timeout):
+        for message in _worker(left, context, spec_file):
             if "start" in message:
                 started = next(check for check in left if check.id == message["start"])
                 began = time.monotonic()
@@ -105,7 +102,7 @@ def run_heavy(
                 left.pop(0)
 
 
-def _worker(checks: Sequence[Check], context: Context, spec_file: Path, timeout: float) -> Iterator[Mapping[str, Any]]:
+def _worker(checks: Sequence[Check], context: Context, spec_file: Path) -> Iterator[Mapping[str, Any]]:
     """What one worker says; at last `{"ended": why}`."""
     argv = [str(context.spec.python), "-W", "ignore", "-c", _START, str(Path(__file__).resolve().parent)]
     argv += ["--spec", str(spec_file), "--evidence", str(context.evidence), "--scratch", str(context.scratch)]
@@ -127,7 +124,7 @@ def _worker(checks: Sequence[Check], context: Context, spec_file: Path, timeout:
             return
         said: queue.Queue[str | None] = queue.Queue()
         threading.Thread(target=_listen, args=(process, said), daemon=True).start()
-        late = False
+        late, timeout = False, checks[0].timeout
         try:
             while True:
                 try:
@@ -138,7 +135,9 @@ def _worker(checks: Sequence[Check], context: Context, spec_file: Path, timeout:
                 if line is None:
                     break
                 if line.startswith('{"'):
-                    yield json.loads(line)
+                    message = json.loads(line)
+                    timeout = next((check.timeout for check in checks if check.id == message.get("start")), timeout)
+                    yield message
         finally:
             if process.poll() is None and (late or sys.exc_info()[0] is not None):
                 process.kill()

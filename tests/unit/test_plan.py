@@ -1,0 +1,808 @@
+"""What is decided for a host: from the wanted state, the observed state and the catalog to a plan."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
+    LOCK_MARK,
+    PHASES,
+    EnvironmentPlan,
+    Plan,
+    plan,
+    runs_on,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Refusal, Wanted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+GIB = 2**30
+TOOLBOX = "0123456789abcdef"
+CATALOG = catalog_files.load()
+SPEECH = Environment("speech", packages=("torch", "librosa", "pyworld"))
+PLAIN = Environment("plain", stack="none", packages=("librosa",))
+SILENT = {"answers": False, "detail": "HTTP 503"}
+ANSWERS = {"answers": True, "detail": "HTTP 200"}
+
+
+# Builders: an ordinary host, and what differs from it
+
+
+def gpu(sm: str | None, name: str = "a GPU", vendor: str = "nvidia") -> dict[str, Any]:
+    return {"vendor": vendor, "name": name, "sm": sm, "gfx": None, "memory": None, "source": "nvidia-smi"}
+
+
+def host(**changes: Any) -> dict[str, Any]:
+    """What is observed on a bare Debian 12 machine with everything it takes; `cpu={"isa": …}` changes one key of a part."""
+    observed: dict[str, Any] = {
+        "schema": 1,
+        "user": {"name": "root", "uid": 0, "home": "/root", "privilege": "root"},
+        "os": {"id": "debian", "version_id": "12", "pretty_name": "Debian GNU/Linux 12 (bookworm)"},
+        "cpu": {"architecture": "x86_64", "isa": "avx2", "cores": 4},
+        "disk": {"path": "/opt", "free": 100 * GIB, "total": 200 * GIB},
+        "accelerators": [],
+        "nvidia": {"driver": None, "cuda": None},
+        "compilers": {"gcc": "12.2.0"},
+        "pythons": [{"path": "/usr/bin/python3.11", "version": "3.11.2", "headers": True, "venv": True}],
+        "apt": {"present": True, "installed": {}, "missing": []},
+        "sources": {"cpu_wheels": dict(ANSWERS), "package_index": dict(ANSWERS)},
+        "root": "/opt/wavesmith",
+        "toolbox": {"digest": TOOLBOX, "intact": True},
+        "environments": {},
+        "wheels": [],
+        "busy": None,
+    }
+    for key, value in changes.items():
+        observed[key] = {**observed[key], **value} if isinstance(observed[key], dict) else value
+    return observed
+
+
+def thor(**changes: Any) -> dict[str, Any]:
+    """A host with an accelerator that has a stack."""
+    parts = {
+        "cpu": {"architecture": "aarch64", "isa": "armv9"},
+        "accelerators": [gpu("11.0", "NVIDIA Thor")],
+        "nvidia": {"driver": "580.82"},
+    }
+    return host(**{**parts, **changes})
+
+
+def decide(
+    observed: Mapping[str, Any],
+    *environments: Environment,
+    locks: Mapping[str, str] | None = None,
+    catalog: types.Catalog = CATALOG,
+    **wanted: Any,
+) -> Plan:
+    return plan(Wanted(environments=environments or (SPEECH,), **wanted), [], observed, catalog, locks or {}, TOOLBOX)
+
+
+def only(result: Plan) -> EnvironmentPlan:
+    (item,) = result.environments
+    return item
+
+
+def refusal(result: Plan) -> Refusal:
+    (found,) = result.refusals
+    return found
+
+
+def locked(item: EnvironmentPlan, text: str = "librosa==0.11.0\n") -> dict[str, str]:
+    """The lock that an environment's plan asks for, as the resolution would keep it."""
+    return {item.lock["key"]: f"{LOCK_MARK}{item.lock['inputs']}\n{text}"}
+
+
+def entry(item: EnvironmentPlan, name: str = "", **changes: Any) -> dict[str, Any]:
+    """A generation of the wanted digest, as it is observed on a host."""
+    made = {
+        "name": name or str(item.digest)[:16],
+        "complete": True,
+        "digest": item.digest,
+        "created": 1.0,
+        "exit": 0,
+        "intact": True,
+    }
+    return {**made, **changes}
+
+
+def present(
+    item: EnvironmentPlan,
+    *others: dict[str, Any],
+    damage: list[str] | None = None,
+    exit_: int | None = 0,
+    name: str = "",
+) -> dict[str, Any]:
+    """An environment whose current generation is the wanted one; `damage` is what is wrong with it."""
+    broken = damage or []
+    current = entry(item, name, exit=exit_, intact=not broken)
+    manifest = {"digest": item.digest, "stack": item.stack, "origin": item.origin}
+    verdict = None if exit_ is None else {"exit": exit_, "checks": []}
+    return {
+        item.name: {
+            "current": {
+                "generation": current["name"],
+                "damage": broken[:5],
+                "damaged": len(broken),
+                "manifest": manifest,
+                "verdict": verdict,
+            },
+            "generations": [current, *others],
+        }
+    }
+
+
+def settled(
+    observed: dict[str, Any], environment: Environment = SPEECH
+) -> tuple[dict[str, Any], dict[str, str], EnvironmentPlan]:
+    """A host after a run that did all it should: what is observed there, the locks at hand, and the plan of that run."""
+    locks = locked(only(decide(observed, environment)))
+    item = only(decide(observed, environment, locks=locks))
+    after = copy.deepcopy(observed)
+    after["wheels"] = [wheel.key for wheel in item.wheels]
+    after["environments"] = present(item)
+    return after, locks, item
+
+
+# A host that is as it shall be
+
+
+def test_a_host_that_is_as_it_shall_be_has_an_empty_plan() -> None:
+    observed, locks, item = settled(host())
+    result = decide(observed, locks=locks)
+    assert (result.steps, result.phases, result.warnings, result.refusals, result.seconds) == ([], [], [], [], 0)
+    assert (only(result).state, only(result).generation) == ("kept", str(item.digest)[:16])
+
+
+def test_an_idle_host_is_not_asked_for_sources_disk_or_a_toolbox() -> None:
+    observed, locks, _ = settled(host())
+    observed.update(host(disk={"free": 0}, toolbox={"digest": None, "intact": False}))
+    observed["environments"] = settled(host())[0]["environments"]
+    observed["wheels"] = settled(host())[0]["wheels"]
+    observed["sources"] = {"cpu_wheels": SILENT, "package_index": SILENT}
+    result = decide(observed, locks=locks)
+    assert (result.steps, result.refusals) == ([], [])
+
+
+def test_an_idle_host_does_not_care_who_else_works_on_it() -> None:
+    observed, locks, _ = settled(host())
+    observed["busy"] = {"pid": 7, "purpose": "install"}
+    assert decide(observed, locks=locks).refusals == []
+
+
+def test_a_host_that_wants_nothing_is_told_so() -> None:
+    result = plan(Wanted(environments=()), [], host(), CATALOG, {}, TOOLBOX)
+    assert result.steps == []
+    assert "wavesmith_environments is empty" in result.warnings[0]
+
+
+# A bare host
+
+
+def test_a_bare_host_passes_all_phases_in_order() -> None:
+    result = decide(host())
+    assert result.phases == list(PHASES[1:])
+    assert [step["phase"] for step in result.steps] == ["build", "lock", "install", "verify", "activate"]
+    assert only(result).state == "new"
+
+
+def test_the_toolbox_comes_first_where_it_is_missing() -> None:
+    result = decide(host(toolbox={"digest": None, "intact": False}))
+    assert result.steps[0]["name"] == "toolbox"
+
+
+@pytest.mark.parametrize("toolbox", [{"digest": "older", "intact": True}, {"digest": TOOLBOX, "intact": False}])
+def test_a_toolbox_that_is_old_or_broken_is_made_again(toolbox: dict[str, Any]) -> None:
+    assert decide(host(toolbox=toolbox)).steps[0]["name"] == "toolbox"
+
+
+def test_system_packages_come_before_everything() -> None:
+    result = decide(host(apt={"missing": ["sox", "ffmpeg"]}, toolbox={"digest": None, "intact": False}))
+    assert [step["name"] for step in result.steps[:2]] == ["system packages", "toolbox"]
+    assert result.system_missing == ["ffmpeg", "sox"]
+
+
+def test_the_estimate_is_the_sum_of_the_steps() -> None:
+    result = decide(host())
+    assert result.seconds == sum(step["seconds"] for step in result.steps) > 0
+
+
+# Locks and digests
+
+
+def test_without_a_lock_no_digest_is_known() -> None:
+    item = only(decide(host()))
+    assert (item.lock["status"], item.digest, item.generation) == ("missing", None, None)
+
+
+def test_with_its_lock_the_generation_is_named_by_its_digest() -> None:
+    item = only(decide(host(), locks=locked(only(decide(host())))))
+    assert item.lock["status"] == "hit"
+    assert item.generation == str(item.digest)[:16]
+    assert "lock" not in item.phases
+
+
+def test_a_lock_of_other_requirements_is_stale_and_resolved_again() -> None:
+    locks = locked(only(decide(host())))
+    item = only(decide(host(), replace(SPEECH, packages=(*SPEECH.packages, "encodec")), locks=locks))
+    assert (item.lock["status"], item.digest) == ("stale", None)
+    assert "lock" in item.phases
+
+
+def test_a_lock_cut_short_is_not_used() -> None:
+    locks = {key: text[: len(LOCK_MARK) + 20] for key, text in locked(only(decide(host()))).items()}
+    assert only(decide(host(), locks=locks)).lock["status"] == "stale"
+
+
+def test_another_lock_text_makes_another_generation() -> None:
+    first = only(decide(host()))
+    one, two = (only(decide(host(), locks=locked(first, text))) for text in ("librosa==0.11.0\n", "librosa==0.10.2\n"))
+    assert one.digest != two.digest
+
+
+def test_one_lock_serves_all_instruction_sets_of_an_architecture() -> None:
+    old, new = (only(decide(host(cpu={"isa": isa}))) for isa in ("avx2", "avx512"))
+    assert old.lock["inputs"] == new.lock["inputs"]
+    assert old.variant != new.variant
+
+
+def test_the_lock_holds_the_stack_and_nothing_can_move_it() -> None:
+    lock = only(decide(host())).lock
+    pins = ["torch==2.11.0+cpu", "torchaudio==2.11.0+cpu"]
+    assert lock["requirements"][:2] == pins
+    assert set(pins) <= set(lock["overrides"])
+
+
+def test_a_package_built_from_source_is_in_the_lock_by_its_exact_version() -> None:
+    lock = only(decide(host())).lock
+    assert "pyworld==0.3.5" in lock["requirements"]
+    assert lock["built"] == ["pyworld"]
+
+
+def test_before_a_compiler_is_there_neither_wheel_key_nor_digest_is_known() -> None:
+    locks = locked(only(decide(host())))
+    item = only(decide(host(compilers={"gcc": None}), locks=locks))
+    assert (item.wheels[0].key, item.wheels[0].status, item.digest) == (None, "build", None)
+
+
+# Generations
+
+
+def test_a_first_generation_is_installed_verified_and_activated() -> None:
+    observed, locks, _ = settled(host())
+    observed["environments"] = {}
+    assert only(decide(observed, locks=locks)).phases == ["install", "verify", "activate"]
+
+
+def test_drift_makes_a_good_generation_beside_the_damaged_one() -> None:
+    observed, locks, item = settled(host())
+    observed["environments"] = present(item, damage=["missing: bin/pip"])
+    result = decide(observed, locks=locks)
+    assert (only(result).state, only(result).generation) == ("drifted", f"{str(item.digest)[:16]}-r1")
+    assert only(result).phases == ["install", "verify", "activate"]
+
+
+def test_drift_is_warned_of_with_the_first_file() -> None:
+    observed, locks, item = settled(host())
+    observed["environments"] = present(item, damage=[f"missing: {n}" for n in range(7)])
+    result = decide(observed, locks=locks)
+    assert result.warnings == ["environment speech drifted: missing: 0 (and 6 more)"]
+    assert only(result).damage[-1] == "and 2 more"
+
+
+def test_a_second_drift_takes_the_next_free_name() -> None:
+    observed, locks, item = settled(host())
+    short = str(item.digest)[:16]
+    observed["environments"] = present(
+        item, entry(item, short, intact=False), name=f"{short}-r1", damage=["missing: bin/pip"]
+    )
+    assert only(decide(observed, locks=locks)).generation == f"{short}-r2"
+
+
+def test_drift_switches_to_a_good_generation_that_is_there() -> None:
+    observed, locks, item = settled(host())
+    good = entry(item, f"{str(item.digest)[:16]}-r1")
+    observed["environments"] = present(item, good, damage=["missing: bin/pip"])
+    found = only(decide(observed, locks=locks))
+    assert (found.state, found.generation, found.phases) == ("drifted", good["name"], ["activate"])
+
+
+def test_an_installed_generation_nobody_judged_is_verified_and_activated() -> None:
+    observed, locks, item = settled(host())
+    observed["environments"] = {"speech": {"current": None, "generations": [entry(item, exit=None)]}}
+    found = only(decide(observed, locks=locks))
+    assert (found.state, found.phases) == ("switch", ["verify", "activate"])
+
+
+def test_a_generation_that_was_not_healthy_is_judged_again() -> None:
+    observed, locks, item = settled(host())
+    observed["environments"] = present(item, exit_=1)
+    assert only(decide(observed, locks=locks)).phases == ["verify", "activate"]
+
+
+def test_a_healthy_generation_is_preferred_to_a_newer_one_that_is_not() -> None:
+    observed, locks, item = settled(host())
+    healthy, newer = entry(item, "healthy"), entry(item, "newer", exit=1, created=9.0)
+    observed["environments"] = {"speech": {"current": None, "generations": [healthy, newer]}}
+    found = only(decide(observed, locks=locks))
+    assert (found.generation, found.phases) == ("healthy", ["activate"])
+
+
+def test_an_unfinished_generation_is_made_again_under_its_name() -> None:
+    observed, locks, item = settled(host())
+    unfinished = {"name": str(item.digest)[:16], "complete": False, "digest": "", "created": 0.0, "exit": None}
+    observed["environments"] = {"speech": {"current": None, "generations": [unfinished]}}
+    found = only(decide(observed, locks=locks))
+    assert (found.generation, found.phases[0]) == (unfinished["name"], "install")
+
+
+def test_a_change_of_packages_makes_another_generation() -> None:
+    observed, locks, item = settled(host())
+    wider = replace(SPEECH, packages=(*SPEECH.packages, "encodec"))
+    locks = {**locks, **locked(only(decide(observed, wider)))}
+    found = only(decide(observed, wider, locks=locks))
+    assert (found.state, found.current) == ("change", str(item.digest)[:16])
+    assert found.generation not in (None, found.current)
+
+
+def test_a_current_generation_without_a_manifest_is_never_made_again_in_place() -> None:
+    """A run that removed the manifest of the current generation once left a plan that could not be carried out."""
+    observed, locks, item = settled(host())
+    gone = {
+        "generation": str(item.digest)[:16],
+        "damage": ["missing: wavesmith/manifest.json"],
+        "damaged": 1,
+        "manifest": {},
+        "verdict": None,
+    }
+    unfinished = {"name": gone["generation"], "complete": False, "digest": "", "created": 0.0, "exit": None}
+    observed["environments"] = {"speech": {"current": gone, "generations": [unfinished]}}
+    found = only(decide(observed, locks=locks))
+    assert (found.state, found.generation) == ("drifted", f"{gone['generation']}-r1")
+
+
+# Stacks
+
+
+def test_a_host_without_an_accelerator_gets_the_cpu_stack() -> None:
+    item = only(decide(host()))
+    assert (item.stack, item.accelerated, item.variant) == ("cpu", False, "python311-cpu-avx2")
+    assert "no accelerator" in item.stack_why
+
+
+@pytest.mark.parametrize(
+    ("sm", "architecture", "isa"),
+    [
+        ("11.0", "aarch64", "armv9"),
+        ("12.1", "aarch64", "armv9"),
+        ("12.0", "x86_64", "avx512"),
+        ("8.9", "x86_64", "avx2"),
+    ],
+)
+def test_an_nvidia_gpu_gets_the_cuda_stack(sm: str, architecture: str, isa: str) -> None:
+    item = only(decide(thor(cpu={"architecture": architecture, "isa": isa}, accelerators=[gpu(sm)])))
+    assert (item.stack, item.accelerated) == ("cuda13_0", True)
+    assert item.variant == f"python311-cuda13_0-sm{sm.replace('.', '')}-{isa}"
+
+
+def test_a_forced_stack_is_taken_where_it_can_work() -> None:
+    item = only(decide(thor(), stack="cpu"))
+    assert (item.stack, item.stack_why) == ("cpu", "forced by a variable")
+
+
+def test_the_stack_of_an_environment_goes_before_that_of_the_host() -> None:
+    assert only(decide(thor(), replace(SPEECH, stack="cuda13_0"), stack="cpu")).stack == "cuda13_0"
+
+
+def test_a_cuda_stack_forced_on_a_host_without_a_gpu_is_refused() -> None:
+    found = refusal(decide(host(), stack="cuda13_0"))
+    assert "needs an NVIDIA GPU and none was found" in found.problem
+
+
+def test_a_gpu_without_code_in_the_wheels_is_refused_before_anything_is_changed() -> None:
+    result = decide(thor(accelerators=[gpu("7.0", "Tesla V100")]))
+    assert "no code for SM 7.0 of Tesla V100" in refusal(result).problem
+    assert (result.steps, result.phases) == ([], [])
+
+
+def test_one_gpu_of_two_without_code_is_refused() -> None:
+    assert "SM 6.1" in refusal(decide(thor(accelerators=[gpu("11.0"), gpu("6.1")]))).problem
+
+
+def test_a_gpu_whose_sm_could_not_be_read_is_refused_not_guessed() -> None:
+    assert "compute capability of a GPU could not be read" in refusal(decide(thor(accelerators=[gpu(None)]))).problem
+
+
+def test_a_driver_that_is_too_old_is_refused_with_both_versions() -> None:
+    problem = refusal(decide(thor(nvidia={"driver": "570.124.06"}))).problem
+    assert "580" in problem and "570.124.06" in problem
+
+
+def test_a_driver_whose_version_is_unknown_is_not_refused() -> None:
+    assert decide(thor(nvidia={"driver": None})).refusals == []
+
+
+def test_an_accelerator_without_a_stack_stays_unused_with_a_warning() -> None:
+    result = decide(host(accelerators=[gpu(None, "Radeon", "amd")]))
+    assert only(result).stack == "cpu"
+    assert result.warnings == ["accelerators of amd stay unused: the catalog has no stack for them yet"]
+
+
+def test_an_architecture_without_wheels_is_refused() -> None:
+    assert "riscv64" in refusal(decide(host(cpu={"architecture": "riscv64", "isa": "generic"}))).problem
+
+
+def test_an_environment_without_torch_needs_no_stack() -> None:
+    item = only(decide(host(), PLAIN))
+    assert (item.stack, item.versions, item.lock["overrides"]) == ("none", {}, [])
+
+
+@pytest.mark.parametrize(
+    ("environment", "stack"), [(replace(SPEECH, stack="none"), "auto"), (SPEECH, "none")], ids=["environment", "host"]
+)
+def test_torch_is_refused_where_no_stack_is_wanted(environment: Environment, stack: str) -> None:
+    found = refusal(decide(host(), environment, stack=stack))
+    assert "'torch' belongs to a stack" in found.problem
+
+
+# SM rule
+
+
+@pytest.mark.parametrize(
+    ("sm", "targets", "runs"),
+    [
+        ("12.1", ["12.0"], True),
+        ("8.9", ["8.6"], True),
+        ("8.6", ["8.9"], False),
+        ("11.0", ["10.0", "12.0"], False),
+        ("9.0", [], False),
+        ("10.0", ["1.0"], False),
+    ],
+)
+def test_code_runs_on_the_same_major_from_its_minor_on(sm: str, targets: list[str], runs: bool) -> None:
+    assert runs_on(sm, targets) is runs
+
+
+SM = st.tuples(st.integers(1, 30), st.integers(0, 9))
+
+
+@given(SM, st.lists(SM, max_size=4))
+def test_code_runs_exactly_where_a_target_has_the_major_and_no_larger_minor(
+    sm: tuple[int, int], targets: list[tuple[int, int]]
+) -> None:
+    named = [f"{major}.{minor}" for major, minor in targets]
+    assert runs_on(f"{sm[0]}.{sm[1]}", named) is any(major == sm[0] and minor <= sm[1] for major, minor in targets)
+
+
+@given(SM, st.lists(SM, max_size=3), SM)
+def test_a_further_target_takes_no_gpu_away(
+    sm: tuple[int, int], targets: list[tuple[int, int]], more: tuple[int, int]
+) -> None:
+    named = [f"{major}.{minor}" for major, minor in targets]
+    if runs_on(f"{sm[0]}.{sm[1]}", named):
+        assert runs_on(f"{sm[0]}.{sm[1]}", [*named, f"{more[0]}.{more[1]}"])
+
+
+# Origins
+
+
+def test_the_first_origin_that_answers_is_taken_with_its_reason() -> None:
+    item = only(decide(host()))
+    assert (item.origin, item.origin_url) == ("cpu_wheels", CATALOG.stacks["cpu"].origins[0].url)
+    assert "the CPU builds" in item.origin_why
+
+
+def test_the_next_origin_is_taken_where_the_first_is_silent_and_the_plan_says_so() -> None:
+    item = only(decide(host(sources={"cpu_wheels": SILENT})))
+    assert (item.origin, item.origin_url) == ("package_index", "")
+    assert "cpu_wheels does not answer (HTTP 503)" in item.origin_why
+    assert item.lock["requirements"][0] == "torch==2.11.0"
+
+
+def test_an_origin_in_use_stays_though_a_better_one_answers_again() -> None:
+    observed, locks, _ = settled(host(sources={"cpu_wheels": SILENT}))
+    observed["sources"] = host()["sources"]
+    result = decide(observed, locks=locks)
+    assert (only(result).origin, result.steps) == ("package_index", [])
+
+
+def test_an_origin_of_another_stack_is_not_in_use() -> None:
+    observed, _, _ = settled(thor())
+    assert only(decide(observed, stack="cpu")).origin == "cpu_wheels"
+
+
+def test_where_no_origin_answers_the_install_is_refused() -> None:
+    result = decide(host(sources={"cpu_wheels": SILENT, "package_index": SILENT}))
+    assert {found.item for found in result.refusals} == {"environment speech"}
+    assert all("does not answer (HTTP 503)" in found.problem for found in result.refusals)
+
+
+def test_the_package_index_is_needed_beside_the_origin_of_torch() -> None:
+    assert "package_index" in refusal(decide(host(sources={"package_index": SILENT}))).problem
+
+
+# Python
+
+
+def test_the_newest_python_the_stack_knows_is_taken() -> None:
+    pythons = [{"path": f"/usr/bin/python3.{minor}", "version": f"3.{minor}.1"} for minor in (9, 11, 12, 99)]
+    assert only(decide(host(pythons=pythons))).python == {"path": "/usr/bin/python3.12", "version": "3.12.1"}
+
+
+def test_the_python_of_the_system_is_preferred() -> None:
+    pythons = [
+        {"path": "/usr/bin/python3.11", "version": "3.11.2"},
+        {"path": "/usr/local/bin/python3.13", "version": "3.13.0"},
+    ]
+    assert only(decide(host(pythons=pythons))).python["path"] == "/usr/bin/python3.11"
+
+
+def test_a_wanted_python_is_taken() -> None:
+    pythons = [{"path": f"/usr/bin/python3.{minor}", "version": f"3.{minor}.1"} for minor in (11, 12)]
+    assert only(decide(host(pythons=pythons), python="3.11")).python["version"] == "3.11.1"
+
+
+@pytest.mark.parametrize(
+    ("pythons", "seen"),
+    [([], "none"), ([{"path": "/usr/bin/python3.9", "version": "3.9.2"}], "3.9.2 (/usr/bin/python3.9)")],
+)
+def test_a_host_without_a_python_for_the_stack_is_refused(pythons: list[dict[str, str]], seen: str) -> None:
+    problem = refusal(decide(host(pythons=pythons))).problem
+    assert "needs Python 3.10 to 3.14" in problem and seen in problem
+
+
+# Wheel keys
+
+
+def key_of(observed: dict[str, Any], **recipe: Any) -> str | None:
+    package = CATALOG.packages["pyworld"]
+    assert package.recipe is not None
+    changed = replace(package, recipe=replace(package.recipe, **recipe))
+    catalog = replace(CATALOG, packages={**CATALOG.packages, "pyworld": changed})
+    return only(decide(observed, catalog=catalog)).wheels[0].key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"compilers": {"gcc": "13.1.0"}},
+        {"cpu": {"isa": "avx512"}},
+        {"cpu": {"architecture": "aarch64", "isa": "armv9"}},
+        {"pythons": [{"path": "/usr/bin/python3.12", "version": "3.12.3"}]},
+        {"accelerators": [gpu("9.0")]},
+    ],
+    ids=["compiler", "isa", "architecture", "python", "backend"],
+)
+def test_a_wheel_key_changes_with_what_can_change_the_bytes(change: dict[str, Any]) -> None:
+    assert key_of(host(**change)) != key_of(host())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"version": "0.3.6"}, {"sha256": "0" * 64}, {"build_lock": "numpy==2\n"}, {"environment": {"CFLAGS": "-O1"}}],
+)
+def test_a_wheel_key_changes_with_its_recipe(change: dict[str, Any]) -> None:
+    assert key_of(host(), **change) != key_of(host())
+
+
+def test_a_wheel_key_does_not_change_with_the_estimate() -> None:
+    assert key_of(host(), seconds=1) == key_of(host())
+
+
+def test_a_wheel_key_does_not_change_with_words_about_the_stack() -> None:
+    stack = replace(CATALOG.stacks["cpu"], description="other words")
+    catalog = replace(CATALOG, stacks={**CATALOG.stacks, "cpu": stack})
+    assert only(decide(host(), catalog=catalog)).wheels[0].key == key_of(host())
+
+
+def test_a_wheel_key_does_not_change_with_where_python_lies() -> None:
+    pythons = [{"path": "/usr/local/bin/python3.11", "version": "3.11.2"}]
+    assert key_of(host(pythons=pythons)) == key_of(host())
+
+
+def test_a_wheel_at_hand_is_not_built_again() -> None:
+    key = key_of(host())
+    item = only(decide(host(wheels=[key])))
+    assert (item.wheels[0].status, "build" in item.phases) == ("hit", False)
+
+
+# Refusals
+
+
+def test_an_unsupported_system_is_refused_with_those_that_are() -> None:
+    found = refusal(decide(host(os={"id": "fedora", "version_id": "42", "pretty_name": "Fedora Linux 42"})))
+    assert "Fedora Linux 42" in found.problem
+    assert "debian 12" in found.remedy and "ubuntu 24.04" in found.remedy
+
+
+@pytest.mark.parametrize("version", ["11", "1", "120", ""])
+def test_another_version_of_a_known_system_is_refused(version: str) -> None:
+    assert "not supported" in refusal(decide(host(os={"version_id": version}))).problem
+
+
+def test_a_point_release_of_a_known_system_is_supported() -> None:
+    assert decide(host(os={"version_id": "12.5"})).refusals == []
+
+
+def test_a_full_disk_is_refused_with_free_and_needed_space() -> None:
+    found = refusal(decide(host(disk={"free": 2 * GIB})))
+    assert found.item == "disk of /opt"
+    assert "2.0 GiB are free" in found.problem and "GiB are needed" in found.problem
+
+
+def test_the_larger_origin_needs_more_disk() -> None:
+    small, large = decide(host()), decide(host(sources={"cpu_wheels": SILENT}))
+    assert small.disk_gib < large.disk_gib
+
+
+def test_missing_system_packages_without_rights_are_refused_with_the_command() -> None:
+    found = refusal(decide(host(user={"name": "anna", "privilege": "none"}, apt={"missing": ["sox", "ffmpeg"]})))
+    assert "anna may not install them" in found.problem
+    assert "apt-get install -y ffmpeg sox" in found.remedy
+
+
+def test_without_rights_nothing_is_refused_where_no_system_package_is_missing() -> None:
+    assert decide(host(user={"privilege": "none"})).refusals == []
+
+
+def test_system_packages_that_are_not_ours_to_install_are_only_reported() -> None:
+    result = decide(host(apt={"missing": ["sox"]}), system_packages=False)
+    assert result.system_missing == []
+    assert "sox" in result.warnings[0]
+
+
+def test_work_that_goes_on_is_told_but_may_be_taken_over() -> None:
+    result = decide(host(busy={"pid": 4711, "purpose": "install-abc"}))
+    assert "install-abc (process 4711)" in result.warnings[0]
+    assert result.steps
+
+
+def test_an_unknown_package_is_refused_with_the_near_name() -> None:
+    found = refusal(decide(host(), replace(SPEECH, packages=("librossa",))))
+    assert "'librossa'" in found.problem and "did you mean librosa" in found.remedy
+
+
+def test_an_unknown_model_is_refused() -> None:
+    assert "model 'vits' is not in the catalog" in refusal(decide(host(), replace(SPEECH, models=("vits",)))).problem
+
+
+def test_an_unknown_stack_of_an_environment_is_refused_with_the_near_name() -> None:
+    found = refusal(decide(host(), replace(SPEECH, stack="cuda13")))
+    assert (found.item, "cuda13_0" in found.remedy) == ("environment speech", True)
+
+
+def test_an_unknown_stack_of_the_host_is_refused_once() -> None:
+    found = refusal(decide(host(), SPEECH, replace(SPEECH, name="other"), stack="cdua13_0"))
+    assert (found.item, "cuda13_0" in found.remedy) == ("variable wavesmith_stack", True)
+
+
+def test_what_was_wrong_with_the_variables_refuses_the_whole_host() -> None:
+    earlier = Refusal("variable wavesmith_root", "it is wrong", "mend it")
+    result = plan(Wanted(environments=(SPEECH,)), [earlier], host(), CATALOG, {}, TOOLBOX)
+    assert (result.refusals, result.steps, result.phases) == ([earlier], [], [])
+
+
+def test_all_refusals_are_said_at_once() -> None:
+    result = decide(host(os={"id": "arch"}, disk={"free": 0}), replace(SPEECH, packages=("nope",)), PLAIN)
+    assert {found.item for found in result.refusals} == {"environment speech", "this host", "disk of /opt"}
+
+
+# Plain data
+
+
+def test_a_plan_is_plain_data() -> None:
+    data = decide(thor()).data()
+    assert json.loads(json.dumps(data)) == data
+
+
+# Whatever a host looks like
+
+WORD = st.text(max_size=10)
+VERSION = st.one_of(st.just("3.11.2"), st.from_regex(r"[0-9]{1,2}\.[0-9]{1,2}(\.[0-9]{1,3})?", fullmatch=True))
+GPU = st.fixed_dictionaries(
+    {
+        "vendor": st.sampled_from(["nvidia", "amd"]),
+        "name": WORD,
+        "sm": st.one_of(
+            st.none(), st.sampled_from(["11.0", "12.1"]), st.from_regex(r"[0-9]{1,3}\.[0-9]{1,3}", fullmatch=True)
+        ),
+        "gfx": st.none(),
+        "memory": st.none(),
+    }
+)
+SOURCE = st.fixed_dictionaries({"answers": st.booleans(), "detail": WORD})
+GENERATION = st.fixed_dictionaries(
+    {
+        "name": st.from_regex(r"[0-9a-f]{16}(-r[1-9])?", fullmatch=True),
+        "complete": st.just(True),
+        "digest": WORD,
+        "created": st.floats(0, 1e10),
+        "exit": st.sampled_from([None, 0, 1, 2]),
+        "intact": st.booleans(),
+    }
+)
+CURRENT = st.fixed_dictionaries(
+    {
+        "generation": WORD,
+        "damage": st.lists(WORD, max_size=2),
+        "damaged": st.integers(0, 9),
+        "manifest": st.dictionaries(st.sampled_from(["digest", "origin", "stack"]), WORD),
+        "verdict": st.one_of(st.none(), st.fixed_dictionaries({"exit": st.integers(0, 2)})),
+    }
+)
+OBSERVED = st.fixed_dictionaries(
+    {
+        "user": st.fixed_dictionaries({"name": WORD, "privilege": st.sampled_from(["root", "sudo", "none"])}),
+        "os": st.fixed_dictionaries(
+            {
+                "id": st.one_of(st.just("debian"), WORD),
+                "version_id": st.one_of(st.just("12"), WORD),
+                "pretty_name": WORD,
+            }
+        ),
+        "cpu": st.fixed_dictionaries(
+            {"architecture": st.one_of(st.sampled_from(["x86_64", "aarch64"]), WORD), "isa": WORD}
+        ),
+        "disk": st.fixed_dictionaries({"path": WORD, "free": st.integers(0, 2**40)}),
+        "accelerators": st.lists(GPU, max_size=2),
+        "nvidia": st.fixed_dictionaries({"driver": st.one_of(st.none(), VERSION, WORD)}),
+        "compilers": st.dictionaries(st.just("gcc"), st.one_of(st.none(), VERSION)),
+        "pythons": st.lists(st.fixed_dictionaries({"path": WORD, "version": VERSION}), max_size=2),
+        "apt": st.fixed_dictionaries({"missing": st.lists(WORD, max_size=2)}),
+        "sources": st.dictionaries(st.sampled_from(["cpu_wheels", "package_index"]), SOURCE),
+        "root": WORD,
+        "toolbox": st.fixed_dictionaries({"digest": st.one_of(st.none(), WORD), "intact": st.booleans()}),
+        "environments": st.dictionaries(
+            st.just("speech"),
+            st.fixed_dictionaries(
+                {"current": st.one_of(st.none(), CURRENT), "generations": st.lists(GENERATION, max_size=2)}
+            ),
+        ),
+        "wheels": st.lists(WORD, max_size=2),
+        "busy": st.one_of(st.none(), st.dictionaries(st.sampled_from(["pid", "purpose"]), WORD)),
+    }
+)
+ENVIRONMENT = st.builds(
+    Environment,
+    name=st.just("speech"),
+    stack=st.sampled_from(["auto", "none", "cpu", "cuda13_0", "nope"]),
+    packages=st.lists(st.one_of(st.sampled_from([*CATALOG.packages, "torch"]), WORD), max_size=4).map(tuple),
+    models=st.lists(WORD, max_size=1).map(tuple),
+)
+WANTED = st.builds(
+    Wanted,
+    environments=st.lists(ENVIRONMENT, max_size=1).map(tuple),
+    stack=st.sampled_from(["auto", "none", "cpu", "nope"]),
+    python=st.sampled_from(["", "3.11"]),
+    system_packages=st.booleans(),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(WANTED, OBSERVED)
+def test_every_host_gets_a_plan_or_refusals_that_name_a_remedy(wanted: Wanted, observed: dict[str, Any]) -> None:
+    result = plan(wanted, [], observed, CATALOG, {}, TOOLBOX)
+    assert all(found.item and found.problem and found.remedy for found in result.refusals)
+    assert not (result.refusals and result.steps)
+    assert [phase for phase in PHASES if phase in {step["phase"] for step in result.steps}] == result.phases
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(WANTED, OBSERVED)
+def test_the_same_input_gives_the_same_bytes_and_is_left_alone(wanted: Wanted, observed: dict[str, Any]) -> None:
+    before = copy.deepcopy(observed)
+    one, two = (json.dumps(plan(wanted, [], observed, CATALOG, {}, TOOLBOX).data(), sort_keys=True) for _ in range(2))
+    assert one == two
+    assert observed == before
+
+
+@given(st.sampled_from(["avx2", "avx512", "armv9"]), st.sampled_from([[], [gpu("11.0")], [gpu("12.1"), gpu("12.0")]]))
+def test_after_a_run_that_did_it_all_nothing_is_left_to_do(isa: str, accelerators: list[dict[str, Any]]) -> None:
+    observed, locks, _ = settled(thor(cpu={"architecture": "aarch64", "isa": isa}, accelerators=accelerators))
+    assert decide(observed, locks=locks).steps == []

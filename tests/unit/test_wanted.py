@@ -1,0 +1,272 @@
+"""How the wanted state is read from inventory variables, and what is said about a wrong one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import (
+    Environment,
+    Refusal,
+    Wanted,
+    read,
+    suggest,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
+    max_leaves=8,
+)
+KNOWN = ["root", "stack", "python", "package_index", "keep_generations", "system_packages", "probe_timeout"]
+SETTINGS = ["stack", "engine", "packages", "models"]
+
+
+def refusal(variables: dict[str, Any]) -> Refusal:
+    """The one refusal that these variables give."""
+    (found,) = read(variables)[1]
+    return found
+
+
+# Good input
+
+
+def test_no_variables_want_nothing_and_are_not_refused() -> None:
+    assert read({}) == (Wanted(environments=()), [])
+
+
+def test_every_variable_is_read() -> None:
+    variables = {
+        "wavesmith_environments": {
+            "speech": {"stack": "cpu", "engine": "venv", "packages": ["torch"], "models": ["m"]}
+        },
+        "wavesmith_root": "/srv/wavesmith",
+        "wavesmith_stack": "cpu",
+        "wavesmith_python": "3.12",
+        "wavesmith_package_index": "https://mirror.example/simple",
+        "wavesmith_keep_generations": 5,
+        "wavesmith_system_packages": False,
+        "wavesmith_probe_timeout": 1.5,
+    }
+    expected = Wanted(
+        environments=(Environment("speech", "cpu", "venv", ("torch",), ("m",)),),
+        root="/srv/wavesmith",
+        stack="cpu",
+        python="3.12",
+        package_index="https://mirror.example/simple",
+        keep_generations=5,
+        system_packages=False,
+        probe_timeout=1.5,
+    )
+    assert read(variables) == (expected, [])
+
+
+def test_variables_of_others_are_passed_over() -> None:
+    assert read({"ansible_host": 3, "wave": [], "environments": "x"}) == (Wanted(environments=()), [])
+
+
+def test_variables_for_the_controller_are_no_wanted_state() -> None:
+    assert read({"wavesmith_locks": 1, "wavesmith_artifacts": None, "wavesmith_plan": {"phases": []}})[1] == []
+
+
+def test_a_whole_number_of_seconds_is_a_timeout() -> None:
+    assert read({"wavesmith_probe_timeout": 2})[0].probe_timeout == 2
+
+
+def test_a_package_named_twice_is_wanted_once() -> None:
+    wanted, _ = read({"wavesmith_environments": {"speech": {"packages": ["librosa", "encodec", "librosa"]}}})
+    assert wanted.environments[0].packages == ("librosa", "encodec")
+
+
+def test_environments_come_in_the_order_of_their_names() -> None:
+    wanted, _ = read({"wavesmith_environments": {"b": {}, "a": {}}})
+    assert [environment.name for environment in wanted.environments] == ["a", "b"]
+
+
+def test_an_environment_without_settings_takes_the_defaults() -> None:
+    assert read({"wavesmith_environments": {"speech": {}}})[0].environments == (Environment("speech"),)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("keep_generations", "2", 2),
+        ("system_packages", "False", False),
+        ("system_packages", "yes", True),
+        ("probe_timeout", "4", 4),
+    ],
+)
+def test_a_value_from_the_command_line_is_what_its_text_means(name: str, text: str, value: Any) -> None:
+    wanted, refusals = read({f"wavesmith_{name}": text})
+    assert (getattr(wanted, name), refusals) == (value, [])
+
+
+def test_text_stays_text_where_text_is_wanted() -> None:
+    assert read({"wavesmith_python": "3.12"})[0].python == "3.12"
+
+
+# Bad input: one refusal, which names the item, the problem and the remedy
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("root", 5, "must be text"),
+        ("root", None, "must be text"),
+        ("root", "relative/path", "not a folder of our own"),
+        ("root", "~/wavesmith", "not a folder of our own"),
+        ("root", "/", "not a folder of our own"),
+        ("root", "/opt/", "not a folder of our own"),
+        ("root", '/srv/"$(reboot)"', "not a folder of our own"),
+        ("stack", ["cpu"], "must be text"),
+        ("python", 3.12, "must be text"),
+        ("python", "3", "not a Python version"),
+        ("python", "2.7", "not a Python version"),
+        ("python", "3.12.1", "not a Python version"),
+        ("package_index", {"url": "x"}, "must be text"),
+        ("keep_generations", "many", "must be a whole number"),
+        ("keep_generations", 2.5, "must be a whole number"),
+        ("keep_generations", True, "must be a whole number"),
+        ("keep_generations", 0, "1 or more"),
+        ("keep_generations", -2, "1 or more"),
+        ("system_packages", "maybe", "must be true or false"),
+        ("system_packages", 1, "must be true or false"),
+        ("probe_timeout", "3 s", "must be a number"),
+        ("probe_timeout", True, "must be a number"),
+        ("probe_timeout", 0, "more than 0"),
+        ("probe_timeout", -1.0, "more than 0"),
+        ("probe_timeout", float("nan"), "more than 0"),
+        ("environments", ["speech"], "must map each environment's name"),
+        ("environments", "speech", "must map each environment's name"),
+        ("environments", None, "must map each environment's name"),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_its_name(name: str, value: Any, problem: str) -> None:
+    found = refusal({f"wavesmith_{name}": value})
+    assert found.item == f"variable wavesmith_{name}"
+    assert problem in found.problem
+    assert found.remedy
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        (None, "not a mapping"),
+        (["torch"], "not a mapping"),
+        ({"stack": 3}, "stack is 3, but must be text"),
+        ({"packages": "torch"}, "packages is 'torch', but must be a list of names"),
+        ({"packages": [1]}, "must be a list of names"),
+        ({"models": {}}, "must be a list of names"),
+        ({"engine": "conda"}, "engine 'conda' is not known"),
+        ({"package": []}, "it has no setting 'package'"),
+        ({3: []}, "it has no setting 3"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_environment(settings: Any, problem: str) -> None:
+    found = refusal({"wavesmith_environments": {"speech": settings}})
+    assert found.item == "environment speech"
+    assert problem in found.problem
+    assert found.remedy
+
+
+@pytest.mark.parametrize("name", ["", "Speech", "../etc", "a/b", "current ", "1st", "a" * 41, "a\n"])
+def test_an_environment_is_named_as_a_folder_can_be(name: str) -> None:
+    assert "not usable as a folder" in refusal({"wavesmith_environments": {name: {}}}).problem
+
+
+def test_a_name_that_is_no_text_is_refused() -> None:
+    assert "not usable as a folder" in refusal({"wavesmith_environments": {7: {}}}).problem
+
+
+def test_a_wrong_environment_does_not_hide_a_right_one() -> None:
+    wanted, refusals = read({"wavesmith_environments": {"good": {}, "bad": 3}})
+    assert [environment.name for environment in wanted.environments] == ["good"]
+    assert len(refusals) == 1
+
+
+def test_a_wrong_value_leaves_the_default() -> None:
+    wanted, _ = read({"wavesmith_keep_generations": 0, "wavesmith_root": "here", "wavesmith_python": "x"})
+    assert wanted == Wanted(environments=())
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    variables = {
+        "wavesmith_root": 1,
+        "wavesmith_python": "x",
+        "wavesmith_environments": {"speech": {"stack": 1, "engine": 2}},
+    }
+    assert len(read(variables)[1]) == 4
+
+
+def test_a_refusal_reads_as_item_problem_and_remedy() -> None:
+    assert str(Refusal("variable x", "it is wrong", "mend it")) == "variable x: it is wrong. Remedy: mend it"
+
+
+# Suggestions
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("wavesmith_enviroments", "wavesmith_environments"),
+        ("wavesmith_keep_generation", "wavesmith_keep_generations"),
+        ("wavesmith_python_version", "wavesmith_python"),
+        ("wavesmith_lock", "wavesmith_locks"),
+    ],
+)
+def test_a_misspelt_variable_is_answered_with_the_near_one(wrong: str, right: str) -> None:
+    found = refusal({wrong: {}})
+    assert found.item == f"variable {wrong}"
+    assert right in found.remedy and "did you mean" in found.remedy
+
+
+def test_a_misspelt_setting_is_answered_with_the_near_one() -> None:
+    assert "packages" in refusal({"wavesmith_environments": {"speech": {"pakages": []}}}).remedy
+
+
+def test_a_name_like_no_other_is_answered_with_all_of_them() -> None:
+    assert suggest("zzz", ["torch", "librosa"]) == "use one of: librosa, torch"
+
+
+def test_where_nothing_is_known_the_remedy_is_to_remove_it() -> None:
+    assert "remove it" in suggest("vits", [])
+
+
+# Whatever is written in an inventory
+
+
+@given(
+    st.dictionaries(
+        st.one_of(st.sampled_from([*KNOWN, "environments"]), st.text(max_size=12)).map(
+            lambda name: f"wavesmith_{name}"
+        ),
+        JSON,
+    )
+)
+def test_no_variables_make_it_raise(variables: dict[str, Any]) -> None:
+    wanted, refusals = read(variables)
+    assert isinstance(wanted, Wanted)
+    assert all(found.item and found.problem and found.remedy for found in refusals)
+
+
+@given(
+    st.dictionaries(
+        st.one_of(st.just("speech"), st.text(max_size=8)),
+        st.one_of(JSON, st.dictionaries(st.one_of(st.sampled_from(SETTINGS), st.text(max_size=8)), JSON, max_size=4)),
+        max_size=3,
+    )
+)
+def test_every_environment_is_read_or_refused(environments: dict[str, Any]) -> None:
+    wanted, refusals = read({"wavesmith_environments": environments})
+    read_names = {environment.name for environment in wanted.environments}
+    refused = {found.item.removeprefix("environment ") for found in refusals}
+    assert read_names | refused == set(environments)
+    assert not read_names & refused
+
+
+@given(st.sampled_from(KNOWN), JSON)
+def test_one_variable_gives_one_refusal_at_most(name: str, value: Any) -> None:
+    refusals = read({f"wavesmith_{name}": value})[1]
+    assert [found.item for found in refusals] in ([], [f"variable wavesmith_{name}"])
