@@ -19,7 +19,7 @@ from typing import Any
 
 from ._store import Busy, StoreError, busy_message, holder, note_holder, read_json, take_lock, write_json
 
-ABANDONED_AFTER = 15.0
+ABANDONED_AFTER = 10.0
 """Seconds without a follower after which a run counts as gone and its job may be taken over."""
 SHORTEST = 4.0
 """Seconds that pass at least between two answers of a job that goes on: each is a remote run."""
@@ -145,13 +145,17 @@ def follow(
             _start(root, folder, name, run, work)
         except Busy:
             other = (holder(root) or {}).get("purpose", "")
-            if not _abandoned(os.path.join(root, "state", "jobs", other), root):
+            left = os.path.join(root, "state", "jobs", other)
+            if other and not (os.path.exists(os.path.join(left, "job.json")) and _abandoned(left)):
                 raise
-            left = {"phase": f"waiting for {other}, which an earlier run left behind"}
-            return {"finished": False, "state": left["phase"], "progress": left, "adopted": False}
+            phase = f"waiting for {other or 'work'} that an earlier run left behind"
+            free = time.monotonic() + wait
+            while holder(root) is not None and time.monotonic() < free:
+                time.sleep(0.2)
+            return {"finished": False, "state": phase, "progress": {"phase": phase}, "adopted": False}
+    write_json(os.path.join(folder, "follower.json"), {"pid": os.getpid(), "birth": _birth(os.getpid())})
     deadline = time.monotonic() + wait
     while True:
-        _touch(os.path.join(folder, "followed"))
         alive = _alive(read_json(os.path.join(folder, "job.json")))
         # The worker writes its result before it ends: asked in this order, a dead one without a result was killed.
         result = read_json(os.path.join(folder, "result.json"))
@@ -181,7 +185,7 @@ def _join(root: str, folder: str, run: str) -> str:
         return OURS
     if not _alive(job):
         return ""
-    if not _abandoned(folder, root):
+    if not _abandoned(folder):
         raise Busy(busy_message(holder(root) or {}))
     if not _alive(job):
         return ""
@@ -189,16 +193,24 @@ def _join(root: str, folder: str, run: str) -> str:
     return ADOPTED
 
 
-def _abandoned(folder: str, root: str) -> bool:
-    """Whether nobody follows a job any more; watches it as long as it takes to know."""
-    followed = os.path.join(folder, "followed")
-    first = _modified(followed)
-    if not first:
-        return holder(root) is None
-    while _modified(followed) == first:
-        if time.time() - first > ABANDONED_AFTER or not _alive(read_json(os.path.join(folder, "job.json"))):
+def _abandoned(folder: str) -> bool:
+    """Whether nobody follows a job any more; watches it as long as it takes to know.
+
+    A call of a module outlives its controller by some seconds, but only a controller that is there makes the next call: so
+    a job counts as followed when its follower changes, and as abandoned when the last one is gone and no other comes.
+    """
+    path = os.path.join(folder, "follower.json")
+    first, gone = read_json(path), 0.0
+    while read_json(path) == first:
+        if not _alive(read_json(os.path.join(folder, "job.json"))):
             return True
-        time.sleep(0.2)
+        if _alive(first):
+            gone = 0.0
+        elif not gone:
+            gone = time.monotonic()
+        elif time.monotonic() - gone > ABANDONED_AFTER:
+            return True
+        time.sleep(0.1)
     return False
 
 
@@ -242,7 +254,6 @@ def _work(
     write_json(
         os.path.join(folder, "job.json"), {"name": name, "pid": os.getpid(), "birth": _birth(os.getpid()), "run": run}
     )
-    _touch(os.path.join(folder, "followed"))
     os.write(go, b"1")
     os.close(go)
     try:
@@ -264,18 +275,6 @@ def _work(
             "log": lines[-LOG_TAIL:],
         }
     write_json(os.path.join(folder, "result.json"), outcome)
-
-
-def _modified(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:
-        return 0.0
-
-
-def _touch(path: str) -> None:
-    with open(path, "ab"):
-        os.utime(path)
 
 
 def _tail(folder: str) -> list[str]:

@@ -126,13 +126,19 @@ def take_lock(root: str, purpose: str) -> int:
         raise StoreError(
             f"{path} cannot be written ({error.strerror}). Remedy: run as the owner of {root}, or with become"
         ) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        if error.errno not in (errno.EAGAIN, errno.EACCES):
-            raise
-        raise Busy(busy_message(holder(root) or {})) from error
+    for last in (False, False, False, False, True):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            found = holder(root)
+            if found is None and not last and error.errno in (errno.EAGAIN, errno.EACCES):
+                time.sleep(0.02)  # somebody only looked who holds it: for that instant it was shared
+                continue
+            os.close(descriptor)
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise Busy(busy_message(found or {})) from error
     note_holder(descriptor, purpose)
     return descriptor
 

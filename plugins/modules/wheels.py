@@ -82,7 +82,7 @@ def main() -> None:
     options = {**OPTIONS, "wheels": {"type": "list", "elements": "dict", "required": True}}
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
-    name = "build-" + digest(sorted(spec["key"] for spec in given["wheels"]))[:16]
+    name = "build-" + digest(sorted(spec.get("key", spec["name"]) for spec in given["wheels"]))[:16]
     index = package_index(given["package_index"])
     serve(module, name, given["wheels"], lambda job: build_wheels(job, given["root"], given["wheels"], index))
 

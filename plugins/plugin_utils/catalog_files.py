@@ -48,7 +48,7 @@ def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
         raise AnsibleError("the Python package jsonschema is missing on the controller. Remedy: pip install jsonschema")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise AnsibleError(f"{path} cannot be read: {error}. Remedy: correct the file") from error
     schema = json.loads((folder / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
     problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))

@@ -31,14 +31,17 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers come at once."""
+    """Answers come at once, and a run is soon taken for gone."""
     monkeypatch.setattr(_job, "SHORTEST", 0.0)
+    monkeypatch.setattr(_job, "ABANDONED_AFTER", 0.4)
 
 
 def done(root: Path, work: Work, run: str = "a", name: str = "job") -> dict[str, Any]:
     """The last answer of a job that is followed to its end."""
-    answer = follow(str(root), name, run, work, wait=30.0)
-    assert answer["finished"]
+    deadline, answer = time.monotonic() + 20, {"finished": False, "state": ""}
+    while not answer["finished"]:
+        assert time.monotonic() < deadline
+        answer = follow(str(root), name, run, work, wait=5.0, seen=answer["state"])
     return answer
 
 
@@ -257,7 +260,7 @@ def test_after_a_killed_worker_the_next_run_does_the_work(root: Path) -> None:
     assert done(root, lambda job: {"n": 2}, run="b")["result"] == {"n": 2}
 
 
-def test_a_command_that_outlives_its_worker_keeps_the_host_busy(root: Path) -> None:
+def test_a_command_that_outlives_its_worker_keeps_the_next_run_waiting(root: Path) -> None:
     mark = root / "pid"
 
     def work(job: Job) -> dict[str, Any]:
@@ -268,11 +271,10 @@ def test_a_command_that_outlives_its_worker_keeps_the_host_busy(root: Path) -> N
     until(mark.exists)
     os.kill(worker(root), signal.SIGKILL)
     try:
-        until(lambda: not _job._alive(_store.read_json(str(root / "state/jobs/job/job.json"))))
-        with pytest.raises(_store.Busy):
-            follow(str(root), "job", "b", never, 0.0)
+        assert started(root, never, run="b")["state"] == "waiting for job, which an earlier run left behind"
     finally:
         os.kill(int(mark.read_text()), signal.SIGKILL)
+    assert done(root, lambda job: {"n": 2}, run="b")["result"] == {"n": 2}
 
 
 def test_an_interrupt_of_the_follower_does_not_reach_the_worker(root: Path) -> None:
@@ -293,33 +295,51 @@ def test_a_process_that_got_the_workers_id_later_is_not_taken_for_it() -> None:
 # Second and abandoned runs
 
 
-def test_a_second_run_is_refused_while_the_first_follows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started(root, sleeper, run="a")
-    monkeypatch.setattr(_job.time, "sleep", lambda seconds: follow(str(root), "job", "a", never, 0.0))
-    with pytest.raises(_store.Busy, match=r"another run works on this host: job \(process"):
-        follow(str(root), "job", "b", never, 0.0)
+@pytest.fixture
+def followed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run `a` asks for its job `install-1` again while another one waits."""
+    started(root, sleeper, run="a", name="install-1")
+    path = root / "state" / "jobs" / "install-1" / "followed"
+    monkeypatch.setattr(_job.time, "sleep", lambda seconds: os.utime(path, (time.time() + 1, time.time() + 1)))
 
 
-def test_other_work_is_refused_while_a_job_goes_on(root: Path) -> None:
-    started(root, sleeper, name="install-1")
+@pytest.mark.usefixtures("followed")
+def test_a_second_run_is_refused_while_the_first_follows(root: Path) -> None:
+    with pytest.raises(_store.Busy, match=r"another run works on this host: install-1 \(process"):
+        follow(str(root), "install-1", "b", never, 0.0)
+
+
+@pytest.mark.usefixtures("followed")
+def test_other_work_is_refused_while_a_job_is_followed(root: Path) -> None:
     with pytest.raises(_store.Busy, match="install-1"):
         follow(str(root), "install-2", "b", never, 0.0)
 
 
-def test_work_of_a_run_that_is_gone_is_adopted_with_its_result(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_job, "ABANDONED_AFTER", 0.2)
+def test_other_work_is_refused_while_a_tool_holds_the_lock(root: Path) -> None:
+    with _store.locked(str(root), "toolbox"), pytest.raises(_store.Busy, match="toolbox"):
+        follow(str(root), "job", "b", never, 0.0)
+
+
+def test_other_work_waits_for_a_job_whose_run_is_gone(root: Path) -> None:
+    gate = root / "gate"
+    started(root, waiting_for(gate), run="a", name="install-1")
+    assert "waiting for install-1" in started(root, never, run="b", name="install-2")["state"]
+    gate.touch()
+    assert done(root, lambda job: {"n": 2}, run="b", name="install-2")["result"] == {"n": 2}
+
+
+def test_work_of_a_run_that_is_gone_is_adopted_with_its_result(root: Path) -> None:
     gate = root / "gate"
     first = started(root, waiting_for(gate), run="a")
-    time.sleep(0.3)
     second = started(root, never, run="b")
     gate.touch()
     assert (first["adopted"], second["adopted"]) == (False, True)
     assert done(root, never, run="b")["result"] == {"waited": True}
 
 
-def test_work_that_ends_while_its_new_follower_waits_is_done_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_job, "ABANDONED_AFTER", 5.0)
+def test_work_that_ended_while_nobody_followed_is_done_anew(root: Path) -> None:
     gate = root / "gate"
     started(root, waiting_for(gate), run="a")
     gate.touch()
+    until(lambda: _store.holder(str(root)) is None)
     assert done(root, lambda job: {"anew": True}, run="b")["result"] == {"anew": True}

@@ -424,6 +424,20 @@ def test_the_holder_is_known_while_it_holds_and_only_then(tmp_path: Path) -> Non
     assert _store.holder(str(tmp_path)) is None
 
 
+def test_one_who_only_looks_does_not_keep_a_run_from_the_lock(tmp_path: Path) -> None:
+    """Looking who holds the lock takes it for an instant; a run that came in that instant was once told that it is busy."""
+    with _store.locked(str(tmp_path), "mine"):
+        pass
+    process = other("print('go', flush=True)\nwhile True: _store.holder(sys.argv[1]); time.sleep(0.001)", str(tmp_path))
+    try:
+        for _ in range(300):
+            with _store.locked(str(tmp_path), "mine"):
+                pass
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_holder_that_said_nothing_yet_is_busy_all_the_same(tmp_path: Path) -> None:
     with _store.locked(str(tmp_path), "mine"):
         Path(_store.lock_path(str(tmp_path))).write_text("{")

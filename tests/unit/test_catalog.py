@@ -1,0 +1,185 @@
+"""What the catalog's files hold, and what is said about a broken one."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible.errors import AnsibleError
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog, Package, Stack
+from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+CATALOG = catalog_files.load()
+PACKAGES = list(CATALOG.packages.values())
+STACKS = list(CATALOG.stacks.values())
+RECIPES = [package for package in PACKAGES if package.recipe]
+
+
+def name(entry: Package | Stack) -> str:
+    return entry.name
+
+
+# Every entry
+
+
+def test_every_file_is_an_entry() -> None:
+    found = {path.stem for kind in ("stacks", "packages") for path in (ROOT / "catalog" / kind).glob("*.yml")}
+    assert found == {*CATALOG.stacks, *CATALOG.packages}
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=name)
+def test_no_package_asks_for_the_torch_family_itself(package: Package) -> None:
+    family = {member for stack in STACKS for member in stack.versions}
+    asked = {canonicalize_name(Requirement(line).name) for line in (*package.requires, *package.overrides)}
+    assert not asked & family
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=name)
+def test_a_package_is_had_from_the_index_or_from_a_recipe(package: Package) -> None:
+    assert bool(package.requires) != bool(package.recipe)
+
+
+@pytest.mark.parametrize("package", RECIPES, ids=name)
+def test_the_build_requirements_of_a_recipe_are_pinned_by_hash(package: Package) -> None:
+    assert package.recipe is not None
+    for line in re.split(r"\n(?=\S)", package.recipe.build_lock.replace("\\\n", " ")):
+        if line and not line.startswith("#"):
+            assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
+
+
+@pytest.mark.parametrize("package", RECIPES, ids=name)
+def test_a_recipe_names_the_archive_of_its_version(package: Package) -> None:
+    assert package.recipe is not None
+    assert package.recipe.sdist == f"{package.name}-{package.recipe.version}.tar.gz"
+
+
+@pytest.mark.parametrize("stack", STACKS, ids=name)
+def test_the_backend_of_a_stack_can_be_written_in_a_variant(stack: Stack) -> None:
+    variant = Variant("3.12", stack.backend, "", "generic")
+    assert Variant.parse(variant.name) == variant
+
+
+@pytest.mark.parametrize("stack", STACKS, ids=name)
+def test_a_stack_can_be_had_from_the_package_index_at_last(stack: Stack) -> None:
+    assert (stack.origins[-1].name, stack.origins[-1].url) == (PACKAGE_INDEX, "")
+
+
+def test_one_origin_has_one_address_in_all_stacks() -> None:
+    addresses: dict[str, set[str]] = {}
+    for stack in STACKS:
+        for origin in stack.origins:
+            addresses.setdefault(origin.name, set()).add(origin.url)
+    assert all(len(found) == 1 for found in addresses.values())
+
+
+def test_what_every_environment_gets_is_in_the_catalog() -> None:
+    assert set(CATALOG.base) <= set(CATALOG.packages)
+
+
+INVENTORIES = sorted((ROOT / "inventories").rglob("group_vars/**/*.yml"))
+
+
+@pytest.mark.parametrize("path", INVENTORIES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_package_of_our_own_inventories_is_known(path: Path) -> None:
+    wanted = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    family = {member for stack in STACKS for member in stack.versions}
+    for environment in wanted.get("wavesmith_environments", {}).values():
+        assert set(environment["packages"]) <= {*CATALOG.packages, *family}
+
+
+def test_the_systems_we_prepare_are_known_by_id_and_version() -> None:
+    assert CATALOG.platforms.systems == {"debian": ("12",), "ubuntu": ("24.04",)}
+
+
+# A broken file
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A catalog of one's own, to break."""
+    return Path(shutil.copytree(ROOT / "catalog", tmp_path / "catalog"))
+
+
+def edit(path: Path, change: Callable[[Any], Any]) -> Path:
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    changed = change(data)
+    path.write_text(yaml.safe_dump(changed if isinstance(changed, dict) else data), encoding="utf-8")
+    return path
+
+
+def complaint(folder: Path) -> str:
+    with pytest.raises(AnsibleError) as error:
+        catalog_files.load(folder)
+    return str(error.value)
+
+
+def test_a_whole_catalog_loads_from_anywhere(folder: Path) -> None:
+    loaded: Catalog = catalog_files.load(folder)
+    assert loaded == CATALOG
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "place"),
+    [
+        ("stacks/cpu.yml", lambda data: data["origins"][1].update(disk_gib="much"), "origins.1.disk_gib"),
+        ("stacks/cpu.yml", lambda data: data["versions"].update(torch=2.11), "versions.torch"),
+        ("stacks/cpu.yml", lambda data: data["origins"][0].update(url="http://plain"), "origins.0.url"),
+        ("stacks/cuda13_0.yml", lambda data: data["sms"].update(x86_64=["sm_90"]), "sms.x86_64.0"),
+        ("stacks/cuda13_0.yml", lambda data: {key: data[key] for key in data if key != "driver_minimum"}, "driver_minimum"),
+        ("packages/pyworld.yml", lambda data: data["recipe"]["source"].update(sha256="beef"), "recipe.source.sha256"),
+        ("packages/pyworld.yml", lambda data: {key: data[key] for key in data if key != "sources"}, "sources"),
+        ("packages/librosa.yml", lambda data: data.update(require=["librosa"]), "require"),
+        ("packages/librosa.yml", lambda data: {}, "the file"),
+        ("platforms.yml", lambda data: data["systems"].update(debian="12"), "systems.debian"),
+    ],
+)
+def test_a_file_against_its_schema_is_named_with_the_place(folder: Path, file: str, change: Callable[[Any], Any], place: str) -> None:
+    path = edit(folder / file, change)
+    said = complaint(folder)
+    assert said.startswith(f"{path}: ")
+    assert place in said
+    assert "Remedy: see catalog/schema/" in said
+
+
+def test_a_file_that_is_no_yaml_is_named_with_the_line(folder: Path) -> None:
+    path = folder / "packages" / "librosa.yml"
+    path.write_text("name: librosa\nrequires: [librosa\n", encoding="utf-8")
+    said = complaint(folder)
+    assert str(path) in said and "line 3" in said and "Remedy: correct the file" in said
+
+
+def test_a_file_that_is_not_text_is_named(folder: Path) -> None:
+    path = folder / "packages" / "librosa.yml"
+    path.write_bytes(b"name: \xff\xfe")
+    said = complaint(folder)
+    assert str(path) in said and "Remedy: correct the file" in said
+
+
+def test_a_file_named_other_than_its_entry_is_refused(folder: Path) -> None:
+    (folder / "packages" / "librosa.yml").rename(folder / "packages" / "liberosa.yml")
+    assert "Remedy: name the file librosa.yml" in complaint(folder)
+
+
+def test_a_recipe_whose_build_requirements_are_missing_is_refused(folder: Path) -> None:
+    (folder / "packages" / "locks" / "cython-numpy.txt").unlink()
+    said = complaint(folder)
+    assert "locks/cython-numpy.txt, which is not there. Remedy: make it" in said
+
+
+def test_a_catalog_without_its_platforms_is_refused(folder: Path) -> None:
+    (folder / "platforms.yml").unlink()
+    assert "platforms.yml cannot be read" in complaint(folder)
+
+
+def test_a_controller_without_jsonschema_is_told_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog_files, "jsonschema", None)
+    assert "Remedy: pip install jsonschema" in complaint(folder)
