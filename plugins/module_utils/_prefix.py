@@ -246,6 +246,9 @@ def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> di
     except Failed as error:
         raise explain(error, f"environment {spec['environment']}") from error
     job.progress("sealing", count, count)
+    for name in (".lock", ".gitignore", "CACHEDIR.TAG"):  # uv's own; the lock file is writable for everyone
+        if os.path.exists(os.path.join(prefix, name)):
+            os.unlink(os.path.join(prefix, name))
     manifest = {
         "schema": 1,
         "created": time.time(),

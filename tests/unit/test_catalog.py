@@ -134,7 +134,11 @@ def test_a_whole_catalog_loads_from_anywhere(folder: Path) -> None:
         ("stacks/cpu.yml", lambda data: data["versions"].update(torch=2.11), "versions.torch"),
         ("stacks/cpu.yml", lambda data: data["origins"][0].update(url="http://plain"), "origins.0.url"),
         ("stacks/cuda13_0.yml", lambda data: data["sms"].update(x86_64=["sm_90"]), "sms.x86_64.0"),
-        ("stacks/cuda13_0.yml", lambda data: {key: data[key] for key in data if key != "driver_minimum"}, "driver_minimum"),
+        (
+            "stacks/cuda13_0.yml",
+            lambda data: {key: data[key] for key in data if key != "driver_minimum"},
+            "driver_minimum",
+        ),
         ("packages/pyworld.yml", lambda data: data["recipe"]["source"].update(sha256="beef"), "recipe.source.sha256"),
         ("packages/pyworld.yml", lambda data: {key: data[key] for key in data if key != "sources"}, "sources"),
         ("packages/librosa.yml", lambda data: data.update(require=["librosa"]), "require"),
@@ -142,7 +146,9 @@ def test_a_whole_catalog_loads_from_anywhere(folder: Path) -> None:
         ("platforms.yml", lambda data: data["systems"].update(debian="12"), "systems.debian"),
     ],
 )
-def test_a_file_against_its_schema_is_named_with_the_place(folder: Path, file: str, change: Callable[[Any], Any], place: str) -> None:
+def test_a_file_against_its_schema_is_named_with_the_place(
+    folder: Path, file: str, change: Callable[[Any], Any], place: str
+) -> None:
     path = edit(folder / file, change)
     said = complaint(folder)
     assert said.startswith(f"{path}: ")

@@ -81,7 +81,13 @@ def pins(lock: Path) -> dict[str, tuple[str, list[str]]]:
 def run_elsewhere(argv: list[str], cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """Run an Ansible command in another folder, with nothing of this checkout's settings."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "PYTHONPATH"))}
-    clean |= {"ANSIBLE_LOCAL_TEMP": str(cwd / "local"), "HOME": str(cwd), "LC_ALL": "C.UTF-8", "NO_COLOR": "1"} | env
+    clean |= {
+        "ANSIBLE_LOCAL_TEMP": str(cwd / "local"),
+        "ANSIBLE_COLLECTIONS_PATH": str(cwd / "collections"),
+        "HOME": str(cwd),
+        "LC_ALL": "C.UTF-8",
+        "NO_COLOR": "1",
+    } | env
     tool = Path(sys.executable).parent / argv[0]
     done = subprocess.run(
         [str(tool), *argv[1:]], cwd=cwd, env=clean, capture_output=True, text=True, timeout=120, check=False
