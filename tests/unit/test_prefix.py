@@ -1,0 +1,386 @@
+"""A real prefix, made with the real tool: isolated, filled from a lock, and its bytes proven."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix, _store
+from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed, Job
+
+UV = Path(sys.prefix) / "bin" / "uv"
+BASE = os.path.realpath(sys.executable)
+VERSION = "{}.{}.{}".format(*sys.version_info[:3])
+WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+
+
+def wheel(folder: Path, name: str, files: dict[str, str], declared: dict[str, str] | None = None) -> Path:
+    """A wheel of version 1.0 with an index page beside it; `declared` is what its RECORD says of a file's text."""
+    info = f"{name}-1.0.dist-info"
+    files = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/WHEEL": WHEEL,
+    }
+    record = ""
+    for path, text in {**files, **(declared or {})}.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+        record += f"{path},sha256={digest},{len(text)}\n"
+    made = folder / name / f"{name}-1.0-py3-none-any.whl"
+    made.parent.mkdir(parents=True)
+    with zipfile.ZipFile(made, "w") as archive:
+        for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+            archive.writestr(path, text)
+    made.with_name("index.html").write_text(f'<a href="{made.name}#sha256={sha256(made)}">{made.name}</a>')
+    return made
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Host:
+    """A host's folder with a toolbox, and a package index of its own that lies in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.simple = folder / "simple"
+        self.index = self.simple.as_uri()
+        tools = self.root / "toolbox" / "current" / "bin"
+        tools.mkdir(parents=True)
+        (tools / "uv").symlink_to(UV)
+        (self.root / "state").mkdir()
+        self.job = Job(str(self.root / "state"), os.open(os.devnull, os.O_RDONLY))
+        self.lock = ""
+
+    def serve(self, name: str, files: dict[str, str], **options: Any) -> None:
+        self.lock += f"{name}==1.0 --hash=sha256:{sha256(wheel(self.simple, name, files, **options))}\n"
+
+    def spec(self, generation: str = "one") -> dict[str, Any]:
+        fields = {
+            "digest": "d",
+            "stack": "none",
+            "backend": "cpu",
+            "versions": {},
+            "origin": "package_index",
+            "variant": "v",
+            "engine": "venv",
+        }
+        python = {"path": BASE, "version": VERSION}
+        return {
+            **fields,
+            "environment": "speech",
+            "generation": generation,
+            "python": python,
+            "key": "k",
+            "lock": self.lock,
+            "wheels": [],
+            "origin_url": "",
+        }
+
+    def prefix(self, generation: str = "one") -> Path:
+        return self.root / "envs" / "speech" / generation
+
+    def site(self, generation: str = "one") -> Path:
+        return Path(_prefix.site_packages(str(self.prefix(generation)), VERSION))
+
+    def make(self, generation: str = "one") -> Path:
+        _prefix.make_prefix(self.job, str(self.root), self.spec(generation))
+        return self.prefix(generation)
+
+    def install(self, generation: str = "one") -> dict[str, Any]:
+        self.make(generation)
+        return _prefix.install(self.job, str(self.root), self.spec(generation), self.index)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """One empty prefix that tests only look at, with pip in it where this Python carries one."""
+    host = Host(tmp_path_factory.mktemp("made"))
+    prefix = host.make()
+    found = [
+        *Path(os.__file__).parent.glob("ensurepip/_bundled/pip-*.whl"),
+        *Path("/usr/share/python-wheels").glob("pip-*.whl"),
+    ]
+    if found:
+        python = str(prefix / "bin" / "python")
+        subprocess.run(
+            [UV, "pip", "install", "--quiet", "--no-index", "--offline", "--python", python, found[0]], check=True
+        )
+    yield prefix
+
+
+def ask(prefix: Path, code: str, *options: str, **environment: str) -> Any:
+    """What the prefix's Python prints as JSON, asked through `bin/python` in a given environment."""
+    done = subprocess.run(
+        [prefix / "bin" / "python", *options, "-c", f"import json, os, sys\nprint(json.dumps({code}))"],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+# Isolation
+
+
+def test_the_interpreter_knows_its_prefix(made: Path) -> None:
+    assert ask(made, "[sys.prefix, sys.executable]") == [str(made), str(made / "bin" / "python")]
+
+
+@pytest.mark.parametrize("name", ["python3", f"python{sys.version_info[0]}.{sys.version_info[1]}"])
+def test_every_name_of_the_interpreter_is_the_isolated_one(made: Path, name: str) -> None:
+    assert os.readlink(made / "bin" / name) == "python"
+
+
+@pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONUSERBASE", "PYTHONSTARTUP"])
+def test_a_hostile_variable_brings_nothing_onto_the_search_path(made: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / "torch.py").write_text("raise SystemExit(9)")
+    assert str(tmp_path) not in str(ask(made, "sys.path", **{name: str(tmp_path)}))
+
+
+def test_a_hostile_python_home_does_not_stop_the_interpreter(made: Path) -> None:
+    assert ask(made, "sys.prefix", PYTHONHOME="/nowhere") == str(made)
+
+
+def test_packages_of_the_user_are_not_seen(made: Path, tmp_path: Path) -> None:
+    minor = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    site = tmp_path / ".local" / "lib" / minor / "site-packages"
+    site.mkdir(parents=True)
+    (site / "hostile.pth").write_text("import sys; sys.exit(9)\n")
+    assert ask(made, "[__import__('site').ENABLE_USER_SITE, sys.flags.no_user_site]", HOME=str(tmp_path)) == [False, 1]
+
+
+def test_what_the_interpreter_starts_is_isolated_too(made: Path) -> None:
+    assert ask(made, "[os.environ.get('PYTHONNOUSERSITE'), 'PYTHONPATH' in os.environ]", PYTHONPATH="/hostile") == [
+        "1",
+        False,
+    ]
+
+
+def test_a_foreign_path_is_taken_off_though_python_was_started_past_its_wrapper(made: Path, tmp_path: Path) -> None:
+    code = f"import sys; sys.path.append({str(tmp_path)!r}); import _wavesmith_isolation as own, importlib; importlib.reload(own); print(sys.path)"
+    done = subprocess.run(
+        [made / "bin" / "python", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": os.environ["PATH"]},
+    )
+    assert str(tmp_path) not in done.stdout
+
+
+def test_arguments_reach_the_interpreter_unchanged(made: Path) -> None:
+    done = subprocess.run(
+        [made / "bin" / "python", "-c", "import sys; print(sys.argv[1:])", "a b", "$HOME", '"', ""],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == str(["a b", "$HOME", '"', ""])
+
+
+def test_a_hostile_start_file_of_bash_is_not_read(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "env").write_text("exit 9\n")
+    assert ask(made, "1", BASH_ENV=str(tmp_path / "env")) == 1
+
+
+def test_activation_finds_python_in_the_prefix_and_gives_back_what_was_there(made: Path) -> None:
+    script = (
+        f'set -eu; export PYTHONPATH=/mine; . "{made}/bin/activate"; command -v python; echo "${{PYTHONPATH-none}} $PYTHONNOUSERSITE"; '
+        'deactivate; echo "$PYTHONPATH ${PYTHONNOUSERSITE-none}"'
+    )
+    done = subprocess.run(
+        ["bash", "--norc", "-c", script], capture_output=True, text=True, check=True, env={"PATH": os.environ["PATH"]}
+    )
+    assert done.stdout.splitlines() == [str(made / "bin" / "python"), "none 1", "/mine none"]
+
+
+@pytest.mark.parametrize("variable", ["", "PIP_USER"])
+def test_pip_does_not_install_to_the_user(made: Path, tmp_path: Path, variable: str) -> None:
+    if not (made / "bin" / "pip").exists():
+        pytest.skip("this Python carries no pip")
+    found = wheel(tmp_path / "simple", "tinyvoice", {"tinyvoice.py": ""})
+    user = [] if variable else ["--user"]
+    target = [] if not variable else ["--dry-run"]
+    done = subprocess.run(
+        [made / "bin" / "pip", "install", "--no-index", *user, *target, found],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **({variable: "1"} if variable else {})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if variable:
+        assert (done.returncode, "Defaulting to user" in done.stdout) == (0, False)
+    else:
+        assert done.returncode != 0 and "user" in done.stderr.lower()
+    assert not (tmp_path / ".local").exists()
+
+
+# Making
+
+
+def test_a_complete_generation_is_never_made_again(host: Host) -> None:
+    _store.write_json(str(host.prefix() / _store.MANIFEST), {})
+    with pytest.raises(Failed, match="generation one of speech is complete and is never touched"):
+        host.make()
+
+
+def test_the_current_generation_is_never_made_again(host: Host) -> None:
+    host.prefix().mkdir(parents=True)
+    _store.point(str(host.prefix().parent), "one")
+    with pytest.raises(Failed, match="never touched"):
+        host.make()
+
+
+def test_an_unfinished_generation_is_made_anew(host: Host) -> None:
+    host.prefix().mkdir(parents=True)
+    (host.prefix() / "half").touch()
+    host.make()
+    assert not (host.prefix() / "half").exists()
+
+
+def test_what_killed_runs_left_is_cleared_away(host: Host) -> None:
+    folder = host.prefix().parent
+    (folder / ".removing-old" / "deep").mkdir(parents=True)
+    (folder / ".current.7").symlink_to("gone")
+    host.make()
+    assert [item.name for item in folder.iterdir()] == ["one"]
+
+
+def test_a_python_that_is_not_there_is_a_failure_with_a_remedy(host: Host) -> None:
+    spec = {**host.spec(), "python": {"path": "/nowhere/python3", "version": VERSION}}
+    with pytest.raises(Failed, match=r"environment speech: .*Remedy"):
+        _prefix.make_prefix(host.job, str(host.root), spec)
+
+
+# Installing from a lock
+
+
+def test_the_packages_of_a_lock_are_installed_and_sealed(host: Host) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
+    assert host.install() == {"generation": "one", "packages": 1}
+    assert ask(host.prefix(), "__import__('tinyvoice').SOUND") == 440
+    assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"] == {"tinyvoice": "1.0"}
+    assert _store.damage(str(host.prefix())) == []
+
+
+def test_a_script_of_a_package_runs_in_the_prefix(host: Host) -> None:
+    entry = "[console_scripts]\nsay = tinyvoice:say\n"
+    code = "import sys\ndef say(): print(sys.executable)\n"
+    host.serve("tinyvoice", {"tinyvoice.py": code, "tinyvoice-1.0.dist-info/entry_points.txt": entry})
+    host.install()
+    done = subprocess.run(
+        [host.prefix() / "bin" / "say"], capture_output=True, text=True, check=True, env={"PYTHONPATH": "/hostile"}
+    )
+    assert done.stdout.strip() == str(host.prefix() / "bin" / "python")
+
+
+def test_generations_share_their_files_with_the_cache(host: Host) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
+    host.install("one")
+    host.install("two")
+    assert os.path.samefile(host.site("one") / "tinyvoice.py", host.site("two") / "tinyvoice.py")
+
+
+def test_a_file_with_a_wrong_sha256_is_refused_and_the_generation_stays_unfinished(host: Host) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    host.lock = f"tinyvoice==1.0 --hash=sha256:{'0' * 64}\n"
+    with pytest.raises(
+        Failed, match=r"the file of tinyvoice==1.0 is not the one its lock names \(wrong sha256\). Remedy"
+    ):
+        host.install()
+    assert not (host.prefix() / _store.MANIFEST).exists()
+
+
+def test_a_cached_file_that_was_changed_in_place_is_fetched_again(host: Host) -> None:
+    """Files are hard links: one who edits a file of a generation edits the cache, and every later generation with it."""
+    host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
+    host.install("one")
+    with open(host.site("one") / "tinyvoice.py", "r+") as file:
+        file.write("SOUND = 666\n")
+    host.install("two")
+    assert ask(host.prefix("two"), "__import__('tinyvoice').SOUND") == 440
+
+
+def test_a_package_whose_bytes_are_not_what_it_declares_is_refused(host: Host) -> None:
+    host.serve("liar", {"liar.py": "x = 1\n"}, declared={"liar.py": "x = 2\n"})
+    with pytest.raises(Failed, match=r"liar: liar.py is not the file its wheel declares. Remedy"):
+        host.install()
+    assert not (host.prefix() / _store.MANIFEST).exists()
+
+
+def test_a_wheel_that_is_not_in_the_wheelhouse_is_refused(host: Host) -> None:
+    host.make()
+    spec = {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}
+    with pytest.raises(Failed, match=r"wheel abc is not in the wheelhouse. Remedy"):
+        _prefix.install(host.job, str(host.root), spec, host.index)
+
+
+def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
+    made = wheel(host.root / "built", "pyworld", {"pyworld.py": "BUILT = True\n"})
+    kept = host.root / "wheels" / "abc"
+    kept.mkdir(parents=True)
+    shutil.copy(made, kept)
+    _store.write_json(str(kept / "provenance.json"), {"wheel": made.name, "sha256": sha256(made)})
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    host.make()
+    _prefix.install(
+        host.job, str(host.root), {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}, host.index
+    )
+    assert ask(host.prefix(), "__import__('pyworld').BUILT") is True
+
+
+def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> None:
+    kept = host.root / "wheels" / "abc"
+    kept.mkdir(parents=True)
+    (kept / "x.whl").write_text("swapped")
+    _store.write_json(str(kept / "provenance.json"), {"wheel": "x.whl", "sha256": "0" * 64})
+    host.make()
+    with pytest.raises(Failed, match=r"wrong sha256\) and was removed. Remedy: start again"):
+        _prefix.install(host.job, str(host.root), {**host.spec(), "wheels": [{"name": "x", "key": "abc"}]}, host.index)
+    assert not kept.exists()
+
+
+# Resolving
+
+
+def resolve(host: Host, *requirements: str) -> str:
+    spec = {**host.spec(), "requirements": list(requirements), "overrides": []}
+    return _prefix.resolve(host.job, str(host.root), spec, host.index)
+
+
+def test_a_lock_names_versions_and_hashes_and_no_index(host: Host) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    text = resolve(host, "tinyvoice")
+    assert text.startswith("tinyvoice==1.0") and f"--hash=sha256:{host.lock.strip()[-64:]}" in text
+    assert "file://" not in text and "--index" not in text
+
+
+def test_what_nothing_satisfies_is_a_failure_with_a_remedy(host: Host) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    with pytest.raises(Failed, match="no set of versions satisfies everything that is asked for. Remedy") as error:
+        resolve(host, "tinyvoice>=2")
+    assert any("tinyvoice>=2" in line for line in error.value.log)
+
+
+def test_a_resolution_leaves_nothing_behind(host: Host) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    resolve(host, "tinyvoice")
+    assert list((host.root / "state").glob("lock-*")) == []

@@ -1,0 +1,109 @@
+"""What the tools of the toolbox are run with, and what their failures mean for people."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils import _tools
+from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed
+
+# What the tools really said (uv 0.13.8, pip 23.2), for one cause each.
+HASH_UV = """\
+error: Failed to download `tinyvoice==1.0`
+  cause: Hash mismatch for `tinyvoice==1.0`
+
+         Expected:
+           sha256:0000000000000000000000000000000000000000000000000000000000000000
+
+         Computed:
+           sha256:613c12604239006c4577ffca6fb227572f7c0eea19852daadcb49fc1e9189462"""
+HASH_PIP = """\
+ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE. If you have updated the package versions, please \
+update the hashes. Otherwise, examine the package contents carefully; someone may have tampered with them.
+    tinyvoice==1.0 from file:///simple/tinyvoice/tinyvoice-1.0-py3-none-any.whl (from -r bad.txt (line 1)):
+        Expected sha256 0000000000000000000000000000000000000000000000000000000000000000
+             Got        613c12604239006c4577ffca6fb227572f7c0eea19852daadcb49fc1e9189462"""
+NO_VERSION = """\
+error: No solution found when resolving dependencies
+  cause: Because there is no version of tinyvoice==2.0 and you require tinyvoice==2.0, we can conclude that your \
+requirements are unsatisfiable."""
+REFUSED = """\
+error: Request failed after 3 retries in 7.6s
+  cause: Failed to fetch: http://127.0.0.1:9/simple/six/
+  cause: error sending request for url (http://127.0.0.1:9/simple/six/)
+  cause: client error (Connect)
+  cause: tcp connect error
+  cause: Connection refused (os error 111)"""
+NO_NAME = """\
+error: Request failed after 3 retries in 5.8s
+  cause: Failed to fetch: http://no-such-host.invalid/simple/six/
+  cause: error sending request for url (http://no-such-host.invalid/simple/six/)
+  cause: client error (Connect)
+  cause: dns error
+  cause: error resolving DNS
+  cause: failed to lookup address information: Name or service not known"""
+FULL = (
+    "error: Failed to install: torch.whl\n  cause: failed to write to file `x`: No space left on device (os error 28)"
+)
+NO_VENV = "The virtual environment was not created successfully because ensurepip is not available."
+
+
+def explained(text: str) -> Failed:
+    return _tools.explain(Failed("uv ended with status 1", text.splitlines()), "environment speech")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HASH_UV, "the file of tinyvoice==1.0 is not the one its lock names (wrong sha256)"),
+        (HASH_PIP, "the file of environment speech is not the one its lock names (wrong sha256)"),
+        (NO_VERSION, "no set of versions satisfies everything that is asked for"),
+        (REFUSED, "the package index does not answer"),
+        (NO_NAME, "the package index does not answer"),
+        (FULL, "the disk is full"),
+        (NO_VENV, "Python has no venv module"),
+        ("src/world.cpp:1: fatal error: no Python.h", "environment speech: uv ended with status 1"),
+        ("", "environment speech: uv ended with status 1"),
+    ],
+    ids=["hash (uv)", "hash (pip)", "no version", "refused", "no name", "full disk", "no venv", "unknown", "silent"],
+)
+def test_what_a_tool_said_becomes_a_cause_and_a_remedy(text: str, message: str) -> None:
+    said = str(explained(text))
+    assert said.startswith(f"{message}. Remedy: ")
+    assert len(said.splitlines()) == 1
+
+
+def test_the_lines_of_the_tool_stay_attached() -> None:
+    assert explained(HASH_UV).log == HASH_UV.splitlines()
+
+
+def test_a_tool_gets_nothing_of_the_users_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_USER", "UV_INDEX", "VIRTUAL_ENV", "LD_PRELOAD"):
+        monkeypatch.setenv(name, "/hostile")
+    assert "/hostile" not in _tools.environment("/opt/wavesmith", "").values()
+
+
+def test_a_tool_keeps_the_proxy_and_the_certificates_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {"HTTPS_PROXY": "http://proxy:1", "no_proxy": "localhost", "SSL_CERT_FILE": "/etc/ca.pem"}
+    for name, value in kept.items():
+        monkeypatch.setenv(name, value)
+    assert kept.items() <= _tools.environment("/opt/wavesmith", "").items()
+
+
+def test_the_cache_lies_beside_the_generations_so_that_files_are_linked_hard() -> None:
+    found = _tools.environment("/opt/wavesmith", "")
+    assert (found["UV_CACHE_DIR"], found["UV_LINK_MODE"]) == ("/opt/wavesmith/cache/uv", "hardlink")
+
+
+def test_a_tool_brings_no_python_of_its_own() -> None:
+    assert _tools.environment("/opt/wavesmith", "")["UV_PYTHON_DOWNLOADS"] == "never"
+
+
+def test_the_index_reaches_both_tools_and_only_when_there_is_one() -> None:
+    found = _tools.environment("/r", "https://mirror.example/simple")
+    assert {found["UV_DEFAULT_INDEX"], found["PIP_INDEX_URL"]} == {"https://mirror.example/simple"}
+    assert not {"UV_DEFAULT_INDEX", "PIP_INDEX_URL"} & set(_tools.environment("/r", ""))
+
+
+def test_without_a_path_a_tool_finds_the_compiler_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PATH")
+    assert "/usr/bin" in _tools.environment("/r", "")["PATH"].split(":")
