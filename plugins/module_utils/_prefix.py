@@ -191,14 +191,22 @@ def _origin(spec: dict[str, Any]) -> list[str]:
 
 
 def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> dict[str, Any]:
-    """Make one generation whole: prefix, packages of the lock, wheels built from source, byte check, manifest.
+    """Make one generation whole: packages of the lock, wheels built from source, byte check, manifest.
 
     Raises:
-        Failed: the reason and the remedy; the prefix stays unfinished and is never current.
+        Failed: the reason and the remedy; the unfinished prefix is removed, what was downloaded stays in the cache.
     """
     prefix = _store.generation_folder(root, spec["environment"], spec["generation"])
     if _complete(prefix, spec):
         return {"generation": spec["generation"], "packages": None}
+    try:
+        return _fill(job, root, spec, package_index, prefix)
+    except BaseException:
+        _store.remove(prefix)
+        raise
+
+
+def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix: str) -> dict[str, Any]:
     tools = environment(root, package_index)
     python = os.path.join(prefix, "bin", "python")
     site = site_packages(prefix, spec["python"]["version"])

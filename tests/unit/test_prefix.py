@@ -69,6 +69,8 @@ class Host:
     def spec(self, generation: str = "one") -> dict[str, Any]:
         fields = {
             "digest": "d",
+            "imports": {},
+            "accelerated": False,
             "stack": "none",
             "backend": "cpu",
             "versions": {},
@@ -236,17 +238,26 @@ def test_pip_does_not_install_to_the_user(made: Path, tmp_path: Path, variable: 
 # Making
 
 
-def test_a_complete_generation_is_never_made_again(host: Host) -> None:
-    _store.write_json(str(host.prefix() / _store.MANIFEST), {})
-    with pytest.raises(Failed, match="generation one of speech is complete and is never touched"):
-        host.make()
+def test_a_complete_generation_is_left_as_it_is(host: Host) -> None:
+    """A run whose controller was gone finished it; the next run finds it done."""
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    host.install()
+    before = (host.prefix() / _store.MANIFEST).stat().st_mtime_ns
+    host.install()
+    assert (host.prefix() / _store.MANIFEST).stat().st_mtime_ns == before
 
 
-def test_the_current_generation_is_never_made_again(host: Host) -> None:
-    host.prefix().mkdir(parents=True)
-    _store.point(str(host.prefix().parent), "one")
-    with pytest.raises(Failed, match="never touched"):
+@pytest.mark.parametrize("harm", ["another digest", "a missing file"])
+def test_a_complete_generation_that_is_not_the_wanted_one_is_never_touched(host: Host, harm: str) -> None:
+    host.make()
+    _store.seal(str(host.prefix()), {"digest": "d"})
+    if harm == "a missing file":
+        (host.prefix() / "pip.conf").unlink()
+    else:
+        _store.write_json(str(host.prefix() / _store.MANIFEST), {"digest": "other"})
+    with pytest.raises(Failed, match="generation one of speech is complete and is never touched. Remedy: plan again"):
         host.make()
+    assert (host.prefix() / _store.MANIFEST).exists()
 
 
 def test_an_unfinished_generation_is_made_anew(host: Host) -> None:

@@ -1,0 +1,135 @@
+"""How long work is followed from the controller, and what is said meanwhile and at the end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.callback import summary
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import follow
+
+
+class Action(follow.FollowAction):
+    """An action whose module gives the answers of a list."""
+
+    def __init__(self, *answers: dict[str, Any], **arguments: Any) -> None:
+        self._task = SimpleNamespace(
+            args=arguments, action="packages", resolved_action="wavesmith.provision.packages", _uuid="u"
+        )
+        self.answers = list(answers)
+        self.asked: list[dict[str, Any]] = []
+
+    def _execute_module(
+        self, module_name: str, module_args: dict[str, Any], task_vars: dict[str, Any]
+    ) -> dict[str, Any]:
+        self.asked.append({"module": module_name, **module_args})
+        return self.answers.pop(0)
+
+
+def goes_on(state: str, **more: Any) -> dict[str, Any]:
+    return {"finished": False, "state": state, "progress": {"phase": state, "n": 2, "m": 5, "detail": "torch"}, **more}
+
+
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    lines: list[str] = []
+    monkeypatch.setattr(follow, "_display", SimpleNamespace(display=lines.append))
+    monkeypatch.setattr(follow, "QUIET", 0.0)
+    return lines
+
+
+def test_a_job_is_followed_until_it_has_finished_and_its_runs_are_counted(said: list[str]) -> None:
+    action = Action(goes_on("one"), goes_on("two"), {"finished": True, "changed": True})
+    assert action.run(task_vars={"inventory_hostname": "thor01"}) == {
+        "finished": True,
+        "changed": True,
+        "remote_runs": 3,
+    }
+
+
+def test_every_question_names_the_same_run_and_what_was_seen(said: list[str]) -> None:
+    action = Action(goes_on("one"), {"finished": True})
+    action.run()
+    assert [question["seen"] for question in action.asked] == ["", "one"]
+    assert len({question["run"] for question in action.asked}) == 1
+    assert action.asked[0]["module"] == "wavesmith.provision.packages"
+
+
+def test_the_estimate_is_for_people_and_does_not_reach_the_module(said: list[str]) -> None:
+    action = Action(goes_on("one"), {"finished": True}, estimate=90)
+    action.run(task_vars={"inventory_hostname": "thor01"})
+    assert "estimate" not in action.asked[0]
+    assert said == ["  [thor01] one 2/5 (torch): 0 s, about 90 s left"]
+
+
+def test_what_was_said_once_is_not_said_again(said: list[str]) -> None:
+    Action(goes_on("one"), goes_on("one"), {"finished": True}).run()
+    assert len(said) == 1
+
+
+def test_a_run_that_came_back_to_earlier_work_says_so(said: list[str]) -> None:
+    Action(goes_on("one", adopted=True), {"finished": True}).run(task_vars={"inventory_hostname": "thor01"})
+    assert said[0] == "  [thor01] came back to work that an earlier run had started"
+
+
+def test_a_failure_keeps_the_lines_that_matter_in_its_message(said: list[str]) -> None:
+    answer = Action({"failed": True, "msg": "it failed. Remedy: mend it", "lines": ["gcc: error", "make: stop"]}).run()
+    assert answer["msg"] == "it failed. Remedy: mend it\n  | gcc: error\n  | make: stop"
+
+
+def test_a_module_that_says_nothing_of_finishing_has_finished(said: list[str]) -> None:
+    assert Action({"changed": False}).run()["remote_runs"] == 1
+
+
+# The summary at the end
+
+
+@pytest.fixture
+def callback(monkeypatch: pytest.MonkeyPatch) -> summary.CallbackModule:
+    made = summary.CallbackModule()
+    made.lines = []
+    made._display = SimpleNamespace(display=made.lines.append)
+    return made
+
+
+def ok(callback: summary.CallbackModule, host: str, action: str, **result: Any) -> None:
+    task = SimpleNamespace(resolved_action=action, action=action)
+    callback.v2_runner_on_ok(
+        SimpleNamespace(task=task, host=SimpleNamespace(get_name=lambda: host), result=result or {"changed": False})
+    )
+
+
+def shown(callback: summary.CallbackModule, *hosts: str) -> str:
+    callback.v2_playbook_on_stats(SimpleNamespace(processed=dict.fromkeys(hosts)))
+    return "\n".join(callback.lines)
+
+
+def test_remote_runs_are_counted_for_each_host(callback: summary.CallbackModule) -> None:
+    ok(callback, "thor01", "wavesmith.provision.plan", remote_runs=1)
+    ok(callback, "thor01", "wavesmith.provision.packages", remote_runs=4)
+    ok(callback, "spark", "ansible.builtin.apt")
+    assert "REMOTE RUNS  spark 1, thor01 5" in shown(callback, "thor01", "spark")
+
+
+def test_what_the_controller_does_by_itself_is_no_remote_run(callback: summary.CallbackModule) -> None:
+    for action in ("ansible.builtin.set_fact", "ansible.builtin.include_role", "ansible.builtin.meta"):
+        ok(callback, "thor01", action)
+    ok(callback, "thor01", "wavesmith.provision.report", remote_runs=0)
+    assert "REMOTE RUNS  thor01 0" in shown(callback, "thor01")
+
+
+def test_a_step_is_shown_with_its_time_unless_it_was_short(
+    callback: summary.CallbackModule, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([100.0, 107.5, 107.5, 107.6, 110.0])
+    monkeypatch.setattr(summary, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    callback.v2_playbook_on_task_start(SimpleNamespace(get_name=lambda: "install"), False)
+    callback.v2_playbook_on_task_start(SimpleNamespace(get_name=lambda: "blink"), False)
+    text = shown(callback)
+    assert "install      7.5 s" in text
+    assert "blink" not in text
+
+
+def test_a_run_without_hosts_has_no_remote_runs(callback: summary.CallbackModule) -> None:
+    assert "REMOTE RUNS  none" in shown(callback)
