@@ -21,7 +21,7 @@ from ._store import Busy, StoreError, busy_message, holder, note_holder, read_js
 
 ABANDONED_AFTER = 10.0
 """Seconds without a follower after which a run counts as gone and its job may be taken over."""
-SHORTEST = 4.0
+SHORTEST = 8.0
 """Seconds that pass at least between two answers of a job that goes on: each is a remote run."""
 LOG_TAIL = 25
 OURS, ADOPTED = "ours", "adopted"

@@ -86,6 +86,8 @@ def make_prefix(job: Job, root: str, spec: dict[str, Any]) -> None:
         shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
     if _complete(prefix, spec):
         return
+    if _store.pointed(folder) == spec["generation"]:
+        raise Failed(f"generation {spec['generation']} of {spec['environment']} is in use. Remedy: plan again")
     _store.remove(prefix)
     base = spec["python"]["path"]
     try:
