@@ -44,8 +44,7 @@ class ActionModule(ActionBase):
         saved = artifacts_folder(own) / host / "plan.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
         saved.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        if not self._task.args.get("quiet"):
-            Display().display(text)
+        Display().display(f"{text}\n  saved as {saved}")
         if planned.refusals:
             # Only the message: everything else would bury it, and the plan is saved.
             return {"changed": False, "failed": True, "remote_runs": 1, "msg": refusal_text(plan), "saved": str(saved)}

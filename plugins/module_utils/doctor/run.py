@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from . import compute, isolation, native, stack, voice
-from .base import FAIL, PASS, SKIP, Check, Context, Spec, SpecError, perform
+from .base import FAIL, PASS, SKIP, Check, Context, Finding, Skipped, Spec, SpecError, perform
 from .table import render
 from .worker import run_heavy, work
 
@@ -85,7 +85,7 @@ def summarise(
     """The verdict over all checks: failed when one failed, unjudged when none could be carried out."""
     outcomes = {result["verdict"] for result in results}
     if problem:
-        result = Check("doctor.spec", "the environment can be judged", lambda context: _nothing()).result(SKIP, problem)
+        result = Check("doctor.spec", "the environment can be judged", _cannot_judge).result(SKIP, problem)
         results = [*results, result]
     code = FAILED if FAIL in outcomes else UNJUDGED if problem or PASS not in outcomes else HEALTHY
     return {
@@ -100,8 +100,8 @@ def summarise(
     }
 
 
-def _nothing() -> Any:
-    raise NotImplementedError
+def _cannot_judge(context: Context) -> Finding:
+    raise Skipped("there is nothing to judge")
 
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
