@@ -9,6 +9,7 @@ import sys
 from ansible.errors import AnsibleError
 from ansible_collections.wavesmith.provision.plugins.module_utils import matrix
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import load_cuda
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -68,11 +69,14 @@ def _print_table(table: matrix.Grid) -> None:
     if not console.is_terminal:
         print(matrix.text(table))
         return
-    shown = Table(title=table.title, title_justify="left")
-    for column in table.header:
-        shown.add_column(column)
+    # The CPU levels stay readable on 80 columns; the GPUs, which the notes name too, are shown where there is room.
+    columns = [title for title in table.header if title != "GPUs" or console.width >= 110]
+    shown = Table(title=table.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for title in columns:
+        shown.add_column(title, no_wrap=title != "GPUs")
     for line in table.lines:
-        shown.add_row(*(Text(cell, style="dim" if cell.startswith("no") else "") for cell in line))
+        cells = [cell for title, cell in zip(table.header, line, strict=True) if title in columns]
+        shown.add_row(*(Text(cell, style="dim" if cell.startswith("no") else "") for cell in cells))
     console.print(shown)
     for mark, reason in table.notes:
         console.print(Text(f"{mark} {reason}"))

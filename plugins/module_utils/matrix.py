@@ -287,7 +287,7 @@ class Grid:
 
     Attributes:
         title: What the matrix is of.
-        header: Column titles.
+        header: Column titles, of one or two lines each.
         lines: As many cells each as the header has.
         notes: Mark and reason of each kind of combination that does not exist.
         summary: How many exist.
@@ -311,7 +311,7 @@ def grid(known: Toolchain, made: tuple[Row, ...]) -> Grid:
             for reason in row.reasons:
                 notes.setdefault(reason, f"[{len(notes) + 1}]")
         first = next(iter(cells.values()))
-        head = (sm, ", ".join(known.sms[sm].products), str(first.nvcc)) if sm else ("CPU", "none", "none")
+        head = (sm, ", ".join(known.sms[sm].products), _short(first.nvcc)) if first.nvcc else ("CPU", "", "")
         lines.append(
             (*head, *(_cell(cells[isa].gcc, [notes[reason] for reason in cells[isa].reasons]) for isa in isas))
         )
@@ -319,26 +319,29 @@ def grid(known: Toolchain, made: tuple[Row, ...]) -> Grid:
     exist = sum(row.exists for row in made)
     return Grid(
         title=f"{made[0].package}, Python {made[0].variant.python}{cuda}",
-        header=("SM", "GPUs", "nvcc", *(f"{isa} ({known.isas[isa].architecture})" for isa in isas)),
+        header=("SM", "GPUs", "nvcc", *(f"{isa}\n{known.isas[isa].architecture}" for isa in isas)),
         lines=tuple(lines),
         notes=tuple((mark, reason) for reason, mark in notes.items()),
-        summary=f"{exist} of {len(made)} combinations exist; the cells of these name the gcc versions that can build them",
+        summary=f"{exist} of {len(made)} combinations exist; their cells name the gcc versions that can build them",
     )
 
 
 def _cell(gcc: Range | None, marks: list[str]) -> str:
-    if marks or gcc is None:
-        return " ".join(["no", *marks])
-    return f"gcc {gcc.minimum} - {gcc.maximum}" if gcc.maximum else f"gcc >= {gcc.minimum}"
+    return _short(gcc) if gcc and not marks else f"no {''.join(marks)}"
+
+
+def _short(versions: Range) -> str:
+    return f"{versions.minimum}-{versions.maximum}" if versions.maximum else f"{versions.minimum}+"
 
 
 def text(table: Grid) -> str:
     """A table as plain text, without colours and as wide as it is."""
-    cells = [table.header, *table.lines]
+    titles = [title.partition("\n") for title in table.header]
+    cells = [tuple(first for first, _, _ in titles), tuple(second for _, _, second in titles), *table.lines]
     widths = [max(len(line[column]) for line in cells) for column in range(len(table.header))]
     shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths)).rstrip() for line in cells]
     notes = [f"{mark} {reason}" for mark, reason in table.notes]
-    return "\n".join([table.title, "", shown[0], "-" * max(map(len, shown)), *shown[1:], "", *notes, table.summary])
+    return "\n".join([table.title, "", *shown[:2], "-" * max(map(len, shown)), *shown[2:], "", *notes, table.summary])
 
 
 # --- small things

@@ -469,14 +469,16 @@ def test_the_command_prints_the_table_with_each_reason_once(capsys: pytest.Captu
         assert shown.count(wrong) == 1
 
 
+@pytest.mark.parametrize(("columns", "gpus"), [("220", True), ("80", False)])
 def test_the_table_on_a_terminal_says_the_same(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str, gpus: bool
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "220")
+    monkeypatch.setenv("COLUMNS", columns)
     assert wavesmith_matrix() == 0
     shown = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
-    assert "Jetson AGX Thor" in shown and "gcc 12.1 - 14" in shown and "no [2] [3]" in shown
+    assert ("GeForce RTX 5090, RTX PRO 6000" in shown) is gpus
+    assert "12.1-14" in shown and "no [2][3]" in shown and "…" not in shown
     assert "42 of 60 combinations exist" in shown
 
 
