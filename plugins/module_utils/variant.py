@@ -1,4 +1,4 @@
-"""What a compiled wheel is for: ``python312-cuda13_0-sm110-armv9``.
+"""What a compiled wheel is for: ``python312-cuda13_0-sm110-armv9``; ``torchaudio-python312-cuda13_0-sm110-armv9`` in full.
 
 The name of a variant is its only written form: file names, groups and locks use it, so `parse` and `format` are
 inverse for every value.
@@ -14,6 +14,7 @@ ISA_LEVELS = ("generic", "avx2", "avx512", "avx512vnni", "avx512bf16", "armv8_2"
 _NAME = re.compile(
     r"python(?P<python>\d{2,3})-(?P<backend>cpu|cuda\d+_\d+|rocm\d+_\d+|directml)(?:-sm(?P<sm>\d{2,3}))?-(?P<isa>[a-z0-9_]+)"
 )
+_PACKAGE = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,36 @@ class Variant:
             raise ValueError(f"{name!r} is not a variant (an example: python312-cuda13_0-sm110-armv9)")
         python, sm = match["python"], match["sm"] or ""
         return cls(f"{python[0]}.{python[1:]}", match["backend"], f"{sm[:-1]}.{sm[-1]}" if sm else "", match["isa"])
+
+    def full_name(self, package: str) -> str:
+        """The written form for one package, for example ``torchaudio-python312-cuda13_0-sm110-armv9``.
+
+        Raises:
+            ValueError: `package` is not a distribution's name in lower case.
+        """
+        if _PACKAGE.fullmatch(package) is None:
+            raise ValueError(f"{package!r} is not a package's name in lower case (an example: torchaudio)")
+        return f"{package}-{self.name}"
+
+    @classmethod
+    def parse_full(cls, name: str) -> tuple[str, Variant]:
+        """Read a package and its variant from a full name.
+
+        A variant has three parts without an SM and four with one, and only its first begins with ``python`` and a
+        number, so the package's name may hold hyphens.
+
+        Raises:
+            ValueError: `name` is not a full name.
+        """
+        parts = name.split("-")
+        for size in (4, 3):
+            try:
+                variant = cls.parse("-".join(parts[-size:]))
+            except ValueError:
+                continue
+            package = "-".join(parts[:-size])
+            if _PACKAGE.fullmatch(package) is not None:
+                return package, variant
+        raise ValueError(
+            f"{name!r} is not a package with its variant (an example: torchaudio-python312-cuda13_0-sm110-armv9)"
+        )

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
-from ansible_collections.wavesmith.provision.plugins.module_utils import catalog
+from ansible_collections.wavesmith.provision.plugins.module_utils import catalog, matrix
 
 try:
     import jsonschema
@@ -43,6 +43,20 @@ def load(folder: Path = FOLDER) -> catalog.Catalog:
     )
 
 
+@lru_cache(maxsize=4)
+def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
+    """Read and check what the CUDA toolkits can compile (``catalog/cuda.yml``).
+
+    Raises:
+        AnsibleError: the file is not what its schema asks for; it names the place and the rule.
+    """
+    path = folder / "cuda.yml"
+    try:
+        return matrix.toolchain(_read(path, "cuda", folder))
+    except ValueError as error:
+        raise AnsibleError(f"{path}: {error}. Remedy: add what it names, or correct the name") from error
+
+
 def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
     if jsonschema is None:
         raise AnsibleError("the Python package jsonschema is missing on the controller. Remedy: pip install jsonschema")
@@ -55,6 +69,6 @@ def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
     if problem is not None:
         place = ".".join(str(part) for part in problem.absolute_path) or "the file"
         raise AnsibleError(f"{path}: {place}: {problem.message}. Remedy: see catalog/schema/{kind}.json")
-    if kind != "platforms" and data["name"] != path.stem:
+    if kind not in ("platforms", "cuda") and data["name"] != path.stem:
         raise AnsibleError(f"{path}: name is {data['name']!r}. Remedy: name the file {data['name']}.yml")
     return dict(data)

@@ -115,7 +115,7 @@ def test_the_collection_holds(entry: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [".venv", ".ci", ".cache", ".ansible", ".config", "collections", "molecule", "inventories"],
+    [".venv", ".ci", ".cache", ".ansible", ".config", "collections", "molecule", "inventories", "wavesmith"],
 )
 def test_the_artifact_leaves_out(entry: str) -> None:
     ignored = {pattern.rstrip("/") for pattern in yaml.safe_load((ROOT / "galaxy.yml").read_text())["build_ignore"]}
