@@ -22,7 +22,7 @@ class ActionModule(ActionBase):
         if not questions["paths"]:
             Display().display(f"[{host}] nothing to audit: no environment is current here, and no path was named")
             return {"changed": False, "remote_runs": 0, "reports": [], "text": ""}
-        answer = self._execute_module(
+        answer: dict[str, Any] = self._execute_module(
             module_name="wavesmith.provision.audit", module_args=questions, task_vars=variables
         )
         answer["remote_runs"] = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import mmap
 import os
@@ -39,17 +40,20 @@ def inspect(path: str) -> Artifact:
     try:
         if place.is_dir():
             return _prefix(path, place)
-        with place.open("rb") as stream:
-            start = stream.read(4)
+        start = b""
+        # A pipe would keep us waiting; what is not there is for open to say.
+        if place.is_file() or not place.exists():
+            with place.open("rb") as stream:
+                start = stream.read(4)
         if start == b"\x7fELF":
             return Artifact(path, LIBRARY, (_library(place, place.name, place.name.split(".")[0]),))
         if start[:2] == b"PK":
             return _wheel(path, place)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename and error.filename != path else ""
-        raise Unusable(
-            f"{path}: {error.strerror or error}{where}. Remedy: name a wheel, a folder or a library that can be read"
-        ) from error
+        remedy = "name a wheel, a folder or a library that can be read"
+        if error.errno == errno.ENOSPC:
+            remedy = "set TMPDIR to a folder with more room"
+        raise Unusable(f"{path}: {error.strerror or error}. Remedy: {remedy}") from error
     raise Unusable(f"{path} is neither a wheel nor a shared library. Remedy: name a .whl, a .so or a folder")
 
 
@@ -57,8 +61,10 @@ def _read(path: Path) -> tuple[Code, Dynamic]:
     """Raises NotElf, or OSError when the file cannot be read."""
     try:
         dynamic = read_dynamic(path)
-    except MemoryError as error:  # a damaged size
-        raise NotElf(f"{path} is a damaged ELF file") from error
+    except (MemoryError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
+        raise NotElf("a damaged ELF file: an offset or a size that cannot be") from error
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         # Of hundreds of megabytes only some thousand headers are wanted.
         if hasattr(data, "madvise"):
@@ -98,6 +104,9 @@ def _wheel(path: str, place: Path) -> Artifact:
             for member in archive.infolist():
                 if not _NAME.fullmatch(member.filename.rsplit("/", 1)[-1]):
                     continue
+                if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    unread.append((member.filename, "a compression that wheels do not have"))
+                    continue
                 with archive.open(member) as source:
                     start = source.read(4)
                     if start != b"\x7fELF":
@@ -133,7 +142,10 @@ def _prefix(path: str, place: Path) -> Artifact:
         try:
             code, dynamic = _read(file)
         except NotElf:
-            continue  # a linker script, or a file named like a library
+            with file.open("rb") as stream:
+                if stream.read(4) == b"\x7fELF":  # else a linker script, or a file named like a library
+                    unread.append((short, "a damaged ELF file"))
+            continue
         except (OSError, ValueError) as error:
             unread.append((short, str(error)))
             continue

@@ -171,10 +171,10 @@ def _verdict(libraries: Sequence[Library], judged: Sequence[Library], sm: int) -
     if not lacking and used:
         main = max(used, key=lambda target: (used[target], target))
         how = main.kind
-        number, total = sum(used.values()), sum(library.code.total for library in judged)
-        most = "" if used[main] == number else "most of them "
+        number, all_of_it = sum(used.values()), sum(library.code.total for library in judged)
+        mostly = "" if used[main] == number else "most of them "
         by = "" if how == SASS else ", compiled by the driver when it is first used"
-        reasons.append(f"{number} of {total} fatbins run, {most}as {main.name}{by}")
+        reasons.append(f"{number} of {all_of_it} fatbins run, {mostly}as {main.name}{by}")
         if without:
             reasons.append(f"but nothing runs of {_some(without)}")
     elif not lacking:

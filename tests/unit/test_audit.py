@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -112,7 +113,7 @@ def test_a_compute_capability_is_read_as_people_write_it(text: str) -> None:
     assert audit.capability(110) == "11.0"
 
 
-@pytest.mark.parametrize("text", ["", "thor", "1100", "11.00", "-1.0", "11.0.0", "１１.０"])
+@pytest.mark.parametrize("text", ["", "thor", "1100", "11.00", "-1.0", "11.0.0", "1\uff11.0"])
 def test_what_is_no_compute_capability_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="an example: 11.0"):
         parse_sm(text)
@@ -314,6 +315,32 @@ def test_what_cannot_be_read_is_refused_with_a_remedy(tmp_path: Path) -> None:
     for path in unusable(tmp_path):
         with pytest.raises(Unusable, match=r"Remedy: .+"):
             inspect(str(path))
+
+
+@given(st.data())
+def test_a_library_with_any_bytes_changed_is_read_or_refused(data: st.DataObject) -> None:
+    library = bytearray(make_library(make_fatbin((80, "", "sass")), needed=["libcudart.so.13"], soname="x.so"))
+    for place in data.draw(st.lists(st.integers(0, len(library) - 1), max_size=6)):
+        library[place] = data.draw(st.sampled_from([0, 1, 0x7F, 0x80, 0xFF]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "x.so")
+        path.write_bytes(library[: data.draw(st.integers(0, len(library)))])
+        try:
+            audit.text(judge(inspect(str(path)), [80]))
+        except Unusable as error:
+            assert "Remedy: " in str(error)
+        assert judge(inspect(folder))["kind"] == audit.PREFIX
+
+
+def test_a_damaged_library_in_a_prefix_is_found(tmp_path: Path) -> None:
+    (tmp_path / "a.so").write_bytes(make_library()[:40])
+    assert [item["id"] for item in judge(inspect(str(tmp_path)))["findings"]] == ["damaged"]
+
+
+def test_a_pipe_is_refused_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.whl")
+    with pytest.raises(Unusable, match=r"neither a wheel nor .+ Remedy: "):
+        inspect(str(tmp_path / "x.whl"))
 
 
 # --- the command

@@ -115,7 +115,7 @@ def test_the_collection_holds(entry: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [".venv", ".ci", ".cache", ".ansible", ".config", "collections", "molecule", "inventories"],
+    [".venv", ".ci", ".cache", ".ansible", ".config", "collections", "molecule", "inventories", "wavesmith"],
 )
 def test_the_artifact_leaves_out(entry: str) -> None:
     ignored = {pattern.rstrip("/") for pattern in yaml.safe_load((ROOT / "galaxy.yml").read_text())["build_ignore"]}
@@ -365,6 +365,22 @@ class TestMakingTheVenv:
         assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
         assert "Made .venv" in first.stderr
         assert second.stderr == ""
+
+    def test_puts_the_command_there_which_runs_from_any_folder(self, tmp_path: Path) -> None:
+        checkout = tmp_path / "a checkout"
+        checkout.mkdir()
+        make_venv(checkout, sys.executable)
+        command = checkout / ".venv" / "bin" / "wavesmith"
+        command.unlink()  # as in a .venv of before the command
+        assert make_venv(checkout, sys.executable).returncode == 0
+        for name in ("wavesmith", "collections"):
+            (checkout / name).symlink_to(ROOT / name)
+        (tmp_path / "linked").symlink_to(command)
+        for path in (command, tmp_path / "linked"):
+            done = subprocess.run(
+                [str(path), "audit", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert "PATH" in done.stdout, done.stderr
 
     def test_is_done_again_after_an_interrupted_one(self, tmp_path: Path) -> None:
         make_venv(tmp_path, sys.executable)
