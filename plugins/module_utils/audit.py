@@ -17,8 +17,8 @@ _SM = re.compile(r"(?:sm_?)?(?:([0-9]{1,2})\.([0-9])|([0-9]{2,3}))", re.IGNORECA
 # Libraries whose soname carries CUDA's own major version; libcufft, libcusparse and others count for themselves.
 _CUDA_MAJOR = re.compile(r"lib(?:cudart|cublas|cublasLt|nvrtc|nvJitLink|nvfatbin|npp[a-z]+)\.so\.([0-9]+)")
 _NEEDS_CUDA = re.compile(r"lib(?:torch_cuda|c10_cuda|cudart|cublas|cublasLt|nvrtc|cudnn|nccl)[_a-z]*\.so.*")
-# NVIDIA's own libraries hold each kernel in a fatbin of its own and pick or generate it for the GPU at run time (libcufft of
-# CUDA 13.0 has one fatbin, for SM 7.5), so what share of them runs says nothing.
+# NVIDIA's own libraries hold each kernel in a fatbin of its own or keep fatbins as data (libcufft of CUDA 13.0 all but one, for
+# SM 7.5), and pick or generate what the GPU takes at run time: what share of the linked ones runs says nothing.
 _OF_NVIDIA = re.compile(
     r"lib(?:cublas|cublasLt|cudnn|cufft|cufftw|cufile|curand|cusolver|cusolverMg|cusparse|cusparseLt|cutensor|nccl|npp|nvjpeg|nvshmem)"
     r"[_a-zA-Z]*\.so[.0-9]*"

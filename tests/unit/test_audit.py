@@ -427,10 +427,13 @@ def test_the_module_fails_with_one_message(paths: list[str], sm: list[str], caps
 
 
 @pytest.fixture(scope="module")
-def index_wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for torch's wheels; WAVESMITH_TEST_WHEELS names one to keep them in."""
-    kept = os.environ.get("WAVESMITH_TEST_WHEELS")
-    return Path(kept) if kept else tmp_path_factory.mktemp("wheels")
+def index_wheels() -> Iterator[Path]:
+    """A folder for torch's wheels, a gigabyte; WAVESMITH_TEST_WHEELS names one to keep them in."""
+    if kept := os.environ.get("WAVESMITH_TEST_WHEELS"):
+        yield Path(kept)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
 
 
 @pytest.mark.slow
