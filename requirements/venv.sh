@@ -64,11 +64,26 @@ same_python() {
         "$($venv/bin/python -c 'import sys; print(sys.base_prefix, sys.version)' 2>/dev/null)" ]
 }
 
+# `wavesmith` from any folder, with nothing of the user's own Python in it.
+put_command() {
+    local command=$venv/bin/wavesmith
+    cat >$command.new <<'COMMAND'
+#!/bin/sh
+here=$(dirname "$(readlink -f "$0")")
+exec "$here/python" -I "$here/../../wavesmith" "$@"
+COMMAND
+    chmod +x $command.new
+    mv $command.new $command
+}
+
 # Two of us at once would write the same folder.
 if command -v flock >/dev/null; then exec 9<requirements && flock 9; fi
 
 # A dev environment holds all that a controller needs, with the same pins.
-if same_python && { have "$kind" || { [ "$kind" = controller ] && have dev; }; }; then exit 0; fi
+if same_python && { have "$kind" || { [ "$kind" = controller ] && have dev; }; }; then
+    [ -x $venv/bin/wavesmith ] || put_command
+    exit 0
+fi
 
 SECONDS=0
 if same_python && [ "$kind" = dev ] && have controller; then
@@ -83,6 +98,7 @@ say "Making $venv ($($venv/bin/python --version), $python) from $lock: $(grep -c
 rm -f $record
 $venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
     die "$lock could not be installed" "see pip's message above; a mirror is set with pip's own settings (pip config set global.index-url URL)"
+put_command
 # Written last: without it the folder is made anew.
 wanted $venv/bin/python "$kind" >$record
 say "Made $venv in ${SECONDS} s"

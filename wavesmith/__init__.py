@@ -1,11 +1,11 @@
-"""The command line of Wavesmith, thin over the collection's core."""
+"""The command `wavesmith`: thin over the collection's core, run on the controller."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
-# In a checkout the collection lies beside this package.
-_COLLECTIONS = Path(__file__).resolve().parents[1] / "collections"
-if _COLLECTIONS.is_dir() and str(_COLLECTIONS) not in sys.path:
-    sys.path.insert(0, str(_COLLECTIONS))
+# The core is the collection's own, found in this checkout whatever the working directory.
+_COLLECTIONS = str(Path(__file__).resolve().parent.parent / "collections")
+if _COLLECTIONS not in sys.path:
+    sys.path.insert(0, _COLLECTIONS)

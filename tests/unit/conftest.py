@@ -3,9 +3,63 @@
 from __future__ import annotations
 
 import os
+import struct
+from collections.abc import Sequence
 
 from hypothesis import settings
 
 # A busy machine is no failure; and CI tells the same today and tomorrow.
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("house")
+
+
+def make_library(
+    fatbins: bytes = b"",
+    *,
+    section: str = ".nv_fatbin",
+    needed: Sequence[str] = (),
+    soname: str = "",
+    machine: int = 62,
+) -> bytes:
+    """The smallest ELF shared object that holds these fatbins and needs these libraries."""
+    strings = b"\0"
+    pairs = []
+    for tag, name in [(1, name) for name in needed] + ([(14, soname)] if soname else []):
+        pairs.append((tag, len(strings)))
+        strings += name.encode() + b"\0"
+    start = 64 + 56
+    strings_at = start + len(fatbins)
+    dynamic = b"".join(struct.pack("<qQ", *pair) for pair in [*pairs, (5, strings_at), (0, 0)])
+    dynamic_at = strings_at + len(strings)
+    names = b"\0" + section.encode() + b"\0.shstrtab\0"
+    names_at = dynamic_at + len(dynamic)
+    sections = b"".join(
+        struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, offset, size, 0, 0, 1, 0)
+        for name, kind, offset, size in [
+            (0, 0, 0, 0),
+            (1, 1, start, len(fatbins)),
+            (2 + len(section), 3, names_at, len(names)),
+        ]
+    )
+    header = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header += struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, names_at + len(names), 0, 64, 56, 1, 64, 3, 2)
+    program = struct.pack("<IIQQQQQQ", 2, 4, dynamic_at, dynamic_at, dynamic_at, len(dynamic), len(dynamic), 8)
+    return header + program + fatbins + strings + dynamic + names + sections
+
+
+def make_fatbin(*targets: tuple[int, str, str]) -> bytes:
+    """One fatbin with an entry of 16 zeros for each (SM, suffix, kind), as nvcc 13.0 lays it out."""
+    entries = b"".join(
+        struct.pack(
+            "<HHIQ12xI8xQ16x",
+            1 if kind == "ptx" else 2,
+            0x101,
+            64,
+            16,
+            sm,
+            0x11 | {"": 0, "a": 1 << 20, "f": 1 << 21}[suffix],
+        )
+        + bytes(16)
+        for sm, suffix, kind in targets
+    )
+    return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entries)) + entries

@@ -366,6 +366,22 @@ class TestMakingTheVenv:
         assert "Made .venv" in first.stderr
         assert second.stderr == ""
 
+    def test_puts_the_command_there_which_runs_from_any_folder(self, tmp_path: Path) -> None:
+        checkout = tmp_path / "a checkout"
+        checkout.mkdir()
+        make_venv(checkout, sys.executable)
+        command = checkout / ".venv" / "bin" / "wavesmith"
+        command.unlink()  # as in a .venv of before the command
+        assert make_venv(checkout, sys.executable).returncode == 0
+        for name in ("wavesmith", "collections"):
+            (checkout / name).symlink_to(ROOT / name)
+        (tmp_path / "linked").symlink_to(command)
+        for path in (command, tmp_path / "linked"):
+            done = subprocess.run(
+                [str(path), "audit", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert "PATH" in done.stdout, done.stderr
+
     def test_is_done_again_after_an_interrupted_one(self, tmp_path: Path) -> None:
         make_venv(tmp_path, sys.executable)
         (tmp_path / ".venv" / "wavesmith-lock").unlink()

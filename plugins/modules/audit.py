@@ -1,0 +1,128 @@
+#!/usr/bin/python
+# Copyright: Wavesmith contributors
+# Apache License 2.0 (see LICENSE)
+"""Say which GPUs wheels and environments can serve."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: audit
+short_description: Say which GPUs wheels and environments can serve
+version_added: "0.1.0"
+description:
+  - Reads out of every shared library for which GPUs it holds code, machine code (SASS) and PTX, and which libraries it needs.
+    Neither a GPU nor a CUDA toolkit is needed. It changes nothing.
+  - Says which of the host's GPUs are not served, and finds a torch that is built for the CPU only where a GPU shall be used,
+    CUDA libraries of different major versions, needed libraries that nothing provides, and damaged files.
+  - Fails when something is not served or found wrong, and names the remedy.
+options:
+  paths:
+    description:
+      - Wheel files, folders of environments, or shared libraries, on the host.
+      - Without any, the current generation of each environment of O(plan).
+    type: list
+    elements: str
+    default: []
+  sm:
+    description:
+      - Compute capabilities to serve, for example V(11.0).
+      - Without any, those of the NVIDIA GPUs in O(observed).
+    type: list
+    elements: str
+    default: []
+  plan:
+    description: The plan, as M(wavesmith.provision.plan) returned it.
+    type: dict
+    default: {}
+  observed:
+    description: What was observed, as M(wavesmith.provision.plan) returned it.
+    type: dict
+    default: {}
+attributes:
+  check_mode:
+    support: full
+    description: It changes nothing, with or without check mode.
+  diff_mode:
+    support: none
+    description: There is never a difference to show.
+author:
+  - Wavesmith contributors (@wavesmith)
+"""
+
+EXAMPLES = r"""
+- name: Audit what is current
+  wavesmith.provision.audit:
+    plan: "{{ wavesmith_plan.plan }}"
+    observed: "{{ wavesmith_plan.observed }}"
+
+- name: Ask of a wheel whether it runs on Thor
+  wavesmith.provision.audit:
+    paths: [/srv/wheels/torch-2.11.0-cp312-cp312-manylinux_2_28_aarch64.whl]
+    sm: ["11.0"]
+"""
+
+RETURN = r"""
+reports:
+  description: One judgement for each path.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The path.
+      type: str
+    kind:
+      description: Whether it is a V(wheel), a V(prefix) or a V(library).
+      type: str
+    serves:
+      description: Whether everything that was asked about is served, and nothing was found.
+      type: bool
+    targets:
+      description: For C(sass) and C(ptx) the targets it holds C(throughout) and only in C(partial), with the number of fatbins.
+      type: dict
+    libraries:
+      description: The same for each library with GPU code, and whether it counts (C(judged)).
+      type: list
+      elements: dict
+    verdicts:
+      description: For each compute capability whether it is served, how, and why.
+      type: list
+      elements: dict
+    findings:
+      description: What is wrong, each with C(id), C(detail) and C(remedy).
+      type: list
+      elements: dict
+text:
+  description: The same for people.
+  returned: always
+  type: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._binaries import Unusable, inspect
+from ..module_utils.audit import judge, parse_sm, text
+
+
+def main() -> None:
+    """Wire the options to the core."""
+    module = AnsibleModule(
+        argument_spec={
+            "paths": {"type": "list", "elements": "str", "default": []},
+            "sm": {"type": "list", "elements": "str", "default": []},
+            "plan": {"type": "dict", "default": {}},
+            "observed": {"type": "dict", "default": {}},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        sms = [parse_sm(word) for word in module.params["sm"]]
+        reports = [judge(inspect(path), sms) for path in module.params["paths"]]
+    except (Unusable, ValueError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, reports=reports, text="\n".join(text(report) for report in reports))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,89 @@
+"""`wavesmith audit`: which GPUs a wheel or an environment can serve."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from ansible_collections.wavesmith.provision.plugins.module_utils import audit as rules
+from ansible_collections.wavesmith.provision.plugins.module_utils._binaries import Unusable, inspect
+
+NAME = "audit"
+HELP = "Say which GPUs a wheel, an environment or a library can serve, from its own bytes."
+SERVES, DOES_NOT, UNUSABLE = 0, 1, 2
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = "Exit code: 0 it serves and nothing is wrong, 1 it does not, 2 PATH cannot be read."
+    parser.add_argument("path", metavar="PATH", help="a wheel file, the folder of an environment, or a shared library")
+    parser.add_argument(
+        "--sm",
+        type=_sm,
+        action="append",
+        default=[],
+        metavar="X.Y",
+        help="compute capability it shall serve, as 11.0; may be given more than once",
+    )
+    parser.add_argument("--json", action="store_true", help="print the judgement as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Audit one path and print the judgement."""
+    try:
+        report = rules.judge(inspect(arguments.path), arguments.sm)
+    except Unusable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNUSABLE
+    if arguments.json:
+        print(json.dumps(report, indent=1))
+    else:
+        _show(report)
+    return SERVES if report["serves"] else DOES_NOT
+
+
+def _sm(text: str) -> int:
+    try:
+        return rules.parse_sm(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _show(report: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    # A file or a pipe has no width: rows stay whole there.
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
+    machines = ", ".join(report["machines"]) or "no machine code"
+    console.print(f"[bold]{escape(report['path'])}[/]: {report['kind']}, {machines}, {report['examined']} libraries")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("library", "fatbins", "SASS", "PTX", "in part (fatbins)"):
+        table.add_column(column, justify="right" if column == "fatbins" else "left", overflow="fold")
+    rows = [(item["path"], item["fatbins"], item["targets"]) for item in report["libraries"] if item["judged"]]
+    others = [item["path"].rsplit("/", 1)[-1] for item in report["libraries"] if not item["judged"]]
+    if len(rows) != 1:
+        total = sum(item["fatbins"] for item in report["libraries"] if item["judged"] or not rows)
+        rows.append(("all", total, report["targets"]))
+    for path, number, targets in rows:
+        partial = [
+            f"{prefix}{name} ({count})"
+            for kind, prefix in (("sass", ""), ("ptx", "PTX "))
+            for name, count in targets[kind]["partial"].items()
+        ]
+        throughout = [" ".join(targets[kind]["throughout"]) or "-" for kind in ("sass", "ptx")]
+        table.add_row(escape(path), str(number), *throughout, ", ".join(partial) or "-")
+    if report["libraries"]:
+        console.print(table)
+    else:
+        console.print("it holds no GPU code")
+    if others:
+        console.print(f"not judged, NVIDIA's own pick kernels at run time: {escape(', '.join(sorted(set(others))))}")
+    for verdict in report["verdicts"]:
+        mark = "[green]✓ serves[/]" if verdict["serves"] else "[red]✗ cannot serve[/]"
+        console.print(f"{mark} SM {verdict['sm']}: {escape('; '.join(verdict['reasons']))}")
+    for finding in report["findings"]:
+        console.print(f"[red]✗ {finding['id']}[/]: {escape(finding['detail'])}. Remedy: {escape(finding['remedy'])}")
