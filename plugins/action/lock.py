@@ -15,6 +15,8 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
 class ActionModule(FollowAction):
     """Follows the resolution on the elected host and writes what it gave; other hosts of the same lock have nothing to do."""
 
+    phase = "lock"
+
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Keep only the locks this host was elected for: the first host in the play that needs one resolves it."""
         variables = task_vars or {}

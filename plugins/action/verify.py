@@ -12,6 +12,8 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import 
 class ActionModule(FollowAction):
     """Follows the doctor; a verdict that is not healthy is a failure, and what is current stays current."""
 
+    phase = "verify"
+
     def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Show each verdict; say which checks failed and what to do."""
         verdicts = (answer.get("result") or {}).get("verdicts", {})

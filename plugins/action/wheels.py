@@ -7,3 +7,5 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import 
 
 class ActionModule(FollowAction):
     """Follows one job."""
+
+    phase = "build"

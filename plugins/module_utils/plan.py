@@ -191,12 +191,18 @@ def _environment(
     minor = ".".join(python["version"].split(".")[:2])
     sm = next((gpu["sm"] for gpu in observed["accelerators"] if gpu.get("sm")), "") if item.accelerated else ""
     item.variant = Variant(minor, stack.backend, sm or "", observed["cpu"]["isa"]).name
-    _origin(item, stack, current, observed, result)
     item.imports = {name: name for name in stack.versions}
     item.imports.update({package.name: package.module for package in packages if package.module})
     item.wheels = [_wheel(package, item, observed) for package in packages if package.recipe]
-    _lock(item, packages, stack, minor, observed, locks)
-    _state(item, present, observed, result)
+    for origin, why in _origins(stack, current, observed):
+        item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
+        _lock(item, packages, stack, minor, observed, locks)
+        _state(item, present)
+        if not item.phases or _answers(origin, observed):
+            break
+    if item.damage:
+        more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
+        result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
     return item
 
 
@@ -329,25 +335,26 @@ def _python(
     return None
 
 
-def _origin(
-    item: EnvironmentPlan, stack: Stack, current: Mapping[str, Any] | None, observed: Mapping[str, Any], result: Plan
-) -> None:
-    """Choose the first origin that answers; one that is in use stays, so that a slow index does not make new generations."""
+def _answers(origin: Origin, observed: Mapping[str, Any]) -> bool:
+    return bool(observed["sources"].get(origin.name, {"answers": False})["answers"])
+
+
+def _origins(stack: Stack, current: Mapping[str, Any] | None, observed: Mapping[str, Any]) -> list[tuple[Origin, str]]:
+    """The origins to try, each with why it is its turn.
+
+    The one in use comes first even where it does not answer: a host that needs nothing must not get a new generation
+    because an index is slow. Then those that answer, in the stack's order; where none does, the first stands for the refusal.
+    """
     manifest = (current or {}).get("manifest") or {}
     in_use = manifest.get("origin") if manifest.get("stack") == stack.name else None
-    origins = sorted(stack.origins, key=lambda origin: origin.name != in_use)
+    found = [(origin, "in use by the current generation") for origin in stack.origins if origin.name == in_use]
     passed: list[str] = []
-    for origin in origins:
-        source = observed["sources"].get(origin.name, {"answers": False, "detail": "it was not asked"})
-        if source["answers"]:
-            item.origin, item.origin_url = origin.name, origin.url
-            item.origin_why = "; ".join(
-                [*passed, "in use by the current generation" if origin.name == in_use else origin.note]
-            )
-            return
-        passed.append(f"{origin.name} does not answer ({source['detail']})")
-    first = origins[0]
-    item.origin, item.origin_url, item.origin_why = first.name, first.url, "; ".join(passed)
+    for origin in stack.origins:
+        if _answers(origin, observed):
+            found.append((origin, "; ".join([*passed, origin.note])))
+        detail = observed["sources"].get(origin.name, {"detail": "it was not asked"})["detail"]
+        passed.append(f"{origin.name} does not answer ({detail})")
+    return found or [(stack.origins[0], "; ".join(passed))]
 
 
 def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any]) -> WheelPlan:
@@ -418,8 +425,9 @@ def _lock(
     }
 
 
-def _state(item: EnvironmentPlan, present: Mapping[str, Any], observed: Mapping[str, Any], result: Plan) -> None:
+def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
     """Compare the wanted generation with those on the host."""
+    item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
     if item.lock["sha256"] and all(wheel.key for wheel in item.wheels):
         item.digest = digest(
             {
@@ -451,18 +459,8 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any], observed: Mapping[
             return
         if current["damage"]:
             item.state = "drifted"
-            item.damage = [
-                *current["damage"],
-                *(
-                    [f"and {current['damaged'] - len(current['damage'])} more"]
-                    if current["damaged"] > len(current["damage"])
-                    else []
-                ),
-            ]
-            result.warnings.append(
-                f"environment {item.name} drifted: {item.damage[0]}"
-                + (f" (and {current['damaged'] - 1} more)" if current["damaged"] > 1 else "")
-            )
+            more = current["damaged"] - len(current["damage"])
+            item.damage = [*current["damage"], *([f"and {more} more"] if more > 0 else [])]
     if good:
         newest = max(good, key=lambda entry: (entry["exit"] == 0, entry["created"]))
         item.generation = newest["name"]

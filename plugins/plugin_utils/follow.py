@@ -24,14 +24,14 @@ class FollowAction(ActionBase):
 
     _supports_async = False
     _supports_check_mode = True
-    estimate_key = ""
+    phase = ""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module until it says finished; its failure keeps the lines that matter."""
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "")
         run = f"{RUN}-{self._task._uuid}"
-        estimate = float(self._task.args.pop("estimate", 0) or 0)
+        estimate = self._estimate(variables)
         arguments = {**self._task.args, "run": run, "wait": WAIT, "seen": ""}
         started, shown, runs = time.monotonic(), 0.0, 0
         while True:
@@ -53,6 +53,11 @@ class FollowAction(ActionBase):
         if answer.get("failed") and answer.get("lines"):
             answer["msg"] = "\n".join([answer["msg"], *(f"  | {line}" for line in answer.pop("lines"))])
         return self.conclude(answer, variables)
+
+    def _estimate(self, variables: dict[str, Any]) -> float:
+        """Seconds the plan expects for this phase; 0 where there is no plan."""
+        plan = (variables.get("wavesmith_plan") or {}).get("plan", {})
+        return float(sum(step["seconds"] for step in plan.get("steps", []) if step["phase"] == self.phase))
 
     def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """What else to do with the last answer; for the plugins of each module."""

@@ -56,10 +56,11 @@ def test_every_question_names_the_same_run_and_what_was_seen(said: list[str]) ->
     assert action.asked[0]["module"] == "wavesmith.provision.packages"
 
 
-def test_the_estimate_is_for_people_and_does_not_reach_the_module(said: list[str]) -> None:
-    action = Action(goes_on("one"), {"finished": True}, estimate=90)
-    action.run(task_vars={"inventory_hostname": "thor01"})
-    assert "estimate" not in action.asked[0]
+def test_the_estimate_is_what_the_plan_says_of_the_phase(said: list[str]) -> None:
+    action = Action(goes_on("one"), {"finished": True})
+    action.phase = "install"
+    steps = [{"phase": "build", "seconds": 60}, {"phase": "install", "seconds": 90}]
+    action.run(task_vars={"inventory_hostname": "thor01", "wavesmith_plan": {"plan": {"steps": steps}}})
     assert said == ["  [thor01] one 2/5 (torch): 0 s, about 90 s left"]
 
 

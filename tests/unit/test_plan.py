@@ -512,6 +512,23 @@ def test_an_origin_in_use_stays_though_a_better_one_answers_again() -> None:
     assert (only(result).origin, result.steps) == ("package_index", [])
 
 
+def test_a_host_that_needs_nothing_gets_no_new_generation_because_its_origin_is_silent() -> None:
+    observed, locks, _ = settled(host(sources={"cpu_wheels": SILENT}))
+    observed["sources"] = {**host()["sources"], "package_index": SILENT}
+    result = decide(observed, locks=locks)
+    assert (only(result).state, only(result).origin, result.refusals) == ("kept", "package_index", [])
+
+
+def test_a_drifted_host_falls_to_the_next_origin_where_its_own_is_silent() -> None:
+    observed, locks, _ = settled(host())
+    observed["environments"]["speech"]["current"].update(damage=["missing: a"], damaged=1)
+    observed["environments"]["speech"]["generations"][-1]["intact"] = False
+    observed["sources"]["cpu_wheels"] = SILENT
+    result = decide(observed, locks=locks)
+    assert (only(result).origin, result.refusals) == ("package_index", [])
+    assert "cpu_wheels does not answer" in only(result).origin_why
+
+
 def test_an_origin_of_another_stack_is_not_in_use() -> None:
     observed, _, _ = settled(thor())
     assert only(decide(observed, stack="cpu")).origin == "cpu_wheels"
