@@ -6,13 +6,7 @@ import argparse
 import json
 import sys
 
-from ansible.errors import AnsibleError
 from ansible_collections.wavesmith.provision.plugins.module_utils import matrix
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import load_cuda
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 NAME = "matrix"
 HELP = "show the build matrix of a package: its variants, which exist, and which nvcc and gcc can build them"
@@ -38,6 +32,10 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 2 where the package, Python, CUDA, SM or CPU level is unknown.
     """
+    # Here and not above: the command's other parts must not wait for Ansible to load.
+    from ansible.errors import AnsibleError
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import load_cuda
+
     try:
         known = load_cuda()
         made = matrix.rows(
@@ -65,6 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_table(table: matrix.Grid) -> None:
     """Show a table: folded and coloured on a terminal, whole lines of plain text elsewhere."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     console = Console(highlight=False)
     if not console.is_terminal:
         print(matrix.text(table))
