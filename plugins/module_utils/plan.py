@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from .audit import parse_sm, runs
 from .catalog import PACKAGE_INDEX, Catalog, Origin, Package, Stack
+from .fatbin import Target
 from .variant import Variant
 from .wanted import Environment, Refusal, Wanted, suggest
 
@@ -103,15 +105,12 @@ class Plan:
 
 
 def runs_on(sm: str, targets: Sequence[str]) -> bool:
-    """Whether SASS for one of `targets` runs on compute capability `sm`: same major, minor not above.
+    """Whether machine code for one of `targets` runs on compute capability `sm`; the rule is the audit's.
 
-    Source: CUDA C++ Programming Guide, "Binary Compatibility".
+    Raises:
+        ValueError: one of them is no compute capability.
     """
-    major, _, minor = sm.partition(".")
-    return any(
-        target.partition(".")[0] == major and int(target.partition(".")[2] or 0) <= int(minor or 0)
-        for target in targets
-    )
+    return any(runs(Target(parse_sm(target)), parse_sm(sm)) for target in targets)
 
 
 def plan(
@@ -301,9 +300,11 @@ def _unfit(stack: Stack, architecture: str, gpus: Sequence[Mapping[str, Any]], o
         return "it needs an NVIDIA GPU and none was found"
     targets = stack.sms.get(architecture, ())
     for gpu in gpus:
-        if not gpu.get("sm"):
+        try:
+            served = runs_on(gpu.get("sm") or "", targets)
+        except ValueError:
             return f"the compute capability of {gpu['name']} could not be read"
-        if not runs_on(gpu["sm"], targets):
+        if not served:
             return f"its wheels carry no code for SM {gpu['sm']} of {gpu['name']} (they carry {', '.join(targets)})"
     driver = observed["nvidia"].get("driver")
     if driver and driver.split(".")[0].isdigit() and int(driver.split(".")[0]) < stack.driver_minimum:
