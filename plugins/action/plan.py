@@ -92,20 +92,7 @@ def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
                 {**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}}
             )
         if "install" in item.phases:
-            fields = {
-                key: getattr(item, key)
-                for key in (
-                    "digest",
-                    "stack",
-                    "backend",
-                    "versions",
-                    "origin",
-                    "variant",
-                    "engine",
-                    "imports",
-                    "accelerated",
-                )
-            }
+            fields = {key: getattr(item, key) for key in core.DECIDED}
             todo["install"].append(
                 {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], "")}
             )

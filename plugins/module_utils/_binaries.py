@@ -120,7 +120,7 @@ def _wheel(path: str, place: Path) -> Artifact:
                     unread.append((member.filename, "a damaged ELF file"))
                     continue
                 found.append(Library(member.filename, _package(member.filename), code, dynamic))
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise Unusable(f"{path} is a damaged wheel ({error}). Remedy: fetch it again, compare its sha256") from error
     return Artifact(path, WHEEL, tuple(found), unread=tuple(unread))
 

@@ -16,6 +16,7 @@ from . import _store
 from ._build import kept_wheel
 from ._job import Failed, Job
 from ._tools import environment, explain, free_bytes, uv
+from .plan import DECIDED
 
 DROPPED = (
     "PYTHONPATH",
@@ -262,23 +263,7 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
     manifest = {
         "schema": 1,
         "created": time.time(),
-        **{
-            key: spec[key]
-            for key in (
-                "environment",
-                "generation",
-                "digest",
-                "stack",
-                "backend",
-                "versions",
-                "origin",
-                "variant",
-                "python",
-                "imports",
-                "accelerated",
-            )
-        },
-        "engine": spec["engine"],
+        **{key: spec[key] for key in ("environment", "generation", *DECIDED)},
         "lock_key": spec["key"],
         "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},
         "packages": _installed(site),

@@ -27,6 +27,8 @@ OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
 SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
+DECIDED = ("digest", "stack", "backend", "versions", "origin", "variant", "engine", "python", "imports", "accelerated")
+"""What the plan decides about a generation and its manifest keeps."""
 NO_STACK = Stack(
     name="none",
     description="no torch at all",
