@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -11,7 +13,7 @@ from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
 from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder, ours
 
@@ -30,6 +32,7 @@ class ActionModule(ActionBase):
         own = ours(variables, self._templar)
         catalog = catalog_files.load()
         wanted, refusals = wants.read(own)
+        projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         answer = self._execute_module(
             module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
         )
@@ -38,7 +41,9 @@ class ActionModule(ActionBase):
         observed = answer["observed"]
         locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(own).glob("*.txt"))}
         toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox)
+        planned = core.plan(
+            wanted, [*refusals, *problems], observed, replace(catalog, projects=projects), locks, toolbox
+        )
         plan = planned.data()
         text = plan_text(host, plan, observed)
         saved = artifacts_folder(own) / host / "plan.json"
@@ -89,7 +94,10 @@ def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
         }
         if "lock" in item.phases:
             todo["lock"].append(
-                {**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}}
+                {
+                    **common,
+                    **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides", "declared")},
+                }
             )
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in core.DECIDED}

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .guard import Project
+
 PACKAGE_INDEX = "package_index"
 """The origin that stands for the index pip and uv of the host are set up for."""
 
@@ -119,6 +121,7 @@ class Catalog:
     models: Mapping[str, Any]
     platforms: Platforms
     base: tuple[str, ...] = field(default=("pip", "setuptools"))
+    projects: Mapping[str, Project] = field(default_factory=dict)
 
 
 def _version(text: str) -> tuple[int, ...]:

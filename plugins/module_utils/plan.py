@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from . import guard
 from .audit import parse_sm, runs
 from .catalog import PACKAGE_INDEX, Catalog, Origin, Package, Stack
 from .fatbin import Target
@@ -19,7 +20,7 @@ from .variant import Variant
 from .wanted import Environment, Refusal, Wanted, suggest
 
 SCHEMA = 1
-ISOLATION = 1
+ISOLATION = 2
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
 LOCK_MARK = "# wavesmith-lock inputs: "
@@ -27,7 +28,20 @@ OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
 SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
-DECIDED = ("digest", "stack", "backend", "versions", "origin", "variant", "engine", "python", "imports", "accelerated")
+DECIDED = (
+    "digest",
+    "stack",
+    "backend",
+    "versions",
+    "origin",
+    "variant",
+    "engine",
+    "python",
+    "imports",
+    "accelerated",
+    "held",
+    "overrides",
+)
 """What the plan decides about a generation and its manifest keeps."""
 NO_STACK = Stack(
     name="none",
@@ -79,6 +93,8 @@ class EnvironmentPlan:
     wheels: list[WheelPlan] = field(default_factory=list)
     imports: dict[str, str] = field(default_factory=dict)
     accelerated: bool = False
+    held: dict[str, str] = field(default_factory=dict)
+    overrides: list[dict[str, str]] = field(default_factory=list)
     digest: str | None = None
     generation: str | None = None
     current: str | None = None
@@ -195,10 +211,11 @@ def _environment(
     item.imports = {name: name for name in stack.versions}
     item.imports.update({package.name: package.module for package in packages if package.module})
     item.wheels = [_wheel(package, item, observed) for package in packages if package.recipe]
+    projects = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
     for origin, why in _origins(stack, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
-        _lock(item, packages, stack, minor, observed, locks)
-        _state(item, present)
+        _lock(item, packages, projects, stack, minor, observed, locks)
+        _state(item, present, item.name in wanted.repair)
         if not item.phases or _answers(origin, observed):
             break
     if item.damage:
@@ -392,6 +409,7 @@ def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any])
 def _lock(
     item: EnvironmentPlan,
     packages: Sequence[Package],
+    projects: Sequence[guard.Project],
     stack: Stack,
     minor: str,
     observed: Mapping[str, Any],
@@ -402,11 +420,14 @@ def _lock(
     built = {wheel.name: wheel.version for wheel in item.wheels}
     requirements = sorted(
         {requirement for package in packages for requirement in package.requires}
+        | {requirement for project in projects for requirement in project.requires}
         | {f"{name}=={version}" for name, version in built.items()}
     )
+    overrides = {line for package in packages for line in package.overrides}
+    overrides |= {line for project in projects for line in project.overrides}
     inputs = {
         "requirements": [*pins, *requirements],
-        "overrides": sorted([*pins, *{line for package in packages for line in package.overrides}]),
+        "overrides": sorted([*pins, *overrides]),
         "built": sorted(built),
         "python": minor,
         "architecture": observed["cpu"]["architecture"],
@@ -425,11 +446,23 @@ def _lock(
         "overrides": inputs["overrides"],
         "built": inputs["built"],
         "sha256": hashlib.sha256(text.encode()).hexdigest() if at_hand else None,
+        "declared": {declared.by: declared.requirement for project in projects for declared in project.declared},
     }
+    item.held = guard.held(
+        stack.name, stack.versions, [(package.name, package.overrides) for package in packages], projects
+    )
+    item.overrides = guard.contradicted(
+        [declared for project in projects for declared in project.declared],
+        {**stack.versions, **(guard.locked(text) if at_hand else {}), **built},
+        item.held,
+        item.python["version"],
+        observed["cpu"]["architecture"],
+        at_hand,
+    )
 
 
-def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
-    """Compare the wanted generation with those on the host."""
+def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False) -> None:
+    """Compare the wanted generation with those on the host; `anew`: those there are no longer good."""
     item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
     if item.lock["sha256"] and all(wheel.key for wheel in item.wheels):
         item.digest = digest(
@@ -453,11 +486,11 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
         return
     short = item.digest[:16]
     same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
-    good = [entry for entry in same if entry["intact"]]
+    good = [entry for entry in same if entry["intact"] and not anew]
     # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
     if current and current["manifest"].get("digest", item.digest) == item.digest:
         verdict = current["verdict"]
-        if not current["damage"] and verdict and verdict.get("exit") == 0:
+        if not current["damage"] and verdict and verdict.get("exit") == 0 and not anew:
             item.state, item.generation = "kept", current["generation"]
             return
         if current["damage"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 _ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
@@ -35,6 +35,7 @@ class Environment:
     engine: str = "venv"
     packages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,8 @@ class Wanted:
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a package source has to answer.
+        projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
+        repair: Environments that get a new generation though nothing is seen to be wrong with them.
     """
 
     environments: tuple[Environment, ...]
@@ -60,6 +63,8 @@ class Wanted:
     keep_generations: int = 3
     system_packages: bool = True
     probe_timeout: float = 3.0
+    projects: Mapping[str, Any] = field(default_factory=dict)
+    repair: tuple[str, ...] = ()
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -70,10 +75,19 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "keep_generations": (int,),
     "system_packages": (bool,),
     "probe_timeout": (float, int),
+    "projects": (dict,),
+    "repair": (list,),
 }
-_KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}
+_KINDS = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    float: "a number",
+    dict: "a mapping",
+    list: "a list",
+}
 CONTROLLER_VARIABLES = frozenset({"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what"})
-_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list}
+_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
 
 
 def _from_text(value: Any, types: tuple[type, ...]) -> Any:
@@ -174,6 +188,7 @@ def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
             Refusal("variable wavesmith_python", f"{python!r} is not a Python version", 'write it as text: "3.12"')
         )
         del values["python"]
+    values["repair"] = tuple(values.get("repair", ()))
     environments, problems = _environments(ours.get("environments", {}))
     return Wanted(environments=environments, **values), refusals + problems
 
@@ -218,6 +233,7 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
                     engine=settings.get("engine", "venv"),
                     packages=tuple(dict.fromkeys(settings.get("packages", ()))),
                     models=tuple(dict.fromkeys(settings.get("models", ()))),
+                    projects=tuple(dict.fromkeys(settings.get("projects", ()))),
                 )
             )
     return tuple(found), refusals

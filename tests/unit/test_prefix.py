@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +24,33 @@ VERSION = "{}.{}.{}".format(*sys.version_info[:3])
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def wheel(folder: Path, name: str, files: dict[str, str], declared: dict[str, str] | None = None) -> Path:
-    """A wheel of version 1.0 with an index page beside it; `declared` is what its RECORD says of a file's text."""
-    info = f"{name}-1.0.dist-info"
+def wheel(
+    folder: Path,
+    name: str,
+    files: dict[str, str],
+    declared: dict[str, str] | None = None,
+    version: str = "1.0",
+    requires: Sequence[str] = (),
+) -> Path:
+    """A wheel with an index page beside it; `declared` is what its RECORD says of a file's text."""
+    info = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
     files = {
         **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": WHEEL,
     }
     record = ""
     for path, text in {**files, **(declared or {})}.items():
         digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
         record += f"{path},sha256={digest},{len(text)}\n"
-    made = folder / name / f"{name}-1.0-py3-none-any.whl"
-    made.parent.mkdir(parents=True)
+    made = folder / name / f"{name}-{version}-py3-none-any.whl"
+    made.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(made, "w") as archive:
         for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
             archive.writestr(path, text)
-    made.with_name("index.html").write_text(f'<a href="{made.name}#sha256={sha256(made)}">{made.name}</a>')
+    links = [f'<a href="{path.name}#sha256={sha256(path)}">{path.name}</a>' for path in made.parent.glob("*.whl")]
+    made.with_name("index.html").write_text("\n".join(links))
     return made
 
 
@@ -64,7 +73,8 @@ class Host:
         self.lock = ""
 
     def serve(self, name: str, files: dict[str, str], **options: Any) -> None:
-        self.lock += f"{name}==1.0 --hash=sha256:{sha256(wheel(self.simple, name, files, **options))}\n"
+        version = options.get("version", "1.0")
+        self.lock += f"{name}=={version} --hash=sha256:{sha256(wheel(self.simple, name, files, **options))}\n"
 
     def spec(self, generation: str = "one") -> dict[str, Any]:
         fields = {
@@ -77,6 +87,8 @@ class Host:
             "origin": "package_index",
             "variant": "v",
             "engine": "venv",
+            "held": {},
+            "overrides": [],
         }
         python = {"path": BASE, "version": VERSION}
         return {
@@ -286,7 +298,7 @@ def test_a_python_that_is_not_there_is_a_failure_with_a_remedy(host: Host) -> No
 
 def test_the_packages_of_a_lock_are_installed_and_sealed(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
-    assert host.install() == {"generation": "one", "packages": 1}
+    assert host.install() == {"generation": "one", "packages": 1, "overrides": []}
     assert ask(host.prefix(), "__import__('tinyvoice').SOUND") == 440
     assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"] == {"tinyvoice": "1.0"}
     assert _store.damage(str(host.prefix())) == []
@@ -373,7 +385,7 @@ def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> No
 
 
 def resolve(host: Host, *requirements: str) -> str:
-    spec = {**host.spec(), "requirements": list(requirements), "overrides": []}
+    spec = {**host.spec(), "requirements": list(requirements), "overrides": [], "declared": {}}
     return _prefix.resolve(host.job, str(host.root), spec, host.index)
 
 

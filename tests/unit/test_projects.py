@@ -1,0 +1,242 @@
+"""What a project requires, read from its own files as pip, uv and Poetry write them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Project
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
+
+SETS = Path(__file__).parent / "requirement_sets"
+
+
+def project(folder: Path, files: dict[str, str], **source: Any) -> Project:
+    """Write files into a folder and read it as a project named voice, which must be usable."""
+    found, refusals = read(folder, files, **source)
+    assert not refusals, str(refusals[0])
+    return found["voice"]
+
+
+def read(folder: Path, files: dict[str, str], **source: Any) -> tuple[dict[str, Project], list[Any]]:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    source = {"path": str(folder), **source}
+    environment = Environment("speech", projects=("voice",))
+    return project_files.read(Wanted((environment,), projects={"voice": source}), folder)
+
+
+def declared(found: Project) -> dict[str, str]:
+    return {item.by.removeprefix("voice "): item.requirement for item in found.declared}
+
+
+def refusal(folder: Path, files: dict[str, str], **source: Any) -> str:
+    _, refusals = read(folder, files, **source)
+    (only,) = refusals
+    return str(only)
+
+
+# Requirements files
+
+
+def test_each_requirement_is_remembered_with_its_file_and_line(tmp_path: Path) -> None:
+    text = "# the model\ntorch==2.7  # tested\n\nnumpy \\\n  <2\n"
+    assert declared(project(tmp_path, {"requirements.txt": text})) == {
+        "requirements.txt:2": "torch==2.7",
+        "requirements.txt:4": "numpy<2",
+    }
+
+
+def test_included_files_are_read_once_from_where_they_are(tmp_path: Path) -> None:
+    files = {"requirements.txt": "-r more/base.txt\n", "more/base.txt": "torch\n-r ../requirements.txt\n"}
+    assert declared(project(tmp_path, files)) == {"more/base.txt:1": "torch"}
+
+
+def test_indexes_options_and_the_project_itself_are_passed_over(tmp_path: Path) -> None:
+    text = "--extra-index-url https://example.org\n-c pins.txt\n-e .\n.\ntorch==2.7 --hash=sha256:00\n"
+    assert list(declared(project(tmp_path, {"requirements.txt": text})).values()) == ["torch==2.7"]
+
+
+def test_a_line_that_is_no_requirement_is_refused_with_its_place(tmp_path: Path) -> None:
+    assert "requirements.txt:2: 'torch=2.7' is not a requirement" in refusal(
+        tmp_path, {"requirements.txt": "numpy\ntorch=2.7\n"}
+    )
+
+
+def test_an_address_is_refused_because_no_hash_pins_it(tmp_path: Path) -> None:
+    text = "fairseq @ git+https://example.org/fairseq\n"
+    said = refusal(tmp_path, {"requirements.txt": text})
+    assert "project voice: requirements.txt:1" in said and "Remedy: name a release of it under overrides" in said
+
+
+def test_an_address_that_an_override_replaces_is_no_obstacle(tmp_path: Path) -> None:
+    text = "fairseq @ git+https://example.org/fairseq\n"
+    found = project(tmp_path, {"requirements.txt": text}, overrides={"fairseq ; python_version < '0'": "not used"})
+    assert found.overrides == {"fairseq ; python_version < '0'": "not used"}
+
+
+# pyproject.toml
+
+STANDARD = """\
+[project]
+name = "Voice"
+requires-python = ">=3.10"
+dependencies = [
+    "torch==2.7",
+]
+[project.optional-dependencies]
+tts = ["onnx==1.17.0"]
+all = ["voice[tts]", "gradio"]
+[dependency-groups]
+test = ["pytest>=8", {include-group = "lint"}]
+lint = ["ruff"]
+"""
+
+
+def test_a_pyproject_is_taken_before_a_requirements_file(tmp_path: Path) -> None:
+    files = {"pyproject.toml": STANDARD, "requirements.txt": "other\n"}
+    assert declared(project(tmp_path, files)) == {"pyproject.toml:3": "python>=3.10", "pyproject.toml:5": "torch==2.7"}
+
+
+def test_the_chosen_extras_bring_theirs_and_those_they_name(tmp_path: Path) -> None:
+    found = project(tmp_path, {"pyproject.toml": STANDARD}, extras=["all"])
+    assert set(found.requires) == {"torch==2.7", "onnx==1.17.0", "gradio"}
+
+
+def test_the_chosen_groups_bring_theirs_and_those_they_include(tmp_path: Path) -> None:
+    found = project(tmp_path, {"pyproject.toml": STANDARD}, groups=["test"])
+    assert set(found.requires) == {"torch==2.7", "pytest>=8", "ruff"}
+
+
+@pytest.mark.parametrize(("kind", "name"), [("extra", "tss"), ("group", "tests")])
+def test_an_extra_or_group_that_is_not_there_is_refused_with_the_nearest(tmp_path: Path, kind: str, name: str) -> None:
+    said = refusal(tmp_path, {"pyproject.toml": STANDARD}, **{f"{kind}s": [name]})
+    assert f"has no {kind} '{name}'. Remedy: did you mean t" in said
+
+
+def test_dependencies_that_only_a_build_backend_knows_are_refused(tmp_path: Path) -> None:
+    text = '[project]\nname = "voice"\ndynamic = ["dependencies"]\n'
+    assert "Remedy: name its requirements files under files" in refusal(tmp_path, {"pyproject.toml": text})
+
+
+def test_a_pyproject_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    assert "pyproject.toml cannot be read" in refusal(tmp_path, {"pyproject.toml": "[project\n"})
+
+
+# Poetry
+
+POETRY = """\
+[tool.poetry.dependencies]
+python = "^3.10"
+torch = "^2.7"
+transformers = {version = "~4.47.1", extras = ["torch"], markers = "sys_platform == 'linux'"}
+onnx = {version = "1.17.0", optional = true}
+[tool.poetry.extras]
+tts = ["onnx"]
+[tool.poetry.group.dev.dependencies]
+pytest = "8.*"
+"""
+
+
+def test_the_constraints_of_poetry_become_requirements(tmp_path: Path) -> None:
+    assert declared(project(tmp_path, {"pyproject.toml": POETRY})) == {
+        "pyproject.toml:2": "python<4.0,>=3.10",
+        "pyproject.toml:3": "torch<3.0,>=2.7",
+        "pyproject.toml:4": 'transformers[torch]<4.48.0,>=4.47.1; sys_platform == "linux"',
+    }
+
+
+def test_extras_and_groups_of_poetry_are_chosen_by_name(tmp_path: Path) -> None:
+    found = project(tmp_path, {"pyproject.toml": POETRY}, extras=["tts"], groups=["dev"])
+    assert {"onnx==1.17.0", "pytest==8.*"} <= set(found.requires)
+
+
+def test_a_poetry_dependency_on_a_folder_is_refused(tmp_path: Path) -> None:
+    text = '[tool.poetry.dependencies]\nmelo = {path = "../melo"}\n'
+    assert "pyproject.toml:2: melo is a path" in refusal(tmp_path, {"pyproject.toml": text})
+
+
+def test_a_poetry_constraint_that_no_requirement_can_say_is_refused(tmp_path: Path) -> None:
+    text = '[tool.poetry.dependencies]\ntorch = ">=2,<2.3 || ^3"\n'
+    assert "pyproject.toml:2: 'torch" in refusal(tmp_path, {"pyproject.toml": text})
+
+
+# Where a project is
+
+
+def test_a_project_is_read_at_its_commit_whatever_the_branch_holds_now(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    repository = tmp_path / "repository"
+
+    def git(*arguments: str) -> str:
+        who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        argv = ["git", *who, "-C", str(repository), *arguments]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+
+    repository.mkdir()
+    git("init", "-q")
+    (repository / "requirements.txt").write_text("torch==2.7\n")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    commit = git("rev-parse", "HEAD")
+    (repository / "requirements.txt").write_text("torch==2.8\n")
+    git("commit", "-qam", "two")
+    source = {"git": repository.as_uri(), "commit": commit}
+    assert project_files.load("voice", source, tmp_path).requires == ["torch==2.7"]
+    shutil.rmtree(repository)  # what was fetched once is not asked for again
+    assert project_files.load("voice", source, tmp_path).requires == ["torch==2.7"]
+
+
+def test_a_commit_that_cannot_be_had_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    source = {"git": (tmp_path / "nowhere").as_uri(), "commit": "0" * 40}
+    environment = Environment("speech", projects=("voice",))
+    _, (refused,) = project_files.read(Wanted((environment,), projects={"voice": source}), tmp_path)
+    assert "commit 000000000000 cannot be fetched" in str(refused)
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"path": "/nowhere"}, "/nowhere is not a folder"),
+        ({"git": "https://example.org/x"}, "see catalog/schema/project.json"),
+        ({"path": ".", "overrides": {"numpy<2": ""}}, "see catalog/schema/project.json"),
+        ({"path": ".", "files": ["setup.py"]}, "see catalog/schema/project.json"),
+        ({"path": "."}, "it has neither pyproject.toml nor requirements.txt"),
+        ({"path": ".", "files": ["missing.txt"]}, "it has no file missing.txt"),
+        ("a folder", "see catalog/schema/project.json"),
+    ],
+)
+def test_a_project_that_cannot_be_used_is_refused_with_the_remedy(tmp_path: Path, source: Any, said: str) -> None:
+    environment = Environment("speech", projects=("voice",))
+    found, (refused,) = project_files.read(Wanted((environment,), projects={"voice": source}), tmp_path)
+    assert said in str(refused) and not found
+
+
+def test_an_unknown_project_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    environment = Environment("speech", projects=("diffrythm2",))
+    _, (refused,) = project_files.read(Wanted((environment,)), tmp_path)
+    assert "did you mean diffrhythm2?" in str(refused)
+
+
+# The catalog's own
+
+
+@pytest.mark.parametrize("name", sorted(catalog_files.projects()))
+def test_a_project_of_the_catalog_is_read_as_upstream_wrote_it(name: str) -> None:
+    source = catalog_files.projects()[name]
+    files = [Path(file).name for file in source.get("files", ["pyproject.toml"])]
+    copy = {
+        **{key: source[key] for key in ("extras", "overrides") if key in source},
+        "path": str(SETS / name),
+        "files": files,
+    }
+    found = project_files.load(name, copy, Path())
+    assert any(requirement.startswith("torch") for requirement in found.requires)
+    first = (SETS / name / files[0]).read_text().splitlines()[0]
+    assert source["commit"] in first and any(source["commit"] in line for line in source["sources"])
