@@ -82,7 +82,11 @@ def thor_wheel(tmp_path: Path) -> Path:
         ("sm_100", "10.3", True),
         ("sm_120", "12.1", True),
         ("sm_100", "11.0", False),
-        ("sm_101", "11.0", False),
+        ("sm_101", "11.0", True),  # Thor, as CUDA 12 called it
+        ("sm_100", "10.1", False),
+        ("sm_80", "8.7", False),  # Jetson Orin's integrated GPU
+        ("sm_87", "8.9", False),
+        ("compute_80", "8.7", True),
         ("sm_90a", "9.0", True),
         ("sm_100a", "10.3", False),
         ("sm_100f", "10.3", True),
