@@ -264,6 +264,19 @@ def _some(items: Iterable[str]) -> str:
     return ", ".join(known[:_SHOWN]) + more
 
 
+def by_host(report: Mapping[str, Any], hosts: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """For each host whether the artifact serves all its GPUs, out of a report that was asked about their SMs."""
+    serves = {verdict["sm"]: verdict["serves"] for verdict in report["verdicts"]}
+    return [
+        {
+            "host": name,
+            "gpus": [f"{gpu['name']} (SM {gpu['sm']})" for gpu in gpus],
+            "serves": all(serves[capability(parse_sm(gpu["sm"]))] for gpu in gpus),
+        }
+        for name, gpus in hosts.items()
+    ]
+
+
 def unfit(
     report: Mapping[str, Any], owners: Mapping[str, str], built: Iterable[str], prebuilt: bool
 ) -> list[dict[str, Any]]:
