@@ -22,6 +22,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.audit import A
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.elf import Dynamic
 from ansible_collections.wavesmith.provision.plugins.module_utils.fatbin import PTX, SASS, Code, Target
 from ansible_collections.wavesmith.provision.plugins.modules import audit as module
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -481,6 +482,7 @@ def test_torch_2_11_0_of_the_index(
     seconds = time.monotonic() - started
     print(f"{path.name}: {seconds:.1f} s\n{audit.text(report)}")
     assert list(report["targets"]["sass"]["throughout"]) == throughout
+    assert [parse_sm(sm) for sm in catalog_files.load().stacks["cuda13_0"].sms[machine]] == list(map(int, throughout))
     assert list(report["targets"]["sass"]["partial"]) == partial
     assert {item["sm"]: item["serves"] for item in report["verdicts"]} == serves
     assert report["findings"] == []
