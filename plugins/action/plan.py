@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
@@ -31,7 +33,7 @@ class ActionModule(ActionBase):
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
         catalog = catalog_files.load()
-        wanted, refusals = wants.read(own)
+        wanted, refusals = wants.read(own, os.environ)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         answer = self._execute_module(
             module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
@@ -45,10 +47,11 @@ class ActionModule(ActionBase):
             wanted, [*refusals, *problems], observed, replace(catalog, projects=projects), locks, toolbox
         )
         plan = planned.data()
-        text = plan_text(host, plan, observed)
+        text = plan_text(host, plan, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
         saved = artifacts_folder(own) / host / "plan.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
-        saved.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
+            path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         Display().display(f"{text}\n  saved as {saved}")
         if planned.refusals:
             # Only the message: everything else would bury it, and the plan is saved.
