@@ -296,7 +296,12 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
         "records": {name: _record(site, name) for name in spec["versions"]},
     }
     _store.seal(prefix, manifest)
-    return {"generation": spec["generation"], "packages": len(packages), "overrides": manifest["overrides"]}
+    return {
+        "environment": spec["environment"],
+        "generation": spec["generation"],
+        "packages": len(packages),
+        "overrides": manifest["overrides"],
+    }
 
 
 def _installed(site: str) -> dict[str, str]:

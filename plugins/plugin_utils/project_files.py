@@ -77,7 +77,7 @@ def load(name: str, source: Mapping[str, Any], folder: Path) -> Project:
                 f"{item.by.partition(' ')[2]}: {item.requirement} is an address that no hash pins",
                 "name a release of it under overrides, with the reason",
             )
-    return Project(name, tuple(declared), overrides)
+    return Project(name, tuple(dict.fromkeys(declared)), overrides)
 
 
 def _default(reader: Reader) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
+from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
     LOCK_MARK,
     PHASES,
@@ -798,3 +799,61 @@ def test_the_same_input_gives_the_same_bytes_and_is_left_alone(wanted: Wanted, o
 def test_after_a_run_that_did_it_all_nothing_is_left_to_do(isa: str, accelerators: list[dict[str, Any]]) -> None:
     observed, locks, _ = settled(thor(cpu={"architecture": "aarch64", "isa": isa}, accelerators=accelerators))
     assert decide(observed, locks=locks).steps == []
+
+
+# Projects and what the stack overrides
+
+
+def with_project(*requirements: str, overrides: Mapping[str, str] | None = None, **changes: Any) -> tuple[Any, Any]:
+    """An environment with torch and a project `voice` that requires this, and the catalog that knows it."""
+    declared = tuple(Declared(line, f"voice requirements.txt:{n}") for n, line in enumerate(requirements, 1))
+    project = Project("voice", declared, overrides or {})
+    return Environment("speech", projects=("voice",), **changes), replace(CATALOG, projects={"voice": project})
+
+
+def overridden(item: EnvironmentPlan) -> list[tuple[str, str]]:
+    return [(entry["asked"], entry["got"]) for entry in item.overrides]
+
+
+def test_a_projects_pin_on_torch_is_overridden_and_said_before_anything_is_resolved() -> None:
+    environment, catalog = with_project("torch==2.7", "numpy==1.26.0")
+    item = only(decide(host(), environment, catalog=catalog))
+    assert overridden(item) == [("torch==2.7", item.versions["torch"])]
+    assert {"torch==2.7", "numpy==1.26.0"} <= set(item.lock["requirements"])
+    assert any(line.startswith("torch==2.11.0") for line in item.lock["overrides"])
+
+
+def test_once_resolved_the_versions_of_the_lock_are_judged() -> None:
+    environment, catalog = with_project("numpy==1.22.0", "fairseq", overrides={"numpy<2": "1.22 has no wheel"})
+    item = only(decide(host(), environment, catalog=catalog))
+    item = only(decide(host(), environment, catalog=catalog, locks=locked(item, "numpy==1.26.4\n")))
+    assert overridden(item) == [("fairseq", "left out"), ("numpy==1.22.0", "1.26.4")]
+    assert item.overrides[1]["why"] == "voice: 1.22 has no wheel"
+
+
+def test_a_projects_requirements_are_part_of_the_lock() -> None:
+    environment, catalog = with_project("numpy")
+    locks = locked(only(decide(host(), environment, catalog=catalog)))
+    assert only(decide(host(), environment, catalog=catalog, locks=locks)).lock["status"] == "hit"
+    environment, catalog = with_project("numpy", "scipy")
+    assert only(decide(host(), environment, catalog=catalog, locks=locks)).lock["status"] == "stale"
+
+
+def test_a_project_that_requires_torch_gets_that_of_the_stack() -> None:
+    environment, catalog = with_project("torchaudio>=2")
+    assert "torchaudio" in only(decide(host(), environment, catalog=catalog)).versions
+
+
+def test_torch_is_refused_to_a_project_where_the_environment_has_no_stack() -> None:
+    environment, catalog = with_project("torch==2.7", stack="none")
+    found = refusal(decide(host(), environment, catalog=catalog))
+    assert str(found) == (
+        "environment speech: torch==2.7 (voice requirements.txt:1) belongs to a stack, but stack is none. "
+        "Remedy: say stack: auto"
+    )
+
+
+def test_an_environment_that_shall_be_repaired_gets_a_new_generation_though_nothing_is_wrong() -> None:
+    observed, locks, item = settled(host())
+    result = decide(observed, locks=locks, repair=("speech",))
+    assert (only(result).generation, result.phases) == (f"{item.generation}-r1", ["install", "verify", "activate"])

@@ -305,7 +305,7 @@ def test_a_python_that_is_not_there_is_a_failure_with_a_remedy(host: Host) -> No
 
 def test_the_packages_of_a_lock_are_installed_and_sealed(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
-    assert host.install() == {"generation": "one", "packages": 1, "overrides": []}
+    assert host.install() == {"environment": "speech", "generation": "one", "packages": 1, "overrides": []}
     assert ask(host.prefix(), "__import__('tinyvoice').SOUND") == 440
     assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"] == {"tinyvoice": "1.0"}
     assert _store.damage(str(host.prefix())) == []

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.action import plan as plan_action
+from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix, guard
 from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
+
+from .test_plan import CATALOG, decide, gpu, host, locked, only
+from .test_prefix import VERSION, Host
 
 SETS = Path(__file__).parent / "requirement_sets"
 
@@ -227,16 +234,51 @@ def test_an_unknown_project_is_refused_with_the_nearest_name(tmp_path: Path) -> 
 # The catalog's own
 
 
+def sets(name: str) -> Project:
+    """A project of the catalog, read from the copy of its requirements instead of its repository."""
+    source = catalog_files.projects()[name]
+    files = [Path(file).name for file in source.get("files", ["pyproject.toml"])]
+    copy = {key: source[key] for key in ("extras", "overrides") if key in source}
+    return project_files.load(name, {**copy, "path": str(SETS / name), "files": files}, Path())
+
+
 @pytest.mark.parametrize("name", sorted(catalog_files.projects()))
 def test_a_project_of_the_catalog_is_read_as_upstream_wrote_it(name: str) -> None:
     source = catalog_files.projects()[name]
-    files = [Path(file).name for file in source.get("files", ["pyproject.toml"])]
-    copy = {
-        **{key: source[key] for key in ("extras", "overrides") if key in source},
-        "path": str(SETS / name),
-        "files": files,
-    }
-    found = project_files.load(name, copy, Path())
-    assert any(requirement.startswith("torch") for requirement in found.requires)
-    first = (SETS / name / files[0]).read_text().splitlines()[0]
-    assert source["commit"] in first and any(source["commit"] in line for line in source["sources"])
+    assert any(requirement.startswith("torch") for requirement in sets(name).requires)
+    (file,) = (SETS / name).iterdir()
+    assert source["commit"] in file.read_text().splitlines()[0]
+    assert any(source["commit"] in line for line in source["sources"])
+
+
+@pytest.mark.slow
+def test_four_projects_that_fight_over_torch_fit_one_environment_and_the_stack_stays(tmp_path: Path) -> None:
+    """Really resolved with uv against the package index: MaskGCT and Vevo, DiffRhythm 2, DualCodec, fish-speech."""
+    projects = {name: sets(name) for name in catalog_files.projects()}
+    catalog = replace(CATALOG, projects=projects)
+    environment = Environment("all_four", stack="cuda13_0", projects=tuple(projects))
+    card = gpu("9.0", "NVIDIA H100")
+    observed = host(
+        accelerators=[card], nvidia={"driver": "580.82"}, pythons=[{"path": sys.executable, "version": VERSION}]
+    )
+    planned = decide(observed, environment, catalog=catalog)
+    (spec,) = plan_action.phases(planned, {})["lock"]
+    machine = Host(tmp_path)
+    text = _prefix.resolve(machine.job, str(machine.root), spec, "")
+
+    item = only(decide(observed, environment, catalog=catalog, locks=locked(only(planned), text)))
+    versions = guard.locked(text)
+    assert {name: versions[name] for name in item.versions} == item.versions
+    assert (versions["torch"], versions["torchaudio"], versions["torchvision"]) == ("2.11.0", "2.11.0", "0.26.0")
+    assert [(entry["asked"], entry["by"], entry["got"].rpartition(".")[0]) for entry in item.overrides] == [
+        ("accelerate==0.24.1", "amphion-maskgct requirements.txt:6", "1.15"),
+        ("librosa==0.9.2", "diffrhythm2 requirements.txt:12", "0.11"),
+        ("scipy==1.12.0", "amphion-maskgct requirements.txt:9", "1.15"),
+        ("torch==2.0.1", "amphion-maskgct requirements.txt:4", "2.11"),
+        ("torch==2.7", "diffrhythm2 requirements.txt:2", "2.11"),
+        ("torch==2.8.0", "fish-speech pyproject.toml:8", "2.11"),
+        ("torchaudio==2.7", "diffrhythm2 requirements.txt:3", "2.11"),
+        ("torchaudio==2.8.0", "fish-speech pyproject.toml:9", "2.11"),
+        ("transformers==4.41.2", "amphion-maskgct requirements.txt:5", "4.47"),
+    ]
+    print("\n".join(guard.lines(item.overrides)))
