@@ -5,6 +5,7 @@ The stack is a torch of a few bytes in an index that lies in a folder, so no net
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base im
 
 from .test_prefix import UV, VERSION, Host, sha256, wheel
 
+ROOT = Path(__file__).resolve().parents[2]
 TORCH = "2.11.0+cpu"
 STACK = {"versions": {"torch": "2.11.0"}, "held": {"torch": "belongs to the stack cpu"}}
 PIPS = [
@@ -304,3 +306,47 @@ def test_a_resolution_that_fails_names_who_asks_for_what(tmp_path: Path) -> None
     with pytest.raises(_prefix.Failed) as error:
         _prefix.resolve(host.job, str(host.root), {**spec, "declared": declared}, host.index)
     assert error.value.log[-1] == "numpy==1.22.0 is asked for by voice requirements.txt:7"
+
+
+# Repaired
+
+
+@pytest.mark.slow
+def test_one_command_makes_a_changed_environment_good_again(tmp_path: Path) -> None:
+    """The real playbooks on this machine, with numpy in the place of the stack: torch would be 5 GiB."""
+    root = tmp_path / "root"
+    (tmp_path / "requirements.txt").write_text("numpy<2\n")
+    settings = {
+        "wavesmith_root": str(root),
+        "wavesmith_locks": str(tmp_path / "locks"),
+        "wavesmith_artifacts": str(tmp_path / "artifacts"),
+        "wavesmith_system_packages": False,
+        "wavesmith_probe_timeout": 30,
+        "wavesmith_environments": {"plain": {"stack": "none", "packages": ["numpy"], "projects": ["voice"]}},
+        "wavesmith_projects": {
+            "voice": {"path": str(tmp_path), "overrides": {"numpy>=2": "this test has no old code"}}
+        },
+    }
+    current = root / "envs" / "plain" / "current"
+
+    def play(playbook: str, *more: str) -> str:
+        argv = [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventories/local", playbook]
+        argv += ["-e", json.dumps(settings), *more]
+        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+        return done.stdout
+
+    first = play("site.yml")
+    assert "override numpy<2 (voice requirements.txt:1) -> 2." in first
+    report = json.loads((tmp_path / "artifacts" / "localhost" / "report.json").read_text())
+    assert [entry["asked"] for entry in report["environments"][0]["overrides"]] == ["numpy<2"]
+    made, python = os.readlink(current), str(current / "bin" / "python")
+    subprocess.run([UV, "pip", "install", "--system-certs", "--quiet", "--python", python, "numpy==1.26.4"], check=True)
+    assert "drifted" in play("playbooks/repair.yml")
+    assert os.readlink(current) == f"{made}-r1"
+    numpy = subprocess.run([python, "-c", "import numpy; print(numpy.__version__)"], capture_output=True, text=True)
+    assert numpy.stdout.startswith("2.")
+    assert "nothing to do" in play("playbooks/repair.yml")
+    play("playbooks/repair.yml", "-e", "repair_environment=plain")
+    assert os.readlink(current) == f"{made}-r2"
