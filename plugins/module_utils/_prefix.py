@@ -41,10 +41,7 @@ _WRAPPER = """\
 # from reading BASH_ENV. The path is the generation's own, so that a running program stays in it when `current` moves on.
 unset {dropped}
 export PYTHONNOUSERSITE=1
-case " ${{PIP_CONSTRAINT-}} " in
-    *" {constraints} "*) ;;
-    *) export PIP_CONSTRAINT="{constraints} ${{PIP_CONSTRAINT-}}" ;;
-esac
+{bound}
 exec -a "{prefix}/bin/python" "{base}" "$@"
 """
 _PIP_CONF = """\
@@ -75,7 +72,6 @@ _WAVESMITH_NOUSERSITE="${PYTHONNOUSERSITE-}"
 _WAVESMITH_PYTHONPATH="${PYTHONPATH-}"
 _WAVESMITH_UV_CONSTRAINT="${UV_CONSTRAINT-}"
 export PYTHONNOUSERSITE=1
-export UV_CONSTRAINT="$VIRTUAL_ENV/wavesmith/constraints.txt${UV_CONSTRAINT:+ $UV_CONSTRAINT}"
 unset PYTHONPATH
 """
 _DEACTIVATE = """
@@ -136,7 +132,7 @@ def _isolate(prefix: str, base: str) -> None:
     constraints = os.path.join(prefix, guard.CONSTRAINTS)
     os.unlink(python)
     names = {"dropped": " ".join(DROPPED), "prefix": prefix, "base": os.path.realpath(base)}
-    _store.write_text(python, _WRAPPER.format(**names, constraints=constraints), 0o755)
+    _store.write_text(python, _WRAPPER.format(**names, bound=guard.bind("PIP_CONSTRAINT", prefix)), 0o755)
     for name in os.listdir(os.path.join(prefix, "bin")):
         path = os.path.join(prefix, "bin", name)
         if re.fullmatch(r"python[\d.]+", name):
@@ -154,7 +150,10 @@ def _isolate(prefix: str, base: str) -> None:
     head, found, tail = text.partition("deactivate () {\n")
     if not found:
         raise Failed("uv's activate script has no deactivate function any more. Remedy: report it; use the pinned uv")
-    _store.write_text(activate, head + found + _DEACTIVATE.lstrip("\n") + tail + _ACTIVATE)
+    _store.write_text(
+        activate,
+        head + found + _DEACTIVATE.lstrip("\n") + tail + _ACTIVATE + guard.bind("UV_CONSTRAINT", prefix) + "\n",
+    )
 
 
 def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> str:

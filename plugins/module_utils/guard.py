@@ -160,6 +160,12 @@ def lines(overrides: Iterable[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def bind(variable: str, prefix: str) -> str:
+    """A line of shell that puts a prefix's constraints before those that a variable of pip or uv names already."""
+    own = f"{prefix}/{CONSTRAINTS}"
+    return f'case " ${{{variable}-}} " in *" {own} "*) ;; *) export {variable}="{own}${{{variable}:+ ${variable}}}" ;; esac'
+
+
 def constraints(packages: Mapping[str, str]) -> str:
     """The text of the constraint file of a generation with these packages."""
     head = "# What this generation was verified with. pip and uv keep to it; to have something else, change the inventory.\n"
