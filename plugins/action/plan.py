@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,7 @@ def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
             )
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in core.DECIDED}
+            fields["projects"] = [asdict(wheel) for wheel in item.projects]
             todo["install"].append(
                 {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], "")}
             )

@@ -234,6 +234,7 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
     wanted = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", spec["lock"], re.MULTILINE)
     count = len(wanted) + len(spec["wheels"])
     wheels = [kept_wheel(root, wheel["key"]) for wheel in spec["wheels"]]
+    wheels += [_own_wheel(prefix, wheel) for wheel in spec["projects"]]
     if not os.path.exists(python):
         raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
     lock = os.path.join(prefix, "wavesmith", "lock.txt")
@@ -301,6 +302,17 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
         "packages": len(packages),
         "overrides": manifest["overrides"],
     }
+
+
+def _own_wheel(prefix: str, wheel: dict[str, str]) -> str:
+    """Keep a project's own wheel in the generation, and return its path."""
+    data = base64.b64decode(wheel["data"])
+    if hashlib.sha256(data).hexdigest() != wheel["sha256"]:
+        raise Failed(f"{wheel['file']} is not the wheel that was built. Remedy: run the playbook again")
+    path = os.path.join(prefix, "wavesmith", wheel["file"])
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
 
 
 def _installed(site: str) -> dict[str, str]:

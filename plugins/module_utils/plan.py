@@ -88,6 +88,7 @@ class EnvironmentPlan:
     prebuilt: bool = True
     held: dict[str, str] = field(default_factory=dict)
     overrides: list[dict[str, str]] = field(default_factory=list)
+    projects: list[guard.OwnWheel] = field(default_factory=list)
     digest: str | None = None
     generation: str | None = None
     current: str | None = None
@@ -211,6 +212,7 @@ def _environment(
                 Refusal(f"environment {item.name}", f"{asked.full_name(name)} does not match torch: {problem}", remedy)
             )
     projects = _projects(environment, stack, catalog, result)
+    item.projects = [project.wheel for project in projects if project.wheel]
     required = {guard.name_of(line) for project in projects for line in project.requires}
     named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
     for origin, why in _origins(stack, wanted, current, observed):
@@ -472,6 +474,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False
                 "python": item.python,
                 "lock": item.lock["sha256"],
                 "wheels": {wheel.name: wheel.key for wheel in item.wheels},
+                "projects": [wheel.content for wheel in item.projects],
             }
         )
     current = present["current"]

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import tomllib
 from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, Project, name_of, normal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Refusal, Wanted, suggest
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source, Unusable, open_source
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_wheel import build
 from packaging.requirements import InvalidRequirement, Requirement
-
-Reader = Callable[[str], str]
-"""Gives the text of a file of the project by its path; raises FileNotFoundError."""
-
-
-class _Unusable(Exception):
-    """Something in a project that nobody can use: what is wrong, and the remedy."""
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(problem)
-        self.problem, self.remedy = problem, remedy
 
 
 def read(wanted: Wanted, folder: Path) -> tuple[dict[str, Project], list[Refusal]]:
@@ -44,7 +33,7 @@ def read(wanted: Wanted, folder: Path) -> tuple[dict[str, Project], list[Refusal
     for name in dict.fromkeys(name for environment in wanted.environments for name in environment.projects):
         try:
             if name not in {**catalog, **wanted.projects}:
-                raise _Unusable(
+                raise Unusable(
                     "it is not in the catalog or wavesmith_projects", suggest(name, [*catalog, *wanted.projects])
                 )
             source = catalog.get(name, {})
@@ -52,85 +41,50 @@ def read(wanted: Wanted, folder: Path) -> tuple[dict[str, Project], list[Refusal
                 source = wanted.projects[name]
                 problem = catalog_files.problem(source, "project")
                 if problem:
-                    raise _Unusable(problem, "see catalog/schema/project.json")
-            found[name] = load(name, source, folder)
-        except _Unusable as error:
+                    raise Unusable(problem, "see catalog/schema/project.json")
+            found[name] = load(name, source, folder, wanted.package_index)
+        except Unusable as error:
             refusals.append(Refusal(f"project {name}", error.problem, error.remedy))
     return found, refusals
 
 
-def load(name: str, source: Mapping[str, Any], folder: Path) -> Project:
+def load(name: str, source: Mapping[str, Any], folder: Path, package_index: str = "") -> Project:
     """Read one project; `source` is checked against its schema."""
     overrides = dict(source.get("overrides", {}))
     for line in overrides:
         _requirement(line, "overrides")
-    reader = _in_folder(folder / source["path"]) if "path" in source else _at_commit(source["git"], source["commit"])
+    files = open_source(source, folder)
     declared: list[Declared] = []
-    for file in source.get("files") or [_default(reader)]:
-        text = _text(reader, file)
-        lines = _pyproject(text, file, source) if file.endswith(".toml") else _requirements(text, file, reader)
+    for file in source.get("files") or [_default(files)]:
+        text = _text(files, file)
+        lines = _pyproject(text, file, source) if file.endswith(".toml") else _requirements(text, file, files)
         declared += [Declared(requirement, f"{name} {place}") for requirement, place in lines]
     decided = {name_of(line) for line in overrides}
     for item in declared:
         if Requirement(item.requirement).url and name_of(item.requirement) not in decided:
-            raise _Unusable(
+            raise Unusable(
                 f"{item.by.partition(' ')[2]}: {item.requirement} is an address that no hash pins",
                 "name a release of it under overrides, with the reason",
             )
-    return Project(name, tuple(dict.fromkeys(declared)), overrides)
+    wheel = build(files, package_index) if source.get("install") else None
+    return Project(name, tuple(dict.fromkeys(declared)), overrides, wheel)
 
 
-def _default(reader: Reader) -> str:
+def _default(files: Source) -> str:
     for file in ("pyproject.toml", "requirements.txt"):
         try:
-            reader(file)
+            files.read(file)
         except FileNotFoundError:
             continue
         return file
-    raise _Unusable("it has neither pyproject.toml nor requirements.txt", "name its files under files")
+    raise Unusable("it has neither pyproject.toml nor requirements.txt", "name its files under files")
 
 
-def _text(reader: Reader, file: str) -> str:
+def _text(files: Source, file: str) -> str:
     try:
-        return reader(file)
+        return files.read(file)
     except FileNotFoundError:
-        raise _Unusable(f"it has no file {file}", "correct files, path or commit") from None
-
-
-def _in_folder(folder: Path) -> Reader:
-    folder = folder.expanduser()
-    if not folder.is_dir():
-        raise _Unusable(f"{folder} is not a folder", "correct its path; a relative one counts from the inventory")
-    return lambda file: (folder / file).read_text(encoding="utf-8")
-
-
-def _at_commit(address: str, commit: str) -> Reader:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wavesmith" / "git"
-    repository = cache / hashlib.sha256(address.encode()).hexdigest()[:16]
-
-    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-        argv = ["git", "-c", "safe.directory=*", "--git-dir", str(repository), *arguments]
-        environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-        return subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-
-    if git("cat-file", "-e", f"{commit}^{{tree}}").returncode:
-        repository.mkdir(parents=True, exist_ok=True)
-        git("init", "--quiet", "--bare")
-        done = git("fetch", "--quiet", "--depth=1", "--", address, commit)
-        if done.returncode:
-            said = done.stderr.strip().splitlines()[-1:] or ["git failed"]
-            raise _Unusable(
-                f"commit {commit[:12]} cannot be fetched from its repository: {said[0]}",
-                "check git, commit and the network of this machine, or name a folder of your own under path",
-            )
-
-    def show(file: str) -> str:
-        done = git("show", f"{commit}:{PurePosixPath(file)}")
-        if done.returncode:
-            raise FileNotFoundError(file)
-        return done.stdout
-
-    return show
+        raise Unusable(f"it has no file {file}", "correct files, path or commit") from None
 
 
 def _requirement(text: str, place: str) -> Requirement:
@@ -138,13 +92,13 @@ def _requirement(text: str, place: str) -> Requirement:
         return Requirement(text)
     except InvalidRequirement as error:
         problem = f"{place}: {text!r} is not a requirement: {str(error).splitlines()[0]}"
-        raise _Unusable(problem, "correct it, or name other files") from None
+        raise Unusable(problem, "correct it, or name other files") from None
 
 
 # --- requirements files
 
 
-def _requirements(text: str, file: str, reader: Reader, above: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
+def _requirements(text: str, file: str, files: Source, above: tuple[str, ...] = ()) -> Iterator[tuple[str, str]]:
     """The requirements in a file and those that it includes, each with ``file:line``.
 
     Options are passed over: where packages come from is the owner's choice, not a project's. So are constraints, because they
@@ -160,7 +114,7 @@ def _requirements(text: str, file: str, reader: Reader, above: tuple[str, ...] =
         if included:
             inner = os.path.normpath(os.path.join(os.path.dirname(file), included.group(1)))
             if inner not in (*above, file):
-                yield from _requirements(_text(reader, inner), inner, reader, (*above, file))
+                yield from _requirements(_text(files, inner), inner, files, (*above, file))
         elif line and not line.startswith(("-", ".", "/")):
             yield str(_requirement(re.sub(r"\s--?[a-z].*", "", line), place)), place
 
@@ -173,11 +127,11 @@ def _pyproject(text: str, file: str, source: Mapping[str, Any]) -> Iterator[tupl
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise _Unusable(f"{file} cannot be read: {error}", "correct the file") from None
+        raise Unusable(f"{file} cannot be read: {error}", "correct the file") from None
     project, poetry = data.get("project", {}), data.get("tool", {}).get("poetry", {})
     extras, groups = list(source.get("extras", [])), list(source.get("groups", []))
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])) and not poetry:
-        raise _Unusable(
+        raise Unusable(
             f"{file} leaves the dependencies to its build backend", "name its requirements files under files"
         )
     known = {*project.get("optional-dependencies", {}), *poetry.get("extras", {})}
@@ -185,7 +139,7 @@ def _pyproject(text: str, file: str, source: Mapping[str, Any]) -> Iterator[tupl
     for kind, asked, names in (("extra", extras, known), ("group", groups, known_groups)):
         for name in asked:
             if normal(name) not in map(normal, names):
-                raise _Unusable(f"{file} has no {kind} {name!r}", suggest(name, names))
+                raise Unusable(f"{file} has no {kind} {name!r}", suggest(name, names))
     listed = [*project.get("dependencies", []), *_extras(project, extras)]
     if "requires-python" in project:
         listed.append(f"python{project['requires-python']}")
@@ -246,16 +200,16 @@ def _poetry_requirement(name: str, constraint: Any, place: str) -> str:
     try:
         from poetry.core.factory import Factory
     except ImportError:
-        raise _Unusable(
+        raise Unusable(
             "it is a Poetry project, and the Python package poetry-core is missing on the controller",
             "pip install poetry-core",
         ) from None
     if isinstance(constraint, dict) and "path" in constraint:
-        raise _Unusable(f"{place}: {name} is a path", "name its files as a project of its own")
+        raise Unusable(f"{place}: {name} is a path", "name its files as a project of its own")
     try:
         dependency = Factory.create_dependency(name, constraint)
     except ValueError as error:
-        raise _Unusable(f"{place}: {name}: {error}", "correct it, or name other files") from None
+        raise Unusable(f"{place}: {name}: {error}", "correct it, or name other files") from None
     return str(_requirement(dependency.to_pep_508(with_extras=False), place))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
-from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, Project
+from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, OwnWheel, Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
     LOCK_MARK,
     PHASES,
@@ -837,6 +837,19 @@ def test_a_projects_requirements_are_part_of_the_lock() -> None:
     assert only(decide(host(), environment, catalog=catalog, locks=locks)).lock["status"] == "hit"
     environment, catalog = with_project("numpy", "scipy")
     assert only(decide(host(), environment, catalog=catalog, locks=locks)).lock["status"] == "stale"
+
+
+def test_another_wheel_of_a_project_is_another_generation() -> None:
+    environment, catalog = with_project()
+    locks = locked(only(decide(host(), environment, catalog=catalog)))
+    digests = set()
+    for content in ("", "one", "two"):
+        own = OwnWheel("voice-1.0-py3-none-any.whl", "/x", "0" * 64, content) if content else None
+        project = replace(catalog.projects["voice"], wheel=own)
+        digests.add(
+            only(decide(host(), environment, catalog=replace(catalog, projects={"voice": project}), locks=locks)).digest
+        )
+    assert len(digests) == 3 and None not in digests
 
 
 def test_a_project_that_requires_torch_gets_that_of_the_stack() -> None:

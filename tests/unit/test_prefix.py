@@ -96,6 +96,7 @@ class Host:
             "engine": "venv",
             "held": {},
             "overrides": [],
+            "projects": [],
         }
         python = {"path": BASE, "version": VERSION}
         return {
@@ -402,6 +403,30 @@ def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
         host.job, str(host.root), {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}, host.index
     )
     assert ask(host.prefix(), "__import__('pyworld').BUILT") is True
+
+
+def own_wheel(made: Path, data: bytes | None = None) -> dict[str, str]:
+    """A project's own wheel as the controller sends it."""
+    sent = base64.b64encode(made.read_bytes() if data is None else data).decode()
+    return {"file": made.name, "sha256": sha256(made), "content": "c", "path": str(made), "data": sent}
+
+
+def test_a_project_itself_is_installed_and_its_wheel_kept_with_the_generation(host: Host) -> None:
+    made = wheel(host.root / "built", "voice", {"voice.py": "SOUND = 440\n"})
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    host.make()
+    _prefix.install(host.job, str(host.root), {**host.spec(), "projects": [own_wheel(made)]}, host.index)
+    assert ask(host.prefix(), "__import__('voice').SOUND") == 440
+    assert sha256(host.prefix() / "wavesmith" / made.name) == sha256(made)
+    assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"]["voice"] == "1.0"
+
+
+def test_a_project_whose_wheel_was_changed_on_the_way_is_refused(host: Host) -> None:
+    made = wheel(host.root / "built", "voice", {"voice.py": ""})
+    host.make()
+    spec = {**host.spec(), "projects": [own_wheel(made, b"swapped")]}
+    with pytest.raises(Failed, match="voice-1.0-py3-none-any.whl is not the wheel that was built. Remedy"):
+        _prefix.install(host.job, str(host.root), spec, host.index)
 
 
 def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> None:

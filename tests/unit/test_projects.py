@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import 
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
 
 from .test_plan import CATALOG, decide, gpu, host, locked, only
-from .test_prefix import VERSION, Host
+from .test_prefix import VERSION, Host, sha256
 
 SETS = Path(__file__).parent / "requirement_sets"
 
@@ -229,6 +230,96 @@ def test_an_unknown_project_is_refused_with_the_nearest_name(tmp_path: Path) -> 
     environment = Environment("speech", projects=("diffrythm2",))
     _, (refused,) = project_files.read(Wanted((environment,)), tmp_path)
     assert "did you mean diffrhythm2?" in str(refused)
+
+
+# The project itself
+
+BACKEND = """\
+import os, zipfile
+def build_wheel(folder, settings=None, metadata=None):
+    info, name = "voice-1.0.dist-info", "voice-1.0-{tag}.whl"
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as archive:
+        for path, text in [("voice.py", open("voice.py").read()), (f"{{info}}/METADATA", "Metadata-Version: 2.1\\nName: voice\\nVersion: 1.0\\n"),
+                           (f"{{info}}/WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: {tag}\\n"), (f"{{info}}/RECORD", "")]:
+            archive.writestr(zipfile.ZipInfo(path), text)
+    return name
+"""
+OWN = """\
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "voice"
+version = "1.0"
+dependencies = ["torch==2.7"]
+"""
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "wavesmith" / "projects"
+
+
+def own_files(tag: str = "py3-none-any", backend: str = BACKEND) -> dict[str, str]:
+    return {"pyproject.toml": OWN, "backend.py": backend.format(tag=tag), "voice.py": "SOUND = 440\n"}
+
+
+def test_a_project_itself_becomes_a_wheel_where_it_is_to_be_installed(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "voice"
+    assert project(folder, own_files()).wheel is None
+    made = project(folder, own_files(), install=True).wheel
+    assert made is not None and made.file == "voice-1.0-py3-none-any.whl"
+    assert made.sha256 == sha256(Path(made.path))
+    assert sorted(path.name for path in folder.iterdir()) == sorted(own_files()), "nothing is written into its folder"
+
+
+def test_a_wheel_is_built_once_for_the_same_files_and_again_for_others(tmp_path: Path, cache: Path) -> None:
+    folder = tmp_path / "voice"
+    first = project(folder, own_files(), install=True).wheel
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__" / "voice.pyc").write_text("")
+    assert project(folder, own_files(), install=True).wheel == first
+    other = project(folder, {**own_files(), "voice.py": "SOUND = 220\n"}, install=True).wheel
+    assert first and other and first.content != other.content
+    assert len([path for path in cache.iterdir() if not path.name.startswith(".")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (own_files(tag="cp311-cp311-linux_x86_64"), "its wheel is not for every machine: voice-1.0-cp311-"),
+        (own_files(backend="raise SystemExit('no {tag} today')"), "its wheel cannot be built"),
+        ({**own_files(), "pyproject.toml": OWN.replace("[]", '["unknown-backend"]')}, "its wheel cannot be built"),
+    ],
+    ids=["for one machine", "broken", "a backend that no hash pins"],
+)
+def test_a_project_whose_wheel_cannot_be_had_is_refused(
+    tmp_path: Path, cache: Path, files: dict[str, str], said: str
+) -> None:
+    text = refusal(tmp_path / "voice", files, install=True)
+    assert text.startswith(f"project voice: {said}") and "Remedy: " in text
+    assert not list(cache.iterdir()), "nothing half-made is left"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "table"),
+    [
+        ("poetry.core.masonry.api", '[tool.poetry]\npackages = [{include = "voice.py"}]'),
+        ("hatchling.build", '[tool.hatch.build.targets.wheel]\nonly-include = ["voice.py"]'),
+        ("setuptools.build_meta", '[tool.setuptools]\npy-modules = ["voice"]'),
+    ],
+)
+def test_the_usual_build_backends_are_pinned(tmp_path: Path, cache: Path, backend: str, table: str) -> None:
+    name = {"poetry": "poetry-core"}.get(backend.split(".")[0], backend.split(".")[0])
+    system = f'[build-system]\nrequires = ["{name}"]\nbuild-backend = "{backend}"\n'
+    text = system + f'[project]\nname = "voice"\nversion = "1.0"\n{table}\n'
+    made = project(tmp_path / "voice", {"pyproject.toml": text, "voice.py": "SOUND = 440\n"}, install=True).wheel
+    assert made is not None
+    with zipfile.ZipFile(made.path) as archive:
+        assert "voice.py" in archive.namelist()
 
 
 # The catalog's own
