@@ -20,6 +20,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Context, Spec, perform
 
 from .test_prefix import UV, VERSION, Host, sha256, wheel
+from .test_projects import own_files
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCH = "2.11.0+cpu"
@@ -315,7 +316,10 @@ def test_a_resolution_that_fails_names_who_asks_for_what(tmp_path: Path) -> None
 def test_one_command_makes_a_changed_environment_good_again(tmp_path: Path) -> None:
     """The real playbooks on this machine, with numpy in the place of the stack: torch would be 5 GiB."""
     root = tmp_path / "root"
-    (tmp_path / "requirements.txt").write_text("numpy<2\n")
+    voice = tmp_path / "voice"
+    voice.mkdir()
+    for name, text in own_files().items():
+        (voice / name).write_text(text.replace("torch==2.7", "numpy<2"))
     settings = {
         "wavesmith_root": str(root),
         "wavesmith_locks": str(tmp_path / "locks"),
@@ -324,7 +328,7 @@ def test_one_command_makes_a_changed_environment_good_again(tmp_path: Path) -> N
         "wavesmith_probe_timeout": 30,
         "wavesmith_environments": {"plain": {"stack": "none", "packages": ["numpy"], "projects": ["voice"]}},
         "wavesmith_projects": {
-            "voice": {"path": str(tmp_path), "overrides": {"numpy>=2": "this test has no old code"}}
+            "voice": {"path": str(voice), "install": True, "overrides": {"numpy>=2": "this test has no old code"}}
         },
     }
     current = root / "envs" / "plain" / "current"
@@ -332,21 +336,23 @@ def test_one_command_makes_a_changed_environment_good_again(tmp_path: Path) -> N
     def play(playbook: str, *more: str) -> str:
         argv = [Path(sys.executable).with_name("ansible-playbook"), "-i", "inventories/local", playbook]
         argv += ["-e", json.dumps(settings), *more]
-        environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        settled = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+        environment = {**os.environ, **settled}
         done = subprocess.run(argv, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
         return done.stdout
 
     first = play("site.yml")
-    assert "override numpy<2 (voice requirements.txt:1) -> 2." in first
+    assert "override numpy<2 (voice pyproject.toml:8) -> 2." in first
     report = json.loads((tmp_path / "artifacts" / "localhost" / "report.json").read_text())
-    assert [entry["asked"] for entry in report["environments"][0]["overrides"]] == ["numpy<2"]
+    assert [entry["by"] for entry in report["environments"][0]["overrides"]] == ["voice pyproject.toml:8"]
     made, python = os.readlink(current), str(current / "bin" / "python")
     subprocess.run([UV, "pip", "install", "--system-certs", "--quiet", "--python", python, "numpy==1.26.4"], check=True)
     assert "drifted" in play("playbooks/repair.yml")
     assert os.readlink(current) == f"{made}-r1"
-    numpy = subprocess.run([python, "-c", "import numpy; print(numpy.__version__)"], capture_output=True, text=True)
-    assert numpy.stdout.startswith("2.")
+    code = "import numpy, voice; print(voice.SOUND, numpy.__version__)"
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("440 2.")
     assert "nothing to do" in play("playbooks/repair.yml")
     play("playbooks/repair.yml", "-e", "repair_environment=plain")
     assert os.readlink(current) == f"{made}-r2"
