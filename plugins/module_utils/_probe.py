@@ -732,15 +732,18 @@ def _python(host: Host, path: str, said: str) -> dict[str, Any] | None:
 
 def find_nvccs(host: Host) -> list[str]:
     """Return every nvcc on the host: of the toolkits in their usual places, of CUDA_HOME, and the one on the path."""
-    roots = [path for pattern in ("/usr/local/cuda*", "/opt/cuda*", "/usr/lib/cuda*") for path in host.glob(pattern)]
+    roots = [path for pattern in ("/usr/local/cuda*", "/opt/cuda*", "/usr/lib/*cuda*") for path in host.glob(pattern)]
     roots += [host.environ[name] for name in ("CUDA_HOME", "CUDA_PATH") if host.environ.get(name, "").startswith("/")]
     found: dict[str, str] = {}
     for path in [f"{root.rstrip('/')}/bin/nvcc" for root in roots]:
         if host.exists(path):
             found.setdefault(os.path.realpath(host.at(path)), path)
-    on_path = host.which("nvcc") if host.live else "nvcc" if not found else None
-    if on_path:
-        found.setdefault(os.path.realpath(on_path) if host.live else "nvcc", on_path)
+    on_path = host.which("nvcc")
+    # A script that calls another toolkit's nvcc has no profile beside it.
+    if on_path and (
+        not found or os.path.exists(os.path.join(os.path.dirname(os.path.realpath(on_path)), "nvcc.profile"))
+    ):
+        found.setdefault(os.path.realpath(on_path), on_path)
     return list(found.values())
 
 

@@ -75,6 +75,20 @@ def test_the_real_nvcc_of_this_machine_is_asked() -> None:
         assert "9.0" in toolkit["sms"]
 
 
+def test_a_script_in_front_of_a_toolkit_is_not_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path, text in (
+        ("cuda/bin/nvcc", "echo release 12.9, V12.9.41"),
+        ("bin/nvcc", f"exec {tmp_path}/cuda/bin/nvcc"),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / path).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_HOME", f"{tmp_path}/cuda")
+    mine = [toolkit for toolkit in _probe.observe()["toolkits"] if toolkit["path"].startswith(str(tmp_path))]
+    assert [(toolkit["path"], toolkit["version"]) for toolkit in mine] == [(f"{tmp_path}/cuda", "12.9")]
+
+
 def test_a_toolkit_named_by_cuda_home_is_found(tmp_path: Path) -> None:
     (tmp_path / ".commands").mkdir()
     (tmp_path / ".commands/env.txt").write_text("CUDA_HOME=/opt/nvidia/cuda\n")
