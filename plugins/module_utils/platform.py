@@ -200,6 +200,12 @@ def parse_nvidia_version(text: str) -> str | None:
     return match.group(1) if match else None
 
 
+def parse_nvidia_proc(text: str) -> list[Accelerator]:
+    """Return the GPUs in ``/proc/driver/nvidia/gpus/*/information``, one after the other."""
+    names = re.findall(r"^Model:[ \t]*(\S.*?)[ \t]*$", text, re.MULTILINE)
+    return [Accelerator(vendor="nvidia", name=name, source="proc") for name in names]
+
+
 def driver_cuda(driver: str | None) -> str | None:
     """Return the newest CUDA that a driver of this version serves by NVIDIA's table; None below the table."""
     branch = natural((driver or "").partition(".")[0])
@@ -258,8 +264,13 @@ def judge_smi(code: int | None, text: str, trouble: str) -> Finding | None:
     said = first_line(text)[:200]
     hint = "Run nvidia-smi by hand; see `dmesg | grep -i NVRM`; reboot the host."
     if trouble:
-        name = "nvidia.smi_hangs" if trouble.startswith("no answer") else "nvidia.smi"
-        return finding(name, f"nvidia-smi: {trouble}", hint)
+        if not trouble.startswith("no answer"):
+            return finding("nvidia.smi", f"nvidia-smi: {trouble}", hint)
+        return finding(
+            "nvidia.smi_hangs",
+            f"nvidia-smi: {trouble}",
+            "If it is only slow (many GPUs), turn persistence mode on: nvidia-smi -pm 1. Else see `dmesg` and reboot.",
+        )
     if code is not None and (code < 0 or 128 < code < 160):
         number = -code if code < 0 else code - 128
         try:
@@ -357,11 +368,15 @@ def pci_slot(address: str, uevent: str) -> Slot | None:
                 gpu = replace(gpu, name=f"NVIDIA {chip} [{ids}]", sm=sm)
                 break
     elif maker == "amd" and device in hardware.AMD_GPUS:
-        name, gfx = hardware.AMD_GPUS[device]
-        gpu = replace(gpu, name=f"AMD {name}", gfx=gfx)
+        gpu = replace(gpu, name=amd_name(device), gfx=hardware.AMD_GPUS[device][1])
     elif maker == "intel" and device in hardware.INTEL_GPUS:
         gpu = replace(gpu, name=f"Intel {hardware.INTEL_GPUS[device]}")
     return Slot(address=address, gpu=gpu, driver=said.get("DRIVER", ""))
+
+
+def amd_name(device: int | None) -> str:
+    """Return the name of an AMD GPU by its PCI device id, '' when it is not known."""
+    return f"AMD {hardware.AMD_GPUS[device][0]}" if device in hardware.AMD_GPUS else ""
 
 
 def complete(gpus: Sequence[Accelerator], slots: Sequence[Accelerator]) -> list[Accelerator]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.wavesmith.provision.plugins.module_utils import _probe, hardware
+from ansible_collections.wavesmith.provision.plugins.module_utils import _hardware, _probe, hardware
 from ansible_collections.wavesmith.provision.plugins.module_utils import platform as parse
 from ansible_collections.wavesmith.provision.plugins.modules import observe as module
 from hypothesis import given, settings
@@ -540,7 +540,7 @@ def nvml(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str = "0") -> _pro
         ["gcc", "-shared", "-fPIC", f"-DINIT={init}", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"], check=True
     )
     monkeypatch.setenv("LD_LIBRARY_PATH", str(folder))
-    return _probe.Host(timeout=1).python("nvml", _probe.NVML_QUERY)
+    return _probe.Host(timeout=1).python("nvml", _hardware.NVML_QUERY)
 
 
 def test_nvml_is_asked_where_nvidia_smi_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -566,6 +566,12 @@ def test_nvml_that_crashes_or_hangs_harms_nobody(init: str, tmp_path: Path, monk
     assert time.monotonic() - started < 3
     assert answer.code != 0
     assert parse.parse_nvidia_smi(answer.text) == ([], None)
+
+
+def test_a_drivers_file_that_blocks_its_reader_costs_one_timeout(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "information")
+    answer = _probe.Host(timeout=0.3).cat([str(tmp_path / "information")])
+    assert (answer.code, answer.trouble) == (None, "no answer within 0.3 s")
 
 
 def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
