@@ -22,6 +22,8 @@ SCHEMA = 1
 ISOLATION = 1
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
+_SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
+"""Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as it shall be."""
 LOCK_MARK = "# wavesmith-lock inputs: "
 _LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 OTHER_PACKAGES_GIB = 2.0
@@ -159,7 +161,7 @@ def plan(
     result.warnings += [
         f"{finding['detail']}. Remedy: {finding['remedy']}"
         for finding in observed.get("findings", ())
-        if not finding["id"].startswith(("source.", "user."))  # those that matter here are refused by name
+        if not finding["id"].startswith(_SAID_ELSEWHERE)
     ]
     result.refusals = list(dict.fromkeys(result.refusals))
     if result.refusals:
