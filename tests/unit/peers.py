@@ -27,6 +27,7 @@ SAMPLES = Path(__file__).with_name("samples")
 UV_RELEASE, VARIANTS_RELEASE = "2.11.0", BUILDS["variants"]["release"]
 """The release that each is asked for: the one of our own CUDA stacks, and the newest that has variants."""
 
+POLICY = Wanted(()).policy
 CPU, NONE = "cpu", "none"
 NVML = ("nvidia-smi", "nvml")
 """Witnesses of a GPU that ask NVML; with another one appended, NVML did not know the compute capability."""
@@ -236,11 +237,11 @@ def replay(machine: str) -> dict[str, Any]:
     }
 
 
-def ours(observed: Mapping[str, Any], catalog: Catalog) -> tuple[Plan, Pick | None]:
+def ours(observed: Mapping[str, Any], catalog: Catalog, policy: tuple[str, ...] = POLICY) -> tuple[Plan, Pick | None]:
     """What our plan decides for an environment with torch, and the build that this means; none where the plan refuses."""
     answers = {"answers": True, "detail": "HTTP 200"}
     sources = {origin.name: answers for stack in catalog.stacks.values() for origin in stack.origins}
-    wanted = Wanted(environments=(Environment("speech", packages=("torch",)),))
+    wanted = Wanted(environments=(Environment("speech", packages=("torch",)),), policy=policy)
     result = plan(wanted, [], {**observed, "sources": sources}, catalog, {}, "0123456789abcdef")
     (item,) = result.environments
     if result.refusals:
@@ -323,22 +324,24 @@ _TEXT = """\
 # What others would install
 
 For each recorded machine of the tests (`tests/unit/samples`): the build of torch that uv takes with `--torch-backend=auto` (release
-{uv_release}), the one that wheel variants take (release {variants_release}, the newest that has variants), and ours. In bold what would
-not run on all GPUs of the machine, or leaves them unused although a build of that release has code for them. The rules of the others
-are modelled in `tests/unit/peers.py`, with their sources, and compared there with the real uv and with what the real providers
-answered; whether a build runs is judged by the rule of [the audit](audit.md) and what is in the official builds
-(`tests/unit/official_builds.yml`). `WAVESMITH_WRITE_DOCS=1 make test-unit TESTS=tests/unit/test_differential.py` writes this file.
+{uv_release}), the one that wheel variants take (release {variants_release}, the newest that has variants), and ours. In bold what does
+not run on every GPU of the machine, or leaves them unused though the release has a build with code for them.
 
-Of {all} machines, uv's pick is wrong on {uv}, that of the variants on {variants}, one of the two on {either}; Wavesmith picks what runs,
-refuses with the remedy ({refused} times), or warns which AMD GPU stays unused. uv looks at the driver and at nothing else of an NVIDIA GPU: a driver of 580 or newer
-means CUDA 13, which has no code for Maxwell, Pascal and Volta, and an older one CUDA 12.8 whatever the GPU. Of AMD's targets it takes the
-lowest that it knows, and only where ROCm's own tools are installed, though the wheels bring ROCm along. Where it finds nothing it knows
-it takes the CPU build without a word.
+The rules of the others are in `tests/unit/peers.py`, each with its source; `tests/unit/test_differential.py` compares them with the real
+uv and with what the real providers answered. Whether a build runs is decided by the rule of [the audit](audit.md) and by what is in
+the official builds (`tests/unit/official_builds.yml`). `WAVESMITH_WRITE_DOCS=1 make test-unit TESTS=tests/unit/test_differential.py`
+writes this file.
+
+Of {all} machines, uv is wrong on {uv}, the variants on {variants}, one of the two on {either}. Wavesmith takes what runs, refuses with the
+remedy ({refused} times), or warns which AMD GPU stays unused. Of an NVIDIA GPU uv looks at the driver and at nothing else: 580 or newer
+means CUDA 13, which has no code for Maxwell, Pascal and Volta, an older one CUDA 12.8, whatever the GPU. Of AMD's targets it takes the
+lowest that it knows, and only where ROCm's own tools are installed, though the wheels bring ROCm along. Where it finds nothing that it
+knows it takes the CPU build without a word.
 
 The variants' providers look at the GPUs, so that a Volta card gets CUDA 12.8, but only at the one with the highest compute capability:
-beside a newer card an older one is forgotten. They ask the driver's library for it: where that does not answer, and where no variant
-lists the GPU (Thor in {variants_release}, though its wheel has the code), the CPU build is what remains; where it does not know (Orin)
-the installation fails. AMD's provider wants the host's ROCm to be exactly the version that a variant names; Intel's, which asks Level
+an older card beside a newer one is forgotten. They ask the driver's library for it. Where that does not answer, and where no variant
+lists the GPU (Thor in {variants_release}, though the wheel has the code), the CPU build is what remains; where it does not know (Orin)
+the installation fails. AMD's provider wants the host's ROCm to be exactly the version that a variant names. Intel's, which asks Level
 Zero, is not modelled. Wavesmith looks at each GPU, at the driver and at the code in the wheels, and takes a CPU build on a machine with
 an NVIDIA GPU only if it is forced to.
 """

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils._binaries import inspect
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit import parse_sm, summary
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import INDEX, Stack
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import INDEX, SOURCE, WHEELHOUSE, Stack
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import Plan
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import given
@@ -89,6 +89,12 @@ def assert_sound(observed: Mapping[str, Any], plan: Plan, pick: peers.Pick | Non
 @pytest.mark.parametrize("machine", MACHINES)
 def test_our_pick_runs_on_all_gpus_or_is_a_refusal_with_the_remedy(machine: str, rows: dict[str, peers.Row]) -> None:
     assert_sound(rows[machine].observed, rows[machine].plan, rows[machine].ours)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_what_is_built_from_source_runs_on_all_gpus_or_is_a_refusal(machine: str, rows: dict[str, peers.Row]) -> None:
+    seen = rows[machine].observed
+    assert_sound(seen, *peers.ours(seen, catalog_files.load(), (WHEELHOUSE, SOURCE)))
 
 
 def test_exactly_these_picks_of_others_are_wrong(rows: dict[str, peers.Row]) -> None:
