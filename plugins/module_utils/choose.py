@@ -183,8 +183,8 @@ def kinds_of(origin: Origin) -> tuple[str, ...]:
 
 
 def allowed_origins(stack: Stack, policy: Sequence[str]) -> list[Origin]:
-    """The origins that the policy allows, in its order. It is about packages with CUDA code, so not about the CPU's."""
-    if stack.backend == "cpu":
+    """The origins that the policy allows, in its order; it is about CUDA code alone."""
+    if family(stack.backend) != "cuda":
         return list(stack.origins)
     allowed = [origin for origin in stack.origins if _place(origin, policy) < len(policy)]
     return sorted(allowed, key=lambda origin: _place(origin, policy))

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from .catalog import INDEX, PACKAGE_INDEX, SOURCE, Catalog, Origin, Package, Stack, cuda_version
@@ -111,7 +111,10 @@ class Plan:
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
-        return {"schema": SCHEMA, **asdict(self)}
+        # Not `asdict`, which copies everything below and takes as long as the planning itself.
+        environments = [{**vars(item), "wheels": [vars(wheel) for wheel in item.wheels]} for item in self.environments]
+        refusals = [vars(refusal) for refusal in self.refusals]
+        return {"schema": SCHEMA, **vars(self), "environments": environments, "refusals": refusals}
 
 
 def plan(
