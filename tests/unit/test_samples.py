@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils import _probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import Plan, plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 
 SAMPLES = Path(__file__).parent / "samples"
 MACHINES = sorted(path.parent.name for path in SAMPLES.glob("*/machine.yml"))
@@ -84,3 +87,42 @@ def test_no_serial_number_is_reported() -> None:
     recorded = (SAMPLES / "dgx-spark/etc/dgx-release").read_text()
     assert "made-up-serial" in recorded
     assert "made-up-serial" not in json.dumps(_probe.observe(probe_root=str(SAMPLES / "dgx-spark")))
+
+
+CATALOG = catalog_files.load()
+SPEECH = Environment("speech", packages=("torch",))
+
+
+def planned(machine: str, **wanted: Any) -> Plan:
+    """The plan for a recorded machine that has room, its system packages, and every package source in reach."""
+    observed = _probe.observe(probe_root=str(SAMPLES / machine))
+    origins = {origin.name for stack in CATALOG.stacks.values() for origin in stack.origins}
+    observed.update(
+        toolbox={"digest": "toolbox", "intact": True},
+        environments={},
+        wheels=[],
+        busy=None,
+        disk={"path": "/opt", "free": 2**40, "total": 2**40},
+        sources={name: {"answers": True, "detail": "HTTP 200"} for name in origins},
+        apt={"present": True, "installed": {}, "missing": []},
+    )
+    return plan(Wanted(environments=(SPEECH,), **wanted), [], observed, CATALOG, {}, "toolbox")
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_recorded_machine_gets_its_stack_and_variant_or_is_refused(machine: str) -> None:
+    result = planned(machine)
+    (item,) = result.environments
+    found: dict[str, Any] = {"stack": item.stack or None}
+    if item.stack:
+        found["variant"] = item.variant
+    if result.refusals:
+        found["refused"] = result.refusals[0].problem
+    assert found == described(machine)["plan"]
+    assert all(refusal.remedy for refusal in result.refusals)
+
+
+@pytest.mark.parametrize("machine", [machine for machine in MACHINES if machine.startswith("jetson-thor")])
+def test_a_thor_whose_group_wants_everything_built_gets_the_stack_from_source(machine: str) -> None:
+    (item,) = planned(machine, policy=("wheelhouse", "source"), python="3.12").environments
+    assert (item.stack, item.variant, item.origin) == ("thor", "python312-cuda13_0-sm110-armv9", "source")
