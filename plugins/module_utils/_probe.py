@@ -71,7 +71,8 @@ def observe(
     accelerators, driver = look.find_accelerators(host, ask, user, findings)
     machine = look.find_machine(host, system, cpu, uname, accelerators, packages, findings)
     jetpack = parse.jetpack(machine["l4t"])
-    if jetpack and driver["cuda"] is None:
+    # Jetson's drivers have branches of their own, which the table of branches does not know.
+    if jetpack and driver["cuda_source"] in (None, "driver"):
         driver.update(cuda=jetpack.cuda, cuda_source="jetpack")
     privilege = "root" if user.uid == 0 else "sudo" if ask.answer("sudo").code == 0 else "none"
     root = _expand(root, user) or (f"{user.home}/wavesmith" if privilege == "none" else "/opt/wavesmith")

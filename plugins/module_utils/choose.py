@@ -276,10 +276,10 @@ def _blocked(observed: Mapping[str, Any], ids: Iterable[str]) -> Fit | None:
 
 def _cuda(stack: Stack, gpus: Sequence[Mapping[str, Any]], observed: Mapping[str, Any], forced: bool) -> Fit:
     driver = observed["nvidia"].get("driver") or ""
-    if not any(str(gpu.get("source")).startswith(("nvidia-smi", "nvml")) for gpu in gpus):
-        blocked = _blocked(observed, _NO_CUDA)
-        if blocked:
-            return blocked
+    answers = any(str(gpu.get("source")).startswith(("nvidia-smi", "nvml")) for gpu in gpus)
+    blocked = _blocked(observed, {"nvidia.no_libcuda"} if answers else _NO_CUDA)
+    if blocked:
+        return blocked
     targets = stack.sms.get(observed["cpu"]["architecture"], ())
     unused = []
     for gpu in gpus:

@@ -426,6 +426,12 @@ def judge_nvidia(
             f"The driver states no memory for {', '.join(dict.fromkeys(unified))}: it shares the main memory",
             "Nothing: the main memory is counted instead.",
         )
+    if gpus and re.search(r"CUDA Version:\s*(N/A|Not Found|ERR)", header):
+        yield finding(
+            "nvidia.no_libcuda",
+            "nvidia-smi knows no version of CUDA: the driver's library libcuda.so.1 is not there",
+            "Install the driver's compute libraries; start a container with NVIDIA_DRIVER_CAPABILITIES=compute,utility.",
+        )
     if "MIG devices:" in header:
         yield finding(
             "nvidia.mig",
