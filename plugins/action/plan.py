@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -9,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
@@ -20,6 +22,11 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import pl
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder, ours
 
 TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
+
+
+# Each host is planned in a process forked from this one: what is read here is read once for all of them.
+with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
+    catalog_files.load()
 
 
 class ActionModule(ActionBase):

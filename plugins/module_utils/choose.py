@@ -36,11 +36,19 @@ NO_STACK = Stack(
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether a stack works on a host: `problem` is why not, `remedy` what could be done, `unused` what it leaves idle."""
+    """Whether a stack works on a host.
+
+    Attributes:
+        problem: Why not; empty where it does.
+        remedy: What could be done about it.
+        unused: GPUs that it would leave idle.
+        meant: Whether the stack is for machines like this one at all.
+    """
 
     problem: str = ""
     remedy: str = ""
     unused: tuple[str, ...] = ()
+    meant: bool = True
 
 
 @dataclass
@@ -133,7 +141,8 @@ def choose(environment: Environment, wanted: Wanted, observed: Mapping[str, Any]
         choice.refusals.append(_nothing_fits(item, ranked, fits, gpus))
     elif choice.stack.backend == "cpu" and forced == "auto" and gpus:
         names = ", ".join(dict.fromkeys(gpu["name"] for gpu in gpus))
-        nearest = next((fits[stack.name].problem for stack in ranked if _wants(stack, gpus)), "no stack is for it")
+        near = [fits[stack.name].problem for stack in ranked if _wants(stack, gpus) and fits[stack.name].meant]
+        nearest = near[0] if near else "no stack is for it"
         choice.warnings.append(f"{names} stays unused, torch computes on the CPU: {nearest}")
     return choice
 
@@ -174,8 +183,8 @@ def kinds_of(origin: Origin) -> tuple[str, ...]:
 
 
 def allowed_origins(stack: Stack, policy: Sequence[str]) -> list[Origin]:
-    """The origins that the policy allows, in its order. It is about packages with CUDA code, so not about the CPU's."""
-    if stack.backend == "cpu":
+    """The origins that the policy allows, in its order; it is about CUDA code alone."""
+    if family(stack.backend) != "cuda":
         return list(stack.origins)
     allowed = [origin for origin in stack.origins if _place(origin, policy) < len(policy)]
     return sorted(allowed, key=lambda origin: _place(origin, policy))
@@ -184,10 +193,11 @@ def allowed_origins(stack: Stack, policy: Sequence[str]) -> list[Origin]:
 def _chosen(stack: Stack, gpus: Sequence[Mapping[str, Any]]) -> str:
     if not gpus:
         return "no accelerator was found"
+    vendors = _VENDORS[family(stack.backend)]
     served = [
         f"{gpu['name']} ({'SM ' + gpu['sm'] if gpu.get('sm') else gpu.get('gfx') or gpu['vendor']})"
         for gpu in gpus
-        if stack.backend != "cpu"
+        if gpu["vendor"] in vendors
     ]
     return "for " + ", ".join(dict.fromkeys(served)) if served else "no accelerator of this host has a stack"
 
@@ -201,15 +211,18 @@ def _wants(stack: Stack, gpus: Sequence[Mapping[str, Any]]) -> bool:
 def _nothing_fits(
     item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], gpus: Sequence[Mapping[str, Any]]
 ) -> Refusal:
+    """One sentence for all stacks that come into question, each reason once."""
     near = [stack for stack in ranked if _wants(stack, gpus)] or [stack for stack in ranked if stack.backend == "cpu"]
-    reasons = dict.fromkeys(f"{stack.name}: {fits[stack.name].problem}" for stack in near)
-    remedy = next((fits[stack.name].remedy for stack in near if fits[stack.name].remedy), "")
-    cpu = "say wavesmith_stack: cpu if the CPU is enough"
-    return Refusal(
-        item,
-        "no stack fits this host (" + ("; ".join(reasons) or "the catalog has none for its accelerator") + ")",
-        f"{remedy}; or {cpu}" if remedy else f"{cpu}, or add a stack to the catalog",
-    )
+    names: dict[str, list[str]] = {}
+    for stack in near:
+        if fits[stack.name].meant:
+            names.setdefault(fits[stack.name].problem, []).append(stack.name)
+    problem = "; ".join(f"{', '.join(stacks)}: {why}" for why, stacks in names.items())
+    remedies = [next((fits[stack.name].remedy for stack in near if fits[stack.name].remedy), "")]
+    if any(stack.backend == "cpu" and not fits[stack.name].problem for stack in ranked):
+        remedies.append("say wavesmith_stack: cpu if the CPU is enough")
+    remedy = "; or ".join(text for text in remedies if text) or "add a stack to the catalog"
+    return Refusal(item, f"no stack fits this host ({problem or 'the catalog has none for its accelerator'})", remedy)
 
 
 def judge(stack: Stack, observed: Mapping[str, Any], policy: Sequence[str], forced: bool = False) -> Fit:
@@ -218,10 +231,10 @@ def judge(stack: Stack, observed: Mapping[str, Any], policy: Sequence[str], forc
     if architecture not in ARCHITECTURES:
         return Fit(f"there are no wheels for {architecture}", "use a host with x86_64 or aarch64")
     if architecture not in stack.architectures:
-        return Fit(f"it is for {' and '.join(stack.architectures)}, this host is {architecture}")
+        return Fit(f"it is for {' and '.join(stack.architectures)}, this host is {architecture}", meant=False)
     machine = observed.get("machine", {}).get("kind", "")
     if stack.machines and machine not in stack.machines:
-        return Fit(f"it is for {' or '.join(stack.machines)} only")
+        return Fit(f"it is for {' or '.join(stack.machines)} only", meant=False)
     kind = family(stack.backend)
     if kind == "cpu":
         return Fit()
@@ -236,20 +249,37 @@ def judge(stack: Stack, observed: Mapping[str, Any], policy: Sequence[str], forc
         )
     if kind == "directml":
         return Fit()
-    return _cuda(stack, gpus, observed, forced) if kind == "cuda" else _rocm(stack, gpus)
+    if kind == "rocm":
+        return _blocked(observed, _NO_ROCM) or _rocm(stack, gpus)
+    return _cuda(stack, gpus, observed, forced)
 
 
 _VENDORS = {"cuda": {"nvidia"}, "rocm": {"amd"}, "directml": {"directx", "amd", "intel"}, "cpu": set[str]()}
 _NEEDED = {"cuda": "an NVIDIA GPU", "rocm": "an AMD GPU", "directml": "a GPU that Windows shares"}
 
 
+# Findings of `observe` that leave no GPU to compute on; docs/platform.md says what each means.
+_NO_CUDA = {
+    f"nvidia.{name}"
+    for name in ("no_devices", "not_loaded", "version_mismatch", "lost", "access", "container_lost", "blocked")
+} | {"nvidia.kernel_driver", "nvidia.driver"}
+_NO_ROCM = {"amd.no_kfd", "amd.access", "amd.driver"}
+
+
+def _blocked(observed: Mapping[str, Any], ids: Iterable[str]) -> Fit | None:
+    """What `observe` found in the way of an accelerator, with its own remedy."""
+    for finding in observed.get("findings", ()):
+        if finding["id"] in ids:
+            return Fit(finding["detail"], finding["remedy"].rstrip("."))
+    return None
+
+
 def _cuda(stack: Stack, gpus: Sequence[Mapping[str, Any]], observed: Mapping[str, Any], forced: bool) -> Fit:
     driver = observed["nvidia"].get("driver") or ""
-    if not driver and all(gpu.get("source") == "pci" for gpu in gpus):
-        return Fit(
-            f"no NVIDIA driver works for {gpus[0]['name']}",
-            f"install NVIDIA's driver, {stack.driver_minimum} or newer, and reboot; in a container, give it the GPU",
-        )
+    answers = any(str(gpu.get("source")).startswith(("nvidia-smi", "nvml")) for gpu in gpus)
+    blocked = _blocked(observed, {"nvidia.no_libcuda"} if answers else _NO_CUDA)
+    if blocked:
+        return blocked
     targets = stack.sms.get(observed["cpu"]["architecture"], ())
     unused = []
     for gpu in gpus:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import guard
@@ -22,6 +22,8 @@ SCHEMA = 1
 ISOLATION = 2
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
+_SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
+"""Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as it shall be."""
 LOCK_MARK = "# wavesmith-lock inputs: "
 OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
@@ -113,7 +115,10 @@ class Plan:
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
-        return {"schema": SCHEMA, **asdict(self)}
+        # Not `asdict`, which copies everything below and takes as long as the planning itself.
+        environments = [{**vars(item), "wheels": [vars(wheel) for wheel in item.wheels]} for item in self.environments]
+        refusals = [vars(refusal) for refusal in self.refusals]
+        return {"schema": SCHEMA, **vars(self), "environments": environments, "refusals": refusals}
 
 
 def plan(
@@ -163,7 +168,7 @@ def plan(
     result.warnings += [
         f"{finding['detail']}. Remedy: {finding['remedy']}"
         for finding in observed.get("findings", ())
-        if not finding["id"].startswith(("source.", "user."))  # those that matter here are refused by name
+        if not finding["id"].startswith(_SAID_ELSEWHERE)
     ]
     result.refusals = list(dict.fromkeys(result.refusals))
     if result.refusals:

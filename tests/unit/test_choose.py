@@ -125,12 +125,6 @@ def test_a_machine_gets_the_stack_that_works_on_it(observed: dict[str, Any], sta
         pytest.param(
             host(gpu(None, "RTX")), "compute capability of RTX could not be read", "nvidia-smi", id="SM unknown"
         ),
-        pytest.param(
-            host(gpu("12.0", "RTX", source="pci"), driver=None),
-            "no NVIDIA driver works for RTX",
-            "install",
-            id="no driver",
-        ),
         pytest.param(host(architecture="riscv64"), "no wheels for riscv64", "x86_64 or aarch64", id="riscv64"),
         pytest.param(host(gpu(), architecture="ppc64le"), "no wheels for ppc64le", "x86_64 or aarch64", id="ppc64le"),
     ],
@@ -141,6 +135,30 @@ def test_a_host_that_no_stack_fits_is_refused_with_a_remedy(
     found = refusal(chosen(observed))
     assert problem in found.problem
     assert remedy in found.remedy
+
+
+@pytest.mark.parametrize("seen", ["pci", "proc", "nvidia-smi"])
+def test_what_keeps_a_gpu_from_computing_is_refused_by_its_own_words_unless_another_gpu_answers(seen: str) -> None:
+    observed = host(gpu("12.0", "RTX", source=seen))
+    observed["findings"] = [{"id": "nvidia.driver", "detail": "RTX has no driver", "remedy": "Install it."}]
+    if seen == "nvidia-smi":
+        assert name_of(chosen(observed)) == "cuda13_0"
+    else:
+        found = refusal(chosen(observed))
+        assert found.problem.startswith("no stack fits this host (cuda13_0, cuda12_8, cuda12_6: RTX has no driver")
+        assert found.remedy == "Install it; or say wavesmith_stack: cpu if the CPU is enough"
+
+
+def test_an_amd_gpu_that_cannot_compute_stays_unused_with_the_reason() -> None:
+    observed = host(amd("gfx1100"))
+    observed["findings"] = [{"id": "amd.access", "detail": "ada may not use /dev/kfd", "remedy": "Add ada to render."}]
+    choice = chosen(observed)
+    assert name_of(choice) == "cpu"
+    assert choice.warnings == ["Radeon stays unused, torch computes on the CPU: ada may not use /dev/kfd"]
+
+
+def test_a_cpu_that_has_no_wheels_is_not_told_to_say_cpu() -> None:
+    assert "cpu" not in refusal(chosen(host(architecture="riscv64"))).remedy
 
 
 def test_a_host_with_an_nvidia_gpu_is_never_given_the_cpu_unasked() -> None:

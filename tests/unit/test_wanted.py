@@ -93,7 +93,7 @@ def test_a_policy_lists_each_origin_once(policy: list[Any]) -> None:
 
 
 def test_a_misspelt_origin_gets_the_nearest_name() -> None:
-    assert "did you mean source" in refusal({"wavesmith_policy": ["sourcee"]}).remedy
+    assert "did you mean source" in refusal({"wavesmith_policy": ["sourced"]}).remedy
 
 
 # Good input
