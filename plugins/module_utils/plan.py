@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from . import guard
@@ -115,10 +115,14 @@ class Plan:
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
-        # Not `asdict`, which copies everything below and takes as long as the planning itself.
-        environments = [{**vars(item), "wheels": [vars(wheel) for wheel in item.wheels]} for item in self.environments]
-        refusals = [vars(refusal) for refusal in self.refusals]
-        return {"schema": SCHEMA, **vars(self), "environments": environments, "refusals": refusals}
+        return {"schema": SCHEMA, **_plain(self)}
+
+
+def _plain(value: Any) -> Any:
+    """Records as mappings. Not `asdict`, which copies all that is in them and takes as long as the planning itself."""
+    if is_dataclass(value):
+        return {name: _plain(item) for name, item in vars(value).items()}
+    return [_plain(item) for item in value] if isinstance(value, list) and value and is_dataclass(value[0]) else value
 
 
 def plan(

@@ -208,10 +208,9 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     environments, more = _environments(ours.get("environments", {}))
     names = [environment.name for environment in environments]
     values["repair"] = tuple(values.get("repair", ()))
-    for name in values["repair"]:
-        if name not in names:
-            problem = f"there is no environment {name!r} here"
-            refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(name), names)))
+    for name in [name for name in values["repair"] if name not in names][:1]:
+        problem = f"there is no environment {name!r} here"
+        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(name), names)))
     return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
 
 
