@@ -272,7 +272,7 @@ def _packages(
 
 
 def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: Plan) -> list[guard.Project]:
-    """The environment's projects; torch is refused to them where the environment has no stack that could provide it."""
+    """The environment's projects; what they say of the stack's packages that the stack cannot give them is refused."""
     found = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
     family = {name for other in catalog.stacks.values() for name in other.versions} if stack is NO_STACK else set()
     decided = {guard.name_of(line) for project in found for line in project.overrides}
@@ -280,6 +280,14 @@ def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: 
         if guard.name_of(asked.requirement) in family - decided:
             problem = f"{asked.requirement} ({asked.by}) belongs to a stack, but stack is none"
             result.refusals.append(Refusal(f"environment {environment.name}", problem, "say stack: auto"))
+    for project in found:
+        for line in project.overrides:
+            if guard.name_of(line) in {*stack.versions, *stack.brings}:
+                problem = f"its override {line} is on a package that belongs to the stack {stack.name}"
+                remedy = (
+                    f"leave it out; to have it, choose a stack for environment {environment.name} that has this version"
+                )
+                result.refusals.append(Refusal(f"project {project.name}", problem, remedy))
     return found
 
 
@@ -448,7 +456,10 @@ def _lock(
         "overrides": inputs["overrides"],
         "built": inputs["built"],
         "sha256": hashlib.sha256(text.encode()).hexdigest() if at_hand else None,
-        "declared": {declared.by: declared.requirement for project in projects for declared in project.declared},
+        "declared": [
+            *([declared.requirement, declared.by] for project in projects for declared in project.declared),
+            *([line, f"the overrides of {project.name}"] for project in projects for line in project.overrides),
+        ],
     }
     family = [*stack.versions, *stack.brings, *map(guard.name_of, stack.requires)]
     item.held = guard.held(stack.name, family, [(package.name, package.overrides) for package in packages], projects)

@@ -318,7 +318,7 @@ def test_the_manifest_keeps_what_packages_required_and_did_not_get(tmp_path: Pat
 def test_a_resolution_that_fails_names_who_asks_for_what(tmp_path: Path) -> None:
     host = Guarded(tmp_path)
     spec = {**host.spec(), "requirements": ["numpy==1.22.0"], "overrides": []}
-    declared = {"voice requirements.txt:7": "numpy==1.22.0", "voice requirements.txt:8": "onnx"}
+    declared = [["numpy==1.22.0", "voice requirements.txt:7"], ["onnx", "voice requirements.txt:8"]]
     with pytest.raises(_prefix.Failed) as error:
         _prefix.resolve(host.job, str(host.root), {**spec, "declared": declared}, host.index)
     assert error.value.log[-1] == "numpy==1.22.0 is asked for by voice requirements.txt:7"

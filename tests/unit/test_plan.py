@@ -866,6 +866,14 @@ def test_torch_is_refused_to_a_project_where_the_environment_has_no_stack() -> N
     )
 
 
+def test_an_override_of_a_project_on_a_package_of_the_stack_is_refused() -> None:
+    environment, catalog = with_project("torch", overrides={"torch==2.7": "it was trained with it"})
+    assert str(refusal(decide(host(), environment, catalog=catalog))) == (
+        "project voice: its override torch==2.7 is on a package that belongs to the stack cpu. "
+        "Remedy: leave it out; to have it, choose a stack for environment speech that has this version"
+    )
+
+
 def test_an_environment_that_shall_be_repaired_gets_a_new_generation_though_nothing_is_wrong() -> None:
     observed, locks, item = settled(host())
     result = decide(observed, locks=locks, repair=("speech",))
