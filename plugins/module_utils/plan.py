@@ -7,14 +7,15 @@ was resolved, a wheel key before a compiler is there) is `None`, and the same fu
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from .audit import parse_sm, runs
 from .catalog import PACKAGE_INDEX, Catalog, Origin, Package, Stack
-from .fatbin import Target
+from .fatbin import Target as GpuTarget
+from .recipe import Target, builds, target_of, wanted_builds
+from .recipe import digest as digest  # for those who ask the plan
 from .variant import Variant
 from .wanted import Environment, Refusal, Wanted, suggest
 
@@ -40,11 +41,6 @@ NO_STACK = Stack(
     driver_minimum=0,
     origins=(Origin(PACKAGE_INDEX, "", "", 0.5, "nothing of the torch family is needed"),),
 )
-
-
-def digest(value: Any) -> str:
-    """sha256 of a value's canonical JSON, as hex."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass
@@ -112,7 +108,7 @@ def runs_on(sm: str, targets: Sequence[str]) -> bool:
     Raises:
         ValueError: one of them is no compute capability.
     """
-    return any(runs(Target(parse_sm(target)), parse_sm(sm)) for target in targets)
+    return any(runs(GpuTarget(parse_sm(target)), parse_sm(sm)) for target in targets)
 
 
 def plan(
@@ -191,16 +187,18 @@ def _environment(
     item.python = {"path": python["path"], "version": python["version"]}
     minor = ".".join(python["version"].split(".")[:2])
     sm = next((gpu["sm"] for gpu in observed["accelerators"] if gpu.get("sm")), "") if item.accelerated else ""
-    item.variant = Variant(minor, stack.backend, sm or "", observed["cpu"]["isa"]).name
+    variant = Variant(minor, stack.backend, sm or "", observed["cpu"]["isa"])
+    item.variant, target = variant.name, target_of(observed, variant)
     item.imports = {name: name for name in stack.versions}
     item.imports.update({package.name: package.module for package in packages if package.module})
-    item.wheels = [_wheel(package, item, observed) for package in packages if package.recipe]
     for origin, why in _origins(stack, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
+        item.wheels, unbuildable = _wheels(packages, stack, origin, target, item, observed, catalog)
         _lock(item, packages, stack, minor, observed, locks)
         _state(item, present)
         if not item.phases or _answers(origin, observed):
             break
+    result.refusals += unbuildable
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
@@ -210,10 +208,11 @@ def _environment(
 def _packages(environment: Environment, wanted: Wanted, catalog: Catalog, result: Plan) -> list[Package]:
     found = []
     for name in dict.fromkeys([*catalog.base, *environment.packages]):
-        if name in catalog.packages:
+        of_a_stack = any(name in stack.versions for stack in catalog.stacks.values())
+        if name in catalog.packages and not of_a_stack:
             found.append(catalog.packages[name])
-        elif not any(name in stack.versions for stack in catalog.stacks.values()):
-            known = [*catalog.packages, *{torch for stack in catalog.stacks.values() for torch in stack.versions}]
+        elif not of_a_stack:
+            known = {*catalog.packages, *(torch for stack in catalog.stacks.values() for torch in stack.versions)}
             result.refusals.append(
                 Refusal(
                     f"environment {environment.name}", f"package {name!r} is not in the catalog", suggest(name, known)
@@ -360,33 +359,32 @@ def _origins(stack: Stack, current: Mapping[str, Any] | None, observed: Mapping[
     return found or [(stack.origins[0], "; ".join(passed))]
 
 
-def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any]) -> WheelPlan:
-    recipe = package.recipe
-    assert recipe is not None
-    compiler = observed["compilers"].get("gcc")
-    spec: dict[str, Any] = {
-        "name": package.name,
-        "version": recipe.version,
-        "sdist": recipe.sdist,
-        "sha256": recipe.sha256,
-        "build_lock": recipe.build_lock,
-        "environment": dict(recipe.environment),
-        "extensions": list(recipe.extensions),
-        "python": item.python["path"],
-    }
-    key = None
-    if compiler:
-        identity = {
-            **spec,
-            "python": item.python["version"],
-            "variant": item.variant,
-            "compiler": f"gcc {compiler}",
-            "schema": SCHEMA,
-        }
-        key = digest(identity)[:32]
-        spec["key"], spec["variant"], spec["compiler"] = key, item.variant, f"gcc {compiler}"
-    hit = key is not None and key in observed["wheels"]
-    return WheelPlan(package.name, recipe.version, key, "hit" if hit else "build", recipe.seconds, spec)
+def _wheels(
+    packages: Sequence[Package],
+    stack: Stack,
+    origin: Origin,
+    target: Target,
+    item: EnvironmentPlan,
+    observed: Mapping[str, Any],
+    catalog: Catalog,
+) -> tuple[list[WheelPlan], list[Refusal]]:
+    """The wheels of an environment that are built from source, and why some cannot be."""
+    names = wanted_builds([package.name for package in packages], catalog, stack.versions, origin.kind == "source")
+    specs, problems = builds(names, catalog, stack.versions, origin, target, item.python["path"])
+    wheels = []
+    for spec in specs:
+        # What an earlier build on this host needed is better known than the recipe's estimate.
+        spec["memory_gib"] = max(spec["memory_gib"], observed.get("build_memory", {}).get(spec["name"], 0.0))
+        spec["needed_by"] = [item.name]
+        hit = spec.get("key") in observed["wheels"]
+        status = "hit" if hit else "build"
+        wheels.append(WheelPlan(spec["name"], spec["version"], spec.get("key"), status, spec["seconds"], spec))
+    refusals = []
+    for problem in problems:
+        subject, _, rest = problem.partition(": ")
+        what, _, remedy = rest.partition(". Remedy: ")
+        refusals.append(Refusal(subject, what, remedy))
+    return wheels, refusals
 
 
 def _lock(

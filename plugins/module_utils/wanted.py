@@ -50,6 +50,7 @@ class Wanted:
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a package source has to answer.
+        ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
     """
 
     environments: tuple[Environment, ...]
@@ -60,6 +61,7 @@ class Wanted:
     keep_generations: int = 3
     system_packages: bool = True
     probe_timeout: float = 3.0
+    ccache_remote: str = ""
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -70,6 +72,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "keep_generations": (int,),
     "system_packages": (bool,),
     "probe_timeout": (float, int),
+    "ccache_remote": (str,),
 }
 _KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}
 CONTROLLER_VARIABLES = frozenset({"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what"})

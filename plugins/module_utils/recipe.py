@@ -1,0 +1,382 @@
+"""From a recipe and a host to the exact build: environment, commands, and the wheel key. Pure, the same input gives the same bytes.
+
+Values of a recipe are templates: ``{sm}``, ``{march}``, ``{version}`` … are facts of the target, filled in here (`FACTS`); ``{jobs}``,
+``{prefix}`` … are known when the build starts, and filled in there (`PLACES`). The key is made before the places are filled in,
+because where a thing lies does not change what it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .catalog import ALWAYS, WITH_STACK, Catalog, Origin, Recipe, Release
+from .variant import Variant
+
+KEY_SCHEMA = 2
+RESERVE_GIB = 2.0
+"""Memory that is left alone: the system, the followers of the build, and on unified memory the GPU's own."""
+PLACES = ("cuda_home", "jobs", "out", "path", "prefix", "python", "source")
+FACTS = ("architecture", "cuda", "gcc", "local", "march", "python_version", "sm", "sm_number", "torch", "version")
+
+BASE: Mapping[str, str] = {
+    "MAX_JOBS": "{jobs}",  # torch.utils.cpp_extension and most builds around torch
+    "CMAKE_BUILD_PARALLEL_LEVEL": "{jobs}",  # cmake --build, scikit-build-core
+    "PATH": "{prefix}/bin:{path}",
+    "PYTHONHASHSEED": "0",
+    "SOURCE_DATE_EPOCH": "315532800",  # 1980-01-01, the oldest date of a wheel's entries: the same source gives the same bytes
+}
+WITH_CUDA: Mapping[str, str] = {
+    "CUDA_HOME": "{cuda_home}",
+    "CUDACXX": "{cuda_home}/bin/nvcc",
+    "PATH": "{prefix}/bin:{cuda_home}/bin:{path}",
+}
+PIP_WHEEL: tuple[str, ...] = (
+    "{python}",
+    "-I",
+    "-m",
+    "pip",
+    "wheel",
+    "--verbose",
+    "--no-deps",
+    "--no-index",
+    "--no-build-isolation",
+)
+PIP_WHEEL += ("--wheel-dir", "{out}", "{source}")
+
+# What gcc calls the levels of variant.py (GCC manual, "x86 Options" and "AArch64 Options"); x86-64-v4 is AVX-512 F, BW, CD, DQ, VL.
+MARCH: Mapping[str, str] = {
+    "avx2": "x86-64-v3",
+    "avx512": "x86-64-v4",
+    "avx512vnni": "x86-64-v4 -mavx512vnni",
+    "avx512bf16": "x86-64-v4 -mavx512vnni -mavx512bf16",
+    "armv8_2": "armv8.2-a+fp16",
+    "armv9": "armv9-a",
+}
+GENERIC_MARCH: Mapping[str, str] = {"x86_64": "x86-64", "aarch64": "armv8-a"}
+
+_FIELD = re.compile(r"\{([^{}]*)\}")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used here: the message names it, what is wrong, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a wheel is built for and with: the facts of a host that can change its bytes.
+
+    Attributes:
+        variant: What it is for.
+        architecture: ``x86_64`` or ``aarch64``.
+        machine: ``jetson``, ``dgx_spark``, or empty.
+        gcc: Version; empty while no compiler is there.
+        libc: As ``glibc 2.36``: what is linked against a newer one does not run on an older.
+        cuda: Version of the CUDA toolkit for the variant's backend; empty where it is not there or not needed.
+        cuda_home: Its folder.
+    """
+
+    variant: Variant
+    architecture: str
+    machine: str = ""
+    gcc: str = ""
+    libc: str = ""
+    cuda: str = ""
+    cuda_home: str = ""
+
+    @property
+    def backend(self) -> str:
+        """``cpu``, ``cuda``, ``rocm`` or ``directml``."""
+        return re.sub(r"[\d_]+$", "", self.variant.backend)
+
+
+@dataclass(frozen=True)
+class Against:
+    """A wheel that another one is compiled against: one of ours by its key, or an index's by its hashed lock."""
+
+    name: str
+    version: str
+    key: str = ""
+    lock: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What of it can change the bytes of a wheel compiled against it."""
+        return self.key or digest(pins(self.lock))
+
+
+def digest(value: Any) -> str:
+    """sha256 of a value's canonical JSON, as hex."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def pins(lock: str) -> list[str]:
+    """The lines of a lock without its comments, which change nothing."""
+    return [line for line in lock.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def fill(text: str, values: Mapping[str, str], item: str) -> str:
+    """Fill in a template; a name that is neither a value nor one of `PLACES` is an error, a place stays as it is.
+
+    Raises:
+        RecipeError: an unknown name, or a fact that this target has not.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in values:
+            if not values[name] and name in FACTS:
+                raise RecipeError(
+                    f"{item}: {{{name}}} is not known for this host. Remedy: set it under a `when` that has it"
+                )
+            return values[name]
+        if name in PLACES:
+            return match[0]
+        raise RecipeError(
+            f"{item}: {{{name}}} is no value of a recipe. Remedy: use one of {', '.join((*FACTS, *PLACES))}"
+        )
+
+    return _FIELD.sub(value, text)
+
+
+def jobs(cores: int, available_gib: float, gib_per_job: float) -> int:
+    """How many compile jobs fit: as many as there are cores, and as memory holds."""
+    return max(1, min(cores, math.floor((available_gib - RESERVE_GIB) / gib_per_job)))
+
+
+def machine_kind(observed: Mapping[str, Any]) -> str:
+    """The kind of machine whose builds differ from others of its architecture."""
+    machine = observed.get("machine", {})
+    if machine.get("jetson"):
+        return "jetson"
+    names = [machine.get("model") or "", *(str(gpu.get("name")) for gpu in observed["accelerators"])]
+    # OEM machines with the same chip have other model names (NVIDIA DGX Spark user guide; DMI of Dell's and HP's).
+    return "dgx_spark" if any("GB10" in name or "DGX_Spark" in name or "DGX Spark" in name for name in names) else ""
+
+
+def target_of(observed: Mapping[str, Any], variant: Variant) -> Target:
+    """What a build on this host starts from."""
+    wanted = variant.backend.removeprefix("cuda").replace("_", ".") if variant.backend.startswith("cuda") else ""
+    toolkits = [
+        toolkit
+        for toolkit in observed.get("toolkits", [])
+        if wanted and toolkit["nvcc"] and f"{toolkit['version']}.".startswith(f"{wanted}.")
+    ]
+    toolkit: Mapping[str, Any] = max(
+        toolkits, key=lambda item: [int(part) for part in re.findall(r"\d+", item["version"])], default={}
+    )
+    return Target(
+        variant=variant,
+        architecture=observed["cpu"]["architecture"],
+        machine=machine_kind(observed),
+        gcc=observed["compilers"].get("gcc") or "",
+        libc=observed["os"].get("libc") or "",
+        cuda=toolkit.get("version", ""),
+        cuda_home=toolkit.get("path", ""),
+    )
+
+
+def choose(name: str, recipe: Recipe, python: str, versions: Mapping[str, str]) -> Release:
+    """The release to build: the stack's own version of a package it pins, else the first that holds for its Python and torch.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    minor = tuple(int(part) for part in python.split("."))
+    torch = versions.get("torch", "")
+    for release in recipe.releases:
+        if (
+            release.version == versions.get(name, release.version)
+            and release.python_minimum <= minor <= release.python_maximum
+            and (not release.torch or not torch or torch in release.torch)
+        ):
+            return release
+    wanted = f"{name} {versions[name]}" if name in versions else name
+    known = ", ".join(release.version for release in recipe.releases)
+    raise RecipeError(
+        f"recipe {name}: it has no release of {wanted} for Python {python}{f' and torch {torch}' if torch else ''} (it has {known}). "
+        "Remedy: add one, or choose a stack that has it from an index"
+    )
+
+
+def _uses_cuda(recipe: Recipe, target: Target) -> bool:
+    return target.backend == "cuda" and (bool(recipe.contents.sass) or recipe.contents.not_cpu_only)
+
+
+def render(
+    name: str, recipe: Recipe, release: Release, target: Target, against: Sequence[Against] = ()
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The build of one release for one target.
+
+    Returns:
+        The build as plain data, with places left open in ``environment`` and ``commands``; and its identity, which is all
+        that can change the bytes of the wheel.
+
+    Raises:
+        RecipeError: the recipe uses a value that is not there.
+    """
+    item = f"recipe {name}"
+    variant = target.variant
+    cuda = _uses_cuda(recipe, target)
+    torch = next((entry.version for entry in against if entry.name == "torch"), "")
+    backend = variant.backend
+    values = {
+        "architecture": target.architecture,
+        "cuda": ".".join(target.cuda.split(".")[:2]) or backend.removeprefix("cuda").replace("_", "."),
+        "gcc": target.gcc,
+        "local": re.sub(r"^cuda(\d+)_(\d+)$", r"cu\1\2", backend).replace("_", "."),
+        "march": MARCH.get(variant.isa) or GENERIC_MARCH.get(target.architecture, ""),
+        "python_version": variant.python,
+        "sm": variant.sm,
+        "sm_number": variant.sm.replace(".", ""),
+        "torch": torch,
+        "version": release.version,
+    }
+    facts = {
+        "backend": target.backend,
+        "architecture": target.architecture,
+        "machine": target.machine,
+        "sm": variant.sm,
+        "isa": variant.isa,
+        "version": release.version,
+    }
+    settings = {**BASE, **(WITH_CUDA if cuda else {})}
+    for entry in recipe.settings:
+        if all(facts[fact] in fits for fact, fits in entry.when.items()):
+            settings.update(entry.variables)
+    environment = {key: fill(text, values, item) for key, text in sorted(settings.items())}
+    commands = [[fill(word, values, item) for word in command] for command in recipe.commands or (PIP_WHEEL,)]
+    source = release.source
+    identity = {
+        "schema": KEY_SCHEMA,
+        "name": name,
+        "version": release.version,
+        "variant": variant.name,
+        "source": [source.kind, source.digest],
+        "patches": list(release.patches.values()),
+        "build_requirements": pins(release.build_lock),
+        "environment": environment,
+        "commands": commands,
+        "gcc": target.gcc,
+        "libc": target.libc,
+        "cuda": target.cuda if cuda else "",
+        "against": {entry.name: entry.identity for entry in against},
+    }
+    sass = [variant.sm if sm == "host" else sm for sm in recipe.contents.sass] if cuda else []
+    build = {
+        "name": name,
+        "version": release.version,
+        "variant": variant.name,
+        "source": {"kind": source.kind, "name": source.name, "digest": source.digest, "urls": list(source.urls)},
+        "patches": dict(release.patches),
+        "build_lock": release.build_lock,
+        "environment": {**environment, **({"CUDA_HOME": target.cuda_home} if cuda else {})},
+        "commands": commands,
+        "contents": {
+            "extensions": list(recipe.contents.extensions),
+            "modules": list(recipe.contents.modules),
+            "sass": sass,
+            "not_cpu_only": recipe.contents.not_cpu_only and target.backend != "cpu",
+        },
+        "smoke": recipe.smoke,
+        "memory_gib": recipe.memory_gib,
+        "seconds": recipe.seconds,
+        "compiler": f"gcc {target.gcc}",
+        "cuda": target.cuda if cuda else "",
+        "cuda_home": target.cuda_home if cuda else "",
+        "against": [
+            {"name": entry.name, "version": entry.version, "key": entry.key, "lock": entry.lock} for entry in against
+        ],
+    }
+    return build, identity
+
+
+def place(build: Mapping[str, Any], places: Mapping[str, str]) -> tuple[dict[str, str], list[list[str]]]:
+    """Environment and commands of a build with everything filled in."""
+    item = f"recipe {build['name']}"
+    filled = {**places, "cuda_home": build["cuda_home"]}
+    environment = {name: fill(text, filled, item) for name, text in build["environment"].items()}
+    return environment, [[fill(word, filled, item) for word in command] for command in build["commands"]]
+
+
+def wanted_builds(names: Iterable[str], catalog: Catalog, versions: Mapping[str, str], from_source: bool) -> list[str]:
+    """Which packages are built: those no index has, and where the stack is from source what belongs with it."""
+    uses = (ALWAYS, WITH_STACK) if from_source else (ALWAYS,)
+    found = []
+    for name in dict.fromkeys([*(versions if from_source else ()), *names]):
+        recipe = catalog.packages[name].recipe if name in catalog.packages else None
+        if (from_source and name in versions) or (recipe and recipe.use in uses):
+            found.append(name)
+    return found
+
+
+def builds(
+    names: Sequence[str],
+    catalog: Catalog,
+    versions: Mapping[str, str],
+    origin: Origin,
+    target: Target,
+    python: str,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The builds of some packages, what others are compiled against first, and what cannot be built, each with its remedy.
+
+    A build has its ``key`` where the compiler, and whatever it is compiled against, is known.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+
+    def add(name: str) -> None:
+        if name in found:
+            return
+        package = catalog.packages.get(name)
+        if package is None or package.recipe is None:
+            raise RecipeError(
+                f"package {name}: it has no recipe. Remedy: add one to its file in catalog/packages, or take it from an index"
+            )
+        recipe = package.recipe
+        release = choose(name, recipe, target.variant.python, versions)
+        against, known = [], bool(target.gcc)
+        for other in recipe.compiled_against:
+            if other in names:
+                add(other)
+                against.append(Against(other, found[other]["version"], found[other].get("key", "")))
+                known = known and "key" in found[other]
+            else:
+                against.append(_of_index(name, other, catalog, versions, origin))
+        build, identity = render(name, recipe, release, target, against)
+        if _uses_cuda(recipe, target) and not target.cuda:
+            raise RecipeError(
+                f"recipe {name}: this host has no CUDA toolkit with nvcc for {target.variant.backend}. Remedy: install that toolkit "
+                "below /usr/local (NVIDIA's package cuda-toolkit), or build on a host that has it"
+            )
+        build["python"] = python
+        if known:
+            build["key"] = digest(identity)[:32]
+        found[name] = build
+
+    for name in names:
+        try:
+            add(name)
+        except RecipeError as error:
+            if str(error) not in problems:
+                problems.append(str(error))
+    return list(found.values()), problems
+
+
+def _of_index(name: str, other: str, catalog: Catalog, versions: Mapping[str, str], origin: Origin) -> Against:
+    """An index's wheel that `name` is compiled against."""
+    version = versions.get(other, "")
+    written = f"{version}+{origin.local_version}" if origin.local_version else version
+    package = catalog.packages.get(other)
+    lock = package.recipe.index_locks.get(written) if package and package.recipe else None
+    if not lock:
+        raise RecipeError(
+            f"recipe {name}: it is compiled against {other}, and no lock pins {other} {written or '(which this stack has not)'}. "
+            f"Remedy: add it to index_locks in catalog/packages/{other}.yml, or choose another origin"
+        )
+    return Against(other, version, lock=lock)
