@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils import recipe
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import Catalog, Origin, Stack
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import (
+    INDEX,
+    SOURCE,
+    WHEELHOUSE,
+    Catalog,
+    Stack,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
 
 NAME = "build"
@@ -97,11 +103,20 @@ def _observed(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: dict[str, Any]) -> list[dict[str, Any]]:
-    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import suggest
+    from ansible_collections.wavesmith.provision.plugins.module_utils.choose import choose
+    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted, suggest
 
-    stack = _stack(arguments.stack, catalog, observed)
+    choice = choose(
+        Environment("build", stack=arguments.stack or "auto"),
+        Wanted((), policy=(SOURCE, WHEELHOUSE, INDEX)),
+        observed,
+        catalog,
+    )
+    if choice.stack is None:
+        raise Unusable("; ".join(map(str, choice.refusals)))
+    stack = choice.stack
     python = _python(arguments.python, stack, observed)
-    names, versions = [], dict(stack.versions) if stack else {}
+    names, versions = [], dict(stack.versions)
     for asked in arguments.package or versions:
         name, _, version = asked.partition("==")
         if name not in catalog.packages or not catalog.packages[name].recipe:
@@ -110,51 +125,26 @@ def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: dict[str, 
         names.append(name)
         if version:
             versions[name] = version
-    backend = stack.backend if stack else "cpu"
-    sm = (
-        next((gpu["sm"] for gpu in observed["accelerators"] if gpu.get("sm")), "") if backend.startswith("cuda") else ""
-    )
-    variant = Variant(".".join(python["version"].split(".")[:2]), backend, sm or "", observed["cpu"]["isa"])
-    origin = stack.origins[0] if stack else Origin("package_index", "", "", 0.0, "")
+    variant = Variant(".".join(python["version"].split(".")[:2]), stack.backend, choice.sm, observed["cpu"]["isa"])
+    origin = next((origin for origin in stack.origins if origin.kind == SOURCE), stack.origins[0])
     specs, problems = recipe.builds(
         names, catalog, versions, origin, recipe.target_of(observed, variant), python["path"]
     )
     if problems:
-        raise Unusable("; ".join(problems))
+        raise Unusable("; ".join(map(str, problems)))
     for spec in specs:
         spec["memory_gib"] = max(spec["memory_gib"], observed.get("build_memory", {}).get(spec["name"], 0.0))
         spec["needed_by"] = ["wavesmith build"]
     return specs
 
 
-def _stack(name: str, catalog: Catalog, observed: Mapping[str, Any]) -> Stack | None:
-    from ansible_collections.wavesmith.provision.plugins.module_utils.plan import plan
-    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted, suggest
-
-    if name == "none":
-        return None
-    if name and name not in catalog.stacks:
-        raise Unusable(f"stack {name!r} is not in the catalog. Remedy: {suggest(name, [*catalog.stacks, 'none'])}")
-    if name:
-        return catalog.stacks[name]
-    (item,) = plan(
-        Wanted((Environment("build"),)),
-        [],
-        {**observed, "environments": {}, "toolbox": {"digest": "", "intact": False}},
-        catalog,
-        {},
-        "",
-    ).environments
-    return catalog.stacks.get(item.stack)
-
-
-def _python(wanted: str, stack: Stack | None, observed: Mapping[str, Any]) -> Mapping[str, Any]:
+def _python(wanted: str, stack: Stack, observed: Mapping[str, Any]) -> Mapping[str, Any]:
     fit = []
     for python in observed["pythons"]:
         minor = tuple(int(part) for part in python["version"].split(".")[:2])
-        if (not wanted or wanted == ".".join(map(str, minor))) and (
-            stack is None or stack.python_minimum <= minor <= stack.python_maximum
-        ):
+        if (
+            not wanted or wanted == ".".join(map(str, minor))
+        ) and stack.python_minimum <= minor <= stack.python_maximum:
             fit.append((minor, python["path"], python))
     if not fit:
         seen = ", ".join(python["version"] for python in observed["pythons"]) or "none"

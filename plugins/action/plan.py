@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from typing import Any
 
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
@@ -16,6 +20,11 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import pl
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder, ours
 
 TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
+
+
+# Each host is planned in a process forked from this one: what is read here is read once for all of them.
+with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
+    catalog_files.load()
 
 
 class ActionModule(ActionBase):
@@ -29,7 +38,7 @@ class ActionModule(ActionBase):
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
         catalog = catalog_files.load()
-        wanted, refusals = wants.read(own)
+        wanted, refusals = wants.read(own, os.environ)
         answer = self._execute_module(
             module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
         )
@@ -40,10 +49,11 @@ class ActionModule(ActionBase):
         toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
         planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox)
         plan = planned.data()
-        text = plan_text(host, plan, observed)
+        text = plan_text(host, plan, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
         saved = artifacts_folder(own) / host / "plan.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
-        saved.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
+            path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         Display().display(f"{text}\n  saved as {saved}")
         if planned.refusals:
             # Only the message: everything else would bury it, and the plan is saved.

@@ -11,12 +11,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .catalog import ALWAYS, WITH_STACK, Catalog, Origin, Recipe, Release
 from .variant import Variant
+from .versions import numbers
 
 KEY_SCHEMA = 2
 RESERVE_GIB = 2.0
@@ -60,11 +61,16 @@ MARCH: Mapping[str, str] = {
 }
 GENERIC_MARCH: Mapping[str, str] = {"x86_64": "x86-64", "aarch64": "armv8-a"}
 
+_NO_RECIPE = "add it to catalog/packages/, or put index first in wavesmith_policy"
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be used here: the message names it, what is wrong, and the remedy."""
+    """A recipe that cannot be used here: `what` names it and says what is wrong."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(f"{what}. Remedy: {remedy}")
+        self.what, self.remedy = what, remedy
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Target:
     Attributes:
         variant: What it is for.
         architecture: ``x86_64`` or ``aarch64``.
-        machine: ``jetson``, ``dgx_spark``, or empty.
+        machine: Kind of machine, as `observe` tells it: ``jetson``, ``dgx_spark`` …
         gcc: Version; empty while no compiler is there.
         libc: As ``glibc 2.36``: what is linked against a newer one does not run on an older.
         cuda: Version of the CUDA toolkit for the variant's backend; empty where it is not there or not needed.
@@ -131,15 +137,11 @@ def fill(text: str, values: Mapping[str, str], item: str) -> str:
         name = match[1]
         if name in values:
             if not values[name] and name in FACTS:
-                raise RecipeError(
-                    f"{item}: {{{name}}} is not known for this host. Remedy: set it under a `when` that has it"
-                )
+                raise RecipeError(f"{item}: {{{name}}} is not known for this host", "set it under a `when` that has it")
             return values[name]
         if name in PLACES:
             return match[0]
-        raise RecipeError(
-            f"{item}: {{{name}}} is no value of a recipe. Remedy: use one of {', '.join((*FACTS, *PLACES))}"
-        )
+        raise RecipeError(f"{item}: {{{name}}} is no value of a recipe", f"use one of {', '.join((*FACTS, *PLACES))}")
 
     return _FIELD.sub(value, text)
 
@@ -147,16 +149,6 @@ def fill(text: str, values: Mapping[str, str], item: str) -> str:
 def jobs(cores: int, available_gib: float, gib_per_job: float) -> int:
     """How many compile jobs fit: as many as there are cores, and as memory holds."""
     return max(1, min(cores, math.floor((available_gib - RESERVE_GIB) / gib_per_job)))
-
-
-def machine_kind(observed: Mapping[str, Any]) -> str:
-    """The kind of machine whose builds differ from others of its architecture."""
-    machine = observed.get("machine", {})
-    if machine.get("jetson"):
-        return "jetson"
-    names = [machine.get("model") or "", *(str(gpu.get("name")) for gpu in observed["accelerators"])]
-    # OEM machines with the same chip have other model names (NVIDIA DGX Spark user guide; DMI of Dell's and HP's).
-    return "dgx_spark" if any("GB10" in name or "DGX_Spark" in name or "DGX Spark" in name for name in names) else ""
 
 
 def target_of(observed: Mapping[str, Any], variant: Variant) -> Target:
@@ -173,7 +165,7 @@ def target_of(observed: Mapping[str, Any], variant: Variant) -> Target:
     return Target(
         variant=variant,
         architecture=observed["cpu"]["architecture"],
-        machine=machine_kind(observed),
+        machine=observed.get("machine", {}).get("kind", ""),
         gcc=observed["compilers"].get("gcc") or "",
         libc=observed["os"].get("libc") or "",
         cuda=toolkit.get("version", ""),
@@ -187,7 +179,7 @@ def choose(name: str, recipe: Recipe, python: str, versions: Mapping[str, str]) 
     Raises:
         RecipeError: there is none.
     """
-    minor = tuple(int(part) for part in python.split("."))
+    minor = numbers(python)
     torch = versions.get("torch", "")
     for release in recipe.releases:
         if (
@@ -196,11 +188,11 @@ def choose(name: str, recipe: Recipe, python: str, versions: Mapping[str, str]) 
             and (not release.torch or not torch or torch in release.torch)
         ):
             return release
-    wanted = f"{name} {versions[name]}" if name in versions else name
-    known = ", ".join(release.version for release in recipe.releases)
+    version = f" {versions[name]}" if name in versions else ""
     raise RecipeError(
-        f"recipe {name}: it has no release of {wanted} for Python {python}{f' and torch {torch}' if torch else ''} (it has {known}). "
-        "Remedy: add one, or choose a stack that has it from an index"
+        f"the catalog has no recipe that builds {name}{version} for Python {python}{f' and torch {torch}' if torch else ''} "
+        f"(it has {', '.join(release.version for release in recipe.releases)})",
+        _NO_RECIPE,
     )
 
 
@@ -275,7 +267,7 @@ def render(
         "source": {"kind": source.kind, "name": source.name, "digest": source.digest, "urls": list(source.urls)},
         "patches": dict(release.patches),
         "build_lock": release.build_lock,
-        "environment": {**environment, **({"CUDA_HOME": target.cuda_home} if cuda else {})},
+        "environment": environment,
         "commands": commands,
         "contents": {
             "extensions": list(recipe.contents.extensions),
@@ -304,15 +296,23 @@ def place(build: Mapping[str, Any], places: Mapping[str, str]) -> tuple[dict[str
     return environment, [[fill(word, filled, item) for word in command] for command in build["commands"]]
 
 
-def wanted_builds(names: Iterable[str], catalog: Catalog, versions: Mapping[str, str], from_source: bool) -> list[str]:
-    """Which packages are built: those no index has, and where the stack is from source what belongs with it."""
+def wanted_builds(names: Sequence[str], catalog: Catalog, versions: Mapping[str, str], from_source: bool) -> list[str]:
+    """Which of some packages are built: those no index has; where the stack is from source its own packages, and what belongs with it.
+
+    What they are compiled against is built too where it is the stack's own.
+    """
     uses = (ALWAYS, WITH_STACK) if from_source else (ALWAYS,)
-    found = []
-    for name in dict.fromkeys([*(versions if from_source else ()), *names]):
+    found: dict[str, None] = {}
+    for name in names:
         recipe = catalog.packages[name].recipe if name in catalog.packages else None
         if (from_source and name in versions) or (recipe and recipe.use in uses):
-            found.append(name)
-    return found
+            found.update(
+                (other, None)
+                for other in (recipe.compiled_against if recipe and from_source else ())
+                if other in versions
+            )
+            found[name] = None
+    return list(found)
 
 
 def builds(
@@ -322,13 +322,13 @@ def builds(
     origin: Origin,
     target: Target,
     python: str,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The builds of some packages, what others are compiled against first, and what cannot be built, each with its remedy.
+) -> tuple[list[dict[str, Any]], list[RecipeError]]:
+    """The builds of some packages, what others are compiled against first, and what cannot be built.
 
-    A build has its ``key`` where the compiler, and whatever it is compiled against, is known.
+    A build has its ``key`` where the compiler, the toolkit it needs, and whatever it is compiled against is known.
     """
     found: dict[str, dict[str, Any]] = {}
-    problems: list[str] = []
+    problems: list[RecipeError] = []
 
     def add(name: str) -> None:
         if name in found:
@@ -336,11 +336,11 @@ def builds(
         package = catalog.packages.get(name)
         if package is None or package.recipe is None:
             raise RecipeError(
-                f"package {name}: it has no recipe. Remedy: add one to its file in catalog/packages, or take it from an index"
+                f"the catalog has no recipe that builds {name} {versions.get(name, '')}".rstrip(), _NO_RECIPE
             )
         recipe = package.recipe
         release = choose(name, recipe, target.variant.python, versions)
-        against, known = [], bool(target.gcc)
+        against, known = [], bool(target.gcc and (target.cuda or not _uses_cuda(recipe, target)))
         for other in recipe.compiled_against:
             if other in names:
                 add(other)
@@ -349,11 +349,6 @@ def builds(
             else:
                 against.append(_of_index(name, other, catalog, versions, origin))
         build, identity = render(name, recipe, release, target, against)
-        if _uses_cuda(recipe, target) and not target.cuda:
-            raise RecipeError(
-                f"recipe {name}: this host has no CUDA toolkit with nvcc for {target.variant.backend}. Remedy: install that toolkit "
-                "below /usr/local (NVIDIA's package cuda-toolkit), or build on a host that has it"
-            )
         build["python"] = python
         if known:
             build["key"] = digest(identity)[:32]
@@ -363,8 +358,8 @@ def builds(
         try:
             add(name)
         except RecipeError as error:
-            if str(error) not in problems:
-                problems.append(str(error))
+            if str(error) not in map(str, problems):
+                problems.append(error)
     return list(found.values()), problems
 
 
@@ -376,7 +371,7 @@ def _of_index(name: str, other: str, catalog: Catalog, versions: Mapping[str, st
     lock = package.recipe.index_locks.get(written) if package and package.recipe else None
     if not lock:
         raise RecipeError(
-            f"recipe {name}: it is compiled against {other}, and no lock pins {other} {written or '(which this stack has not)'}. "
-            f"Remedy: add it to index_locks in catalog/packages/{other}.yml, or choose another origin"
+            f"recipe {name}: it is compiled against {other}, and no lock pins {other} {written or '(which this stack has not)'}",
+            f"add it to index_locks in catalog/packages/{other}.yml, or choose another origin",
         )
     return Against(other, version, lock=lock)

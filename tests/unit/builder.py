@@ -164,7 +164,7 @@ class Host:
             {}, {"tinyvoice": types.Package("tinyvoice", (), (), "voice", made)}, {}, types.Platforms({}, (), ())
         )
         (spec,), problems = recipe.builds(
-            ["tinyvoice"], catalog, {}, types.Origin("package_index", "", "", 0, ""), found, BASE
+            ["tinyvoice"], catalog, {}, types.Origin("package_index", types.INDEX, "", "", 0, ""), found, BASE
         )
         assert not problems
         return spec
