@@ -127,6 +127,8 @@ def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: dict[str, 
             versions[name] = version
     variant = Variant(".".join(python["version"].split(".")[:2]), stack.backend, choice.sm, observed["cpu"]["isa"])
     origin = next((origin for origin in stack.origins if origin.kind == SOURCE), stack.origins[0])
+    if origin.kind == SOURCE:
+        names = recipe.with_bases(names, catalog, versions)
     specs, problems = recipe.builds(
         names, catalog, versions, origin, recipe.target_of(observed, variant), python["path"]
     )

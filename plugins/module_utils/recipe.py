@@ -297,22 +297,29 @@ def place(build: Mapping[str, Any], places: Mapping[str, str]) -> tuple[dict[str
 
 
 def wanted_builds(names: Sequence[str], catalog: Catalog, versions: Mapping[str, str], from_source: bool) -> list[str]:
-    """Which of some packages are built: those no index has; where the stack is from source its own packages, and what belongs with it.
-
-    What they are compiled against is built too where it is the stack's own.
-    """
+    """Which of some packages are built: those no index has; where the stack is from source its own packages, and what belongs with it."""
     uses = (ALWAYS, WITH_STACK) if from_source else (ALWAYS,)
+    found = [
+        name
+        for name in names
+        if (from_source and name in versions) or ((made := _recipe(name, catalog)) and made.use in uses)
+    ]
+    return with_bases(found, catalog, versions) if from_source else found
+
+
+def with_bases(names: Sequence[str], catalog: Catalog, versions: Mapping[str, str]) -> list[str]:
+    """Packages of a stack from source, each after those of the stack's own that it is compiled against."""
     found: dict[str, None] = {}
     for name in names:
-        recipe = catalog.packages[name].recipe if name in catalog.packages else None
-        if (from_source and name in versions) or (recipe and recipe.use in uses):
-            found.update(
-                (other, None)
-                for other in (recipe.compiled_against if recipe and from_source else ())
-                if other in versions
-            )
-            found[name] = None
+        made = _recipe(name, catalog)
+        found.update((other, None) for other in (made.compiled_against if made else ()) if other in versions)
+        found[name] = None
     return list(found)
+
+
+def _recipe(name: str, catalog: Catalog) -> Recipe | None:
+    package = catalog.packages.get(name)
+    return package.recipe if package else None
 
 
 def builds(
@@ -333,12 +340,11 @@ def builds(
     def add(name: str) -> None:
         if name in found:
             return
-        package = catalog.packages.get(name)
-        if package is None or package.recipe is None:
+        recipe = _recipe(name, catalog)
+        if recipe is None:
             raise RecipeError(
                 f"the catalog has no recipe that builds {name} {versions.get(name, '')}".rstrip(), _NO_RECIPE
             )
-        recipe = package.recipe
         release = choose(name, recipe, target.variant.python, versions)
         against, known = [], bool(target.gcc and (target.cuda or not _uses_cuda(recipe, target)))
         for other in recipe.compiled_against:
@@ -367,8 +373,8 @@ def _of_index(name: str, other: str, catalog: Catalog, versions: Mapping[str, st
     """An index's wheel that `name` is compiled against."""
     version = versions.get(other, "")
     written = f"{version}+{origin.local_version}" if origin.local_version else version
-    package = catalog.packages.get(other)
-    lock = package.recipe.index_locks.get(written) if package and package.recipe else None
+    recipe = _recipe(other, catalog)
+    lock = recipe.index_locks.get(written) if recipe else None
     if not lock:
         raise RecipeError(
             f"recipe {name}: it is compiled against {other}, and no lock pins {other} {written or '(which this stack has not)'}",

@@ -84,9 +84,8 @@ def test_a_recipe_names_the_source_of_its_version(package: str, release: Release
     if source.kind == "git":
         assert re.fullmatch(r"[0-9a-f]{40}", source.digest)
     else:
-        assert re.fullmatch(
-            rf"{re.sub('[-_.]', '[-_.]', package)}-{re.escape(release.version)}\.(tar\.gz|zip)", source.name
-        )
+        name = re.sub("[-_.]", "[-_.]", package)
+        assert re.fullmatch(rf"({name}-|v){re.escape(release.version)}\.(tar\.gz|zip)", source.name)
         assert re.fullmatch(r"[0-9a-f]{64}", source.digest)
 
 
