@@ -12,8 +12,14 @@ from ansible_collections.wavesmith.provision.plugins.module_utils import plan as
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
 from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house, policy
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder, ours
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
+    artifacts_folder,
+    from_bundle,
+    locks_folder,
+    ours,
+)
 
 TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
@@ -38,7 +44,10 @@ class ActionModule(ActionBase):
         observed = answer["observed"]
         locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(own).glob("*.txt"))}
         toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox)
+        kept = house(own, len(variables.get("groups", {}).get("all", [])))
+        # Not asked where it may not be used; its silence is said, and what it has is built then.
+        offered = kept.offered() if "wheelhouse" in policy(wanted) else {}
+        planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox, offered)
         plan = planned.data()
         text = plan_text(host, plan, observed)
         saved = artifacts_folder(own) / host / "plan.json"
@@ -56,6 +65,7 @@ class ActionModule(ActionBase):
             "observed": observed,
             "text": text,
             "diff": _difference(plan),
+            "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **phases(planned, locks),
         }
 

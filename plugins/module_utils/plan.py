@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
 LOCK_MARK = "# wavesmith-lock inputs: "
 OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
-SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "install": 90, "verify": 75, "activate": 1}
+SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
 DECIDED = ("digest", "stack", "backend", "versions", "origin", "variant", "engine", "python", "imports", "accelerated")
 """What the plan decides about a generation and its manifest keeps."""
@@ -49,7 +49,7 @@ def digest(value: Any) -> str:
 
 @dataclass
 class WheelPlan:
-    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit` or `build`."""
+    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit`, `fetch` or `build`."""
 
     name: str
     version: str
@@ -122,6 +122,7 @@ def plan(
     catalog: Catalog,
     locks: Mapping[str, str],
     toolbox: str,
+    wheelhouse: Collection[str] = (),
 ) -> Plan:
     """Plan one host.
 
@@ -132,6 +133,7 @@ def plan(
         catalog: What can be installed.
         locks: Text of the locks at hand, by lock key.
         toolbox: Digest of the toolbox's lock.
+        wheelhouse: Keys of the wheels that the wheelhouse offers.
     """
     result = Plan(root=observed["root"], toolbox=toolbox, refusals=list(refusals))
     if wanted.stack not in (*catalog.stacks, "auto", "none"):
@@ -139,7 +141,7 @@ def plan(
     if not wanted.environments and not result.refusals:
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
-        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result))
+        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result, wheelhouse))
     # A host that has what it shall have needs nothing: neither sources nor system packages nor disk are asked about it.
     idle = not any(item.phases for item in result.environments)
     _system(wanted, observed, catalog, result, idle)
@@ -175,6 +177,7 @@ def _environment(
     catalog: Catalog,
     locks: Mapping[str, str],
     result: Plan,
+    wheelhouse: Collection[str],
 ) -> EnvironmentPlan:
     item = EnvironmentPlan(environment.name, engine=environment.engine)
     present = observed["environments"].get(environment.name, {"current": None, "generations": []})
@@ -195,6 +198,7 @@ def _environment(
     item.imports = {name: name for name in stack.versions}
     item.imports.update({package.name: package.module for package in packages if package.module})
     item.wheels = [_wheel(package, item, observed) for package in packages if package.recipe]
+    _offer(item.wheels, wheelhouse)
     for origin, why in _origins(stack, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         _lock(item, packages, stack, minor, observed, locks)
@@ -389,6 +393,13 @@ def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any])
     return WheelPlan(package.name, recipe.version, key, "hit" if hit else "build", recipe.seconds, spec)
 
 
+def _offer(wheels: Sequence[WheelPlan], wheelhouse: Collection[str]) -> None:
+    """What the wheelhouse has is fetched, not built."""
+    for wheel in wheels:
+        if wheel.status == "build" and wheel.key in wheelhouse:
+            wheel.status, wheel.seconds = "fetch", SECONDS["fetch"]
+
+
 def _lock(
     item: EnvironmentPlan,
     packages: Sequence[Package],
@@ -482,7 +493,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
 
 def _needs(item: EnvironmentPlan, phase: str) -> bool:
     if phase == "build":
-        return any(wheel.status == "build" for wheel in item.wheels)
+        return any(wheel.status != "hit" for wheel in item.wheels)
     return bool(item.lock["status"] != "hit")
 
 
@@ -494,11 +505,11 @@ def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
                 _step(
                     "build",
                     f"{item.name}: {wheel.name} {wheel.version}",
-                    f"from source for {item.variant}",
+                    ("from source for " if wheel.status == "build" else "from the wheelhouse for ") + item.variant,
                     wheel.seconds,
                 )
                 for wheel in item.wheels
-                if wheel.status == "build"
+                if wheel.status != "hit"
             )
         elif phase == "lock":
             steps.append(

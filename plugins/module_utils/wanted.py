@@ -50,6 +50,9 @@ class Wanted:
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a package source has to answer.
+        wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
+            and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
+        bundle: An offline bundle: its folder, the same on the controller and the hosts, or its http(s) address.
     """
 
     environments: tuple[Environment, ...]
@@ -60,6 +63,8 @@ class Wanted:
     keep_generations: int = 3
     system_packages: bool = True
     probe_timeout: float = 3.0
+    wheelhouse: str = ""
+    bundle: str = ""
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -70,6 +75,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "keep_generations": (int,),
     "system_packages": (bool,),
     "probe_timeout": (float, int),
+    "wheelhouse": (str,),
+    "bundle": (str,),
 }
 _KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}
 CONTROLLER_VARIABLES = frozenset({"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what"})
@@ -168,6 +175,13 @@ def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
             Refusal("variable wavesmith_probe_timeout", "it must be more than 0", "give seconds, such as 3")
         )
         del values["probe_timeout"]
+    for name in ("wheelhouse", "bundle"):
+        place = values.get(name, "")
+        if place and not re.match(r"(https?://[^/]|file:///|/|~/)", place):
+            problem = f"{place!r} is neither an absolute folder nor an address"
+            remedy = "give a folder such as /srv/wheels, or an address that begins with http://, https:// or file:///"
+            refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
+            del values[name]
     python = values.get("python", "")
     if python and not re.fullmatch(r"3\.\d{1,2}", python):
         refusals.append(
