@@ -17,11 +17,9 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import pl
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
     from_bundle,
-    locks_folder,
     ours,
+    read_locks,
 )
-
-TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
 
 class ActionModule(ActionBase):
@@ -42,8 +40,8 @@ class ActionModule(ActionBase):
         if answer.get("failed") or "observed" not in answer:
             return {**answer, "failed": True}
         observed = answer["observed"]
-        locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(own).glob("*.txt"))}
-        toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
+        locks = read_locks(own)
+        toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
         kept = house(own, len(variables.get("groups", {}).get("all", [])))
         # Not asked where it may not be used; its silence is said, and what it has is built then.
         offered = kept.offered() if "wheelhouse" in policy(wanted) else {}

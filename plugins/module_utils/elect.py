@@ -59,12 +59,12 @@ def elect(
         able = [host for host in shares if not missing[host].keys().isdisjoint(part)]
         able = [host for host in able if host in builders] or able
         builder = min(able, key=lambda host: (load[host], -len(missing[host].keys() & part), host))
-        python = next(wheel["spec"]["python"] for key, wheel in missing[builder].items() if key in part)
+        own = next(wheel["spec"] for key, wheel in sorted(missing[builder].items()) if key in part)
         for key in _in_order(part, wanted):
             sources[key] = builder
             load[builder] += wanted[key]["seconds"]
             # The same key means the same Python, but each host has its own path to it.
-            shares[builder].build.append({**wanted[key]["spec"], "python": python})
+            shares[builder].build.append({**wanted[key]["spec"], "python": own["python"]})
     for host, wheels in missing.items():
         for key, wheel in sorted(wheels.items()):
             source = sources[key]

@@ -36,6 +36,11 @@ def locks_folder(variables: dict[str, Any]) -> Path:
     return Path(inventory) / "locks" if inventory else Path.cwd() / "locks"
 
 
+def read_locks(variables: dict[str, Any]) -> dict[str, str]:
+    """The text of every lock at hand, by its key."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(variables).glob("*.txt"))}
+
+
 def artifacts_folder(variables: dict[str, Any]) -> Path:
     """Where plans and reports are kept: ``wavesmith_artifacts``, else ``artifacts/`` in the working directory."""
     return Path(variables.get("wavesmith_artifacts") or "artifacts").expanduser().absolute()
