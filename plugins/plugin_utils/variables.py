@@ -21,7 +21,7 @@ def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
 def from_bundle(bundle: str) -> dict[str, str]:
     """The variables that an offline bundle stands for, unless they are set."""
     base = bundle.rstrip("/")
-    url = base if "://" in base else Path(base).expanduser().as_uri()
+    url = base if "://" in base else Path(base).expanduser().absolute().as_uri()
     found = {"wavesmith_package_index": f"{url}/index/simple", "wavesmith_wheelhouse": f"{url}/wheelhouse"}
     if url.startswith("file://"):
         found["wavesmith_locks"] = urlsplit(url).path + "/locks"

@@ -823,3 +823,21 @@ def test_the_same_input_gives_the_same_bytes_and_is_left_alone(wanted: Wanted, o
 def test_after_a_run_that_did_it_all_nothing_is_left_to_do(isa: str, accelerators: list[dict[str, Any]]) -> None:
     observed, locks, _ = settled(thor(cpu={"architecture": "aarch64", "isa": isa}, accelerators=accelerators))
     assert decide(observed, locks=locks).steps == []
+
+
+# What the wheelhouse has
+
+
+def test_a_wheel_that_the_wheelhouse_has_is_fetched_not_built() -> None:
+    (built,) = only(decide(host())).wheels
+    offering = plan(Wanted(environments=(SPEECH,)), [], host(), CATALOG, {}, TOOLBOX, wheelhouse=[str(built.key)])
+    (wheel,) = only(offering).wheels
+    assert (wheel.key, wheel.status) == (built.key, "fetch") and wheel.seconds < built.seconds
+    assert offering.phases[0] == "build" and offering.steps[0]["detail"].startswith("from the wheelhouse")
+
+
+def test_a_wheel_that_is_on_the_host_is_not_fetched() -> None:
+    observed, locks, item = settled(host())
+    keys = [str(wheel.key) for wheel in item.wheels]
+    result = plan(Wanted(environments=(SPEECH,)), [], observed, CATALOG, locks, TOOLBOX, wheelhouse=keys)
+    assert result.steps == [] and [wheel.status for wheel in only(result).wheels] == ["hit"]

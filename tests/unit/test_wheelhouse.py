@@ -20,6 +20,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jinja2
@@ -27,6 +28,7 @@ import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import _store, _wheelhouse, wheelhouse
 from ansible_collections.wavesmith.provision.plugins.module_utils._build import sha256
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheelhouse import Untrusted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import house
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -530,3 +532,62 @@ def test_a_folder_is_pruned_by_what_generations_on_the_host_were_made_from(tmp_p
     assert used == [KEY]
     assert _wheelhouse.prune(folder, used, 0, check=True) == [OTHER] and (tmp_path / "wheels" / OTHER).exists()
     assert _wheelhouse.prune(folder, used, 0, check=False) == [OTHER] and os.listdir(folder) == [KEY]
+
+
+# As the controller sees it
+
+
+def controllers(tmp_path: Path, wheelhouse_at: str = "", hosts: int = 2) -> house.House:
+    variables = {"wavesmith_artifacts": str(tmp_path / "artifacts"), "wavesmith_locks": str(tmp_path / "locks")}
+    return house.house({**variables, "wavesmith_wheelhouse": wheelhouse_at}, hosts)
+
+
+def test_an_inventory_of_one_host_has_nobody_to_share_with(tmp_path: Path) -> None:
+    assert [controllers(tmp_path, hosts=hosts).shared for hosts in (1, 2)] == [False, True]
+    assert controllers(tmp_path, "/srv/wheels", hosts=1).shared
+
+
+@pytest.mark.parametrize(
+    ("given", "store", "address"),
+    [
+        ("", "artifacts/wheelhouse", ""),
+        ("/srv/wheels/", "/srv/wheels", ""),
+        ("file:///mnt/wheels", "artifacts/wheelhouse", "file:///mnt/wheels"),
+        ("http://house:8427/", "artifacts/wheelhouse", "http://house:8427"),
+    ],
+)
+def test_where_wheels_are_kept_follows_the_variable(tmp_path: Path, given: str, store: str, address: str) -> None:
+    kept = controllers(tmp_path, given)
+    assert (kept.store, kept.address) == (tmp_path / store, address)
+
+
+def test_a_served_wheelhouse_is_asked_once_in_a_run(
+    builder: Builder, served: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(house.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    kept = controllers(tmp_path, served[0])
+    assert list(kept.offered()) == [KEY]
+    shutil.rmtree(served[1])
+    assert list(kept.offered()) == [KEY], "of this run"
+    kept.forget()
+    assert kept.offered() == {}
+
+
+def test_a_silent_wheelhouse_is_said_and_has_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(house.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(house, "Display", lambda: SimpleNamespace(warning=said.append))
+    kept = controllers(tmp_path, "http://user:secret@127.0.0.1:9")
+    assert kept.served() == {} and kept.served() == {}
+    (line,) = said
+    assert "http://127.0.0.1:9 does not answer" in line and "Remedy" in line and "secret" not in line
+
+
+def test_signers_that_come_at_once_are_all_kept(tmp_path: Path) -> None:
+    kept, fork = controllers(tmp_path), multiprocessing.get_context("fork")
+    many = [fork.Process(target=kept.trust, args=(f"thor{number}", f"ssh-ed25519 AAAA{number}")) for number in range(8)]
+    for process in many:
+        process.start()
+    for process in many:
+        process.join(30)
+    assert len(wheelhouse.read_signers(kept.signers_text())) == 8
