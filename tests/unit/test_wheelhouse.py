@@ -404,7 +404,7 @@ def nginx(served: tuple[str, Path], tmp_path: Path) -> Iterator[str]:
     values = {"wheelhouse_root": "ROOT", "wheelhouse_listen": f"127.0.0.1:{port}", "__wheelhouse_runtime": str(runtime)}
     text = jinja2.Template(text).render(ansible_managed="made", **values).replace("ROOT/wheelhouse", str(served[1]))
     (tmp_path / "nginx.conf").write_text(("user root;\n" if os.getuid() == 0 else "") + text)
-    argv = [program, "-e", "stderr", "-c", str(tmp_path / "nginx.conf")]
+    argv = [program, "-e", "stderr", "-g", "daemon off;", "-c", str(tmp_path / "nginx.conf")]
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
         for _ in range(100):
             with socket.socket() as probe:
