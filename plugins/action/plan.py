@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
 from typing import Any
 
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, WHEELHOUSE, Catalog
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house, policy
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
@@ -20,6 +24,10 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
     ours,
     read_locks,
 )
+
+# Each host is planned in a process forked from this one: what is read here is read once for all of them.
+with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
+    catalog_files.load()
 
 
 class ActionModule(ActionBase):
@@ -33,7 +41,7 @@ class ActionModule(ActionBase):
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
         catalog = catalog_files.load()
-        wanted, refusals = wants.read(own)
+        wanted, refusals = wants.read(own, os.environ)
         answer = self._execute_module(
             module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
         )
@@ -44,13 +52,14 @@ class ActionModule(ActionBase):
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
         kept = house(own, len(variables.get("groups", {}).get("all", [])))
         # Not asked where it may not be used; its silence is said, and what it has is built then.
-        offered = kept.offered() if "wheelhouse" in policy(wanted) else {}
+        offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
         planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox, offered)
         plan = planned.data()
-        text = plan_text(host, plan, observed)
+        text = plan_text(host, plan, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
         saved = artifacts_folder(own) / host / "plan.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
-        saved.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
+            path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         Display().display(f"{text}\n  saved as {saved}")
         if planned.refusals:
             # Only the message: everything else would bury it, and the plan is saved.

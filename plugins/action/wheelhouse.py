@@ -9,9 +9,10 @@ from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import _store, _wheelhouse
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import SOURCE
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheelhouse import MANIFEST, SIGNATURE, Untrusted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import House, house, policy
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import House, house
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
 
 
@@ -28,7 +29,7 @@ class ActionModule(FollowAction):
             if state == "collected":
                 return self._collect(kept, variables)
             if state == "present":
-                return self._bring(kept, variables, policy(wants.read(own)[0]))
+                return self._bring(kept, variables, wants.read(own)[0].policy)
             if state == "served":
                 return self._serve(kept, variables)
             return self._prune(kept, variables)
@@ -78,7 +79,7 @@ class ActionModule(FollowAction):
 
     def _bring(self, kept: House, variables: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
         wheels = {wheel["key"]: wheel for wheel in self._task.args.get("wheels") or []}
-        fallback = bool(self._task.args.get("fallback")) and "source" in allowed
+        fallback = bool(self._task.args.get("fallback")) and SOURCE in allowed
         if not wheels or self._task.check_mode:
             return {"changed": bool(wheels), "remote_runs": 0, "build": []}
         served, stored = kept.served(), _wheelhouse.entries(str(kept.store))

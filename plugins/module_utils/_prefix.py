@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from . import _store
+from ._binaries import problems
 from ._build import kept_wheel
 from ._job import Failed, Job
 from ._tools import environment, explain, free_bytes, uv
@@ -250,6 +251,10 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
                 raise Failed(
                     f"{name}: {path} is not the file its wheel declares. Remedy: remove {root}/cache/uv and start again"
                 )
+        job.progress("reading binaries", count, count)
+        unfit, _report = problems(prefix, spec["sms"], [wheel["name"] for wheel in spec["wheels"]], spec["prebuilt"])
+        if unfit:
+            raise Failed("; ".join(f"{problem['detail']}. Remedy: {problem['remedy']}" for problem in unfit))
         job.progress("compiling byte code", count, count)
         job.run(
             [python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1)

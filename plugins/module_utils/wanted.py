@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .catalog import INDEX, SOURCE, WHEELHOUSE
+
 _ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 
@@ -45,6 +47,8 @@ class Wanted:
         environments: What shall be there.
         root: Folder of everything on the host; empty: ``/opt/wavesmith`` with root rights, else ``~/wavesmith``.
         stack: A stack's name that is forced on every environment that says ``auto``; ``auto`` chooses.
+        forced_by: The variable of the run's own surroundings that names the stack; it goes before the inventory. Empty: none does.
+        policy: Where packages with CUDA code may come from, best first: ``source``, ``wheelhouse``, ``index``.
         python: Python version for the environments (``3.12``); empty: the newest of the system that the stack knows.
         package_index: Address of the package index; empty: what the host's pip is set up for.
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
@@ -58,6 +62,8 @@ class Wanted:
     environments: tuple[Environment, ...]
     root: str = ""
     stack: str = "auto"
+    forced_by: str = ""
+    policy: tuple[str, ...] = (WHEELHOUSE, INDEX, SOURCE)
     python: str = ""
     package_index: str = ""
     keep_generations: int = 3
@@ -70,6 +76,7 @@ class Wanted:
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "root": (str,),
     "stack": (str,),
+    "policy": (list,),
     "python": (str,),
     "package_index": (str,),
     "keep_generations": (int,),
@@ -78,8 +85,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "wheelhouse": (str,),
     "bundle": (str,),
 }
-_KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}
-CONTROLLER_VARIABLES = frozenset({"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what"})
+_KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number", list: "a list"}
+CONTROLLER_VARIABLES = frozenset(
+    {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain"}
+)
 _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list}
 
 
@@ -116,8 +125,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return "use one of: " + ", ".join(names) if names else "remove it: the catalog has none yet"
 
 
-def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
+def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
     """Read the wanted state from a host's variables (all of them; those without our prefix are passed over).
+
+    Args:
+        variables: The host's variables.
+        environ: Environment variables of the run, which can force a stack.
 
     Returns:
         The wanted state, with defaults for whatever was unusable, and a refusal for each such variable.
@@ -188,8 +201,46 @@ def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
             Refusal("variable wavesmith_python", f"{python!r} is not a Python version", 'write it as text: "3.12"')
         )
         del values["python"]
-    environments, problems = _environments(ours.get("environments", {}))
-    return Wanted(environments=environments, **values), refusals + problems
+    if "policy" in values:
+        values["policy"], problems = _policy(values["policy"])
+        refusals += problems
+    forced, problems = _forced(environ or {}, values.get("stack", "auto"))
+    environments, more = _environments(ours.get("environments", {}))
+    return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
+
+
+def _policy(listed: Any) -> tuple[tuple[str, ...], list[Refusal]]:
+    kinds = (SOURCE, WHEELHOUSE, INDEX)
+    unknown = [kind for kind in listed if kind not in kinds]
+    if listed and not unknown and len(set(listed)) == len(listed):
+        return tuple(listed), []
+    problem = f"it is {listed!r}, but must list {', '.join(kinds)}, those that are allowed, best first"
+    remedy = suggest(str(unknown[0]), kinds) if unknown else "name each of those you allow once"
+    return Wanted.policy, [Refusal("variable wavesmith_policy", problem, remedy)]
+
+
+FORCE_STACK, FORCE_NIGHTLY, FORCE_STABLE = "WAVESMITH_STACK", "PYTORCH_FORCE_NIGHTLY", "PYTORCH_FORCE_STABLE"
+NIGHTLY = "nightly"
+
+
+def _forced(environ: Mapping[str, str], stack: str) -> tuple[dict[str, str], list[Refusal]]:
+    """The stack that the environment of the run forces: WAVESMITH_STACK, then PYTORCH_FORCE_NIGHTLY and PYTORCH_FORCE_STABLE."""
+    on = {name: environ.get(name, "").strip().lower() in ("1", "true", "yes") for name in (FORCE_NIGHTLY, FORCE_STABLE)}
+    named = environ.get(FORCE_STACK, "").strip()
+    if (
+        all(on.values())
+        or (named and named != NIGHTLY and on[FORCE_NIGHTLY])
+        or (named == NIGHTLY and on[FORCE_STABLE])
+    ):
+        given = ", ".join(name for name in (FORCE_STACK, *on) if environ.get(name))
+        return {}, [Refusal(f"environment variables {given}", "they contradict each other", "set one of them only")]
+    if named:
+        return {"stack": named, "forced_by": f"environment variable {FORCE_STACK}"}, []
+    if on[FORCE_NIGHTLY]:
+        return {"stack": NIGHTLY, "forced_by": f"environment variable {FORCE_NIGHTLY}"}, []
+    if on[FORCE_STABLE] and stack == NIGHTLY:
+        return {"stack": "auto", "forced_by": f"environment variable {FORCE_STABLE}"}, []
+    return {}, []
 
 
 def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:

@@ -91,11 +91,6 @@ class House:
         return wheelhouse.read_index(kept.read_text(encoding="utf-8"))
 
 
-def policy(wanted: Any) -> tuple[str, ...]:
-    """Where a host's policy lets compiled packages come from."""
-    return tuple(getattr(wanted, "policy", ("wheelhouse", "index", "source")))
-
-
 def house(variables: dict[str, Any], hosts: int = 1) -> House:
     """The wheelhouse of a host with these ``wavesmith_*`` variables, in an inventory of so many hosts."""
     place = str(variables.get("wavesmith_wheelhouse") or "").rstrip("/")

@@ -18,13 +18,15 @@ import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix, _store
 from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed, Job
 
+from .conftest import make_fatbin, make_library
+
 UV = Path(sys.prefix) / "bin" / "uv"
 BASE = os.path.realpath(sys.executable)
 VERSION = "{}.{}.{}".format(*sys.version_info[:3])
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def wheel(folder: Path, name: str, files: dict[str, str], declared: dict[str, str] | None = None) -> Path:
+def wheel(folder: Path, name: str, files: dict[str, Any], declared: dict[str, str] | None = None) -> Path:
     """A wheel of version 1.0 with an index page beside it; `declared` is what its RECORD says of a file's text."""
     info = f"{name}-1.0.dist-info"
     files = {
@@ -34,8 +36,9 @@ def wheel(folder: Path, name: str, files: dict[str, str], declared: dict[str, st
     }
     record = ""
     for path, text in {**files, **(declared or {})}.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(text)}\n"
+        data = text if isinstance(text, bytes) else text.encode()
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        record += f"{path},sha256={digest},{len(data)}\n"
     made = folder / name / f"{name}-1.0-py3-none-any.whl"
     made.parent.mkdir(parents=True)
     with zipfile.ZipFile(made, "w") as archive:
@@ -62,8 +65,10 @@ class Host:
         (self.root / "state").mkdir()
         self.job = Job(str(self.root / "state"), os.open(os.devnull, os.O_RDONLY))
         self.lock = ""
+        self.sms: list[str] = []
+        self.prebuilt = True
 
-    def serve(self, name: str, files: dict[str, str], **options: Any) -> None:
+    def serve(self, name: str, files: dict[str, Any], **options: Any) -> None:
         self.lock += f"{name}==1.0 --hash=sha256:{sha256(wheel(self.simple, name, files, **options))}\n"
 
     def spec(self, generation: str = "one") -> dict[str, Any]:
@@ -71,6 +76,8 @@ class Host:
             "digest": "d",
             "imports": {},
             "accelerated": False,
+            "sms": self.sms,
+            "prebuilt": self.prebuilt,
             "stack": "none",
             "backend": "cpu",
             "versions": {},
@@ -335,6 +342,33 @@ def test_a_package_whose_bytes_are_not_what_it_declares_is_refused(host: Host) -
     with pytest.raises(Failed, match=r"liar: liar.py is not the file its wheel declares. Remedy"):
         host.install()
     assert not (host.prefix() / _store.MANIFEST).exists()
+
+
+def test_a_package_without_machine_code_for_the_gpu_of_the_host_is_refused(host: Host) -> None:
+    host.serve("fast", {"fast/kernels.so": make_library(make_fatbin((90, "", "sass")))})
+    host.sms = ["11.0"]
+    with pytest.raises(Failed, match=r"cannot serve SM 11\.0 .*fast: none of its 1 fatbins.* Remedy: choose a stack"):
+        host.install()
+    assert not host.prefix().exists()
+
+
+def test_a_package_with_machine_code_for_the_gpu_is_installed(host: Host) -> None:
+    host.serve("fast", {"fast/kernels.so": make_library(make_fatbin((110, "", "sass")))})
+    host.sms = ["11.0"]
+    assert host.install()["packages"] == 1
+
+
+def test_cuda_code_that_others_built_is_refused_where_the_policy_wants_it_built(host: Host) -> None:
+    host.serve("fast", {"quick/kernels.so": make_library(make_fatbin((110, "", "sass")))})
+    host.sms, host.prebuilt = ["11.0"], False
+    with pytest.raises(Failed, match=r"CUDA code of fast was built by others.*add index to wavesmith_policy"):
+        host.install()
+
+
+def test_the_libraries_of_nvidia_itself_may_be_prebuilt_everywhere(host: Host) -> None:
+    host.serve("cublas", {"nvidia/cu13/lib/libcublas.so.13": make_library(make_fatbin((75, "", "sass")))})
+    host.sms, host.prebuilt = ["11.0"], False
+    assert host.install()["packages"] == 1
 
 
 def test_a_wheel_that_is_not_in_the_wheelhouse_is_refused(host: Host) -> None:
