@@ -88,7 +88,9 @@ def context(
     return final
 
 
-def bundle(job: Job, root: str, specs: list[dict[str, Any]], index: str, toolbox: str, signers: str) -> str:
+def bundle(
+    job: Job, root: str, specs: list[dict[str, Any]], index: str, toolbox: str, signers: str, sources: bool
+) -> str:
     """Make the offline bundle of a host's environments at ``<root>/bundle``.
 
     Args:
@@ -98,6 +100,7 @@ def bundle(job: Job, root: str, specs: list[dict[str, Any]], index: str, toolbox
         index: Address of the package index.
         toolbox: The toolbox's lock.
         signers: Text of ``allowed_signers``, which names who signed the wheels.
+        sources: Whether what the wheels were built from goes along, where this host has it.
     """
     final = os.path.join(root, "bundle")
     staging = _fresh(final)
@@ -121,6 +124,10 @@ def bundle(job: Job, root: str, specs: list[dict[str, Any]], index: str, toolbox
         _wheelhouse.write_index(os.path.join(staging, "wheelhouse"))
         _store.write_text(os.path.join(staging, "locks", "allowed_signers"), signers)
         _wheelhouse.write_pages(os.path.join(staging, "index"), export.index(_files(files)))
+        fetched = os.path.join(root, "cache", "sources")
+        if sources and os.path.isdir(fetched):
+            job.progress("copying sources")
+            shutil.copytree(fetched, os.path.join(staging, "sources"), symlinks=True)
         _put(staging, final)
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -24,6 +24,10 @@ options:
     type: list
     elements: dict
     default: []
+  sources:
+    description: Whether the sources that its wheels were built from go along, where the host has them (C(cache/sources)).
+    type: bool
+    default: true
   toolbox:
     description: The toolbox's lock; given by the action plugin.
     type: str
@@ -87,16 +91,15 @@ def main() -> None:
     options = {
         **OPTIONS,
         "environments": {"type": "list", "elements": "dict", "default": []},
+        "sources": {"type": "bool", "default": True},
         "toolbox": {"type": "str", "default": ""},
         "signers": {"type": "str", "default": ""},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
     root, todo, index = given["root"], given["environments"], package_index(given["package_index"])
-    name = "bundle-" + digest(todo)[:16]
-    serve(
-        module, name, todo, lambda job: {"bundle": bundle(job, root, todo, index, given["toolbox"], given["signers"])}
-    )
+    more = (given["toolbox"], given["signers"], given["sources"])
+    serve(module, f"bundle-{digest(todo)[:16]}", todo, lambda job: {"bundle": bundle(job, root, todo, index, *more)})
 
 
 if __name__ == "__main__":

@@ -129,6 +129,7 @@ removed:
 """
 
 import os
+from contextlib import nullcontext
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -136,6 +137,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils import _store, _wheelhouse
 from ..module_utils._long import OPTIONS, serve
 from ..module_utils.plan import digest
+from ..module_utils.wheelhouse import KEYS
 
 
 def main() -> None:
@@ -189,11 +191,9 @@ def _sign(root: str, keys: list[str], builder: str) -> dict[str, Any]:
 def _prune(root: str, folder: str, keys: list[str], keep: int, check: bool) -> list[str]:
     if not os.path.isdir(folder):
         return []
-    if check:
-        return _wheelhouse.prune(folder, [*keys, *_wheelhouse.used(root)], keep, check)
-    with _store.locked(root, f"pruning {folder}"):
+    with nullcontext() if check else _store.locked(root, f"pruning {folder}"):
         removed = _wheelhouse.prune(folder, [*keys, *_wheelhouse.used(root)], keep, check)
-        if os.path.exists(os.path.join(folder, "keys.json")):
+        if removed and not check and os.path.exists(os.path.join(folder, KEYS)):
             _wheelhouse.write_index(folder)
     return removed
 

@@ -105,6 +105,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A machine with a network, which built the environment's wheel and made context and bundle."""
     folder = tmp_path_factory.mktemp("studio")
     more = {"wavesmith_locks": str(folder / "locks")}
+    kept = folder / "root" / "cache" / "sources" / "0123"
+    kept.mkdir(parents=True)
+    (kept / "a-1.tar.gz").touch()
     playbook(folder, "bundle.yml", **more)
     playbook(folder, "export.yml", **more)
     return folder
@@ -118,6 +121,7 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root: unshare -n
 def test_a_bundle_provisions_without_any_network(studio: Path, tmp_path: Path) -> None:
     bundle = tmp_path / "stick"
     shutil.copytree(studio / "root" / "bundle", bundle)
+    assert (bundle / "sources" / "0123" / "a-1.tar.gz").exists()
     (tmp_path / "home").mkdir()  # the machine's own pip settings, which may name folders, stay out
     away = ("unshare", "-n", "env", f"HOME={tmp_path}/home", "PIP_CONFIG_FILE=/dev/null")
     output = playbook(tmp_path, "site.yml", before=away, wavesmith_bundle=str(bundle))
