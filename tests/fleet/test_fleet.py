@@ -98,12 +98,10 @@ def test_wheels_are_served_by_a_user_without_rights(fleet: dict[str, Any]) -> No
 def test_pip_finds_the_wheel_in_the_index_of_the_variant(fleet: dict[str, Any]) -> None:
     host = fleet["thor02"]
     manifest = read(host, f"{ROOT}/wheels/{key_of(host)}/manifest.json")
-    address = host.ansible.get_variables()["wavesmith_wheelhouse"]
+    house = fleet["spark01"].ansible.get_variables()["ansible_host"]
     pip = f"{ROOT}/envs/voice/current/bin/python -m pip --isolated download --no-deps --no-cache-dir --dest /tmp/got"
-    trusted = f"--trusted-host {address.split('/')[2]}"
-    host.check_output(
-        f"env -u http_proxy -u HTTP_PROXY {pip} {trusted} --index-url {address}/simple/{manifest['variant']}/ pyworld"
-    )
+    index = f"--trusted-host {house} --index-url http://{house}:8427/simple/{manifest['variant']}/"
+    host.check_output(f"env -u http_proxy -u HTTP_PROXY {pip} {index} pyworld")
     assert host.file(f"/tmp/got/{manifest['wheel']}").sha256sum == manifest["files"][manifest["wheel"]]
 
 
