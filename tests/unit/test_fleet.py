@@ -78,7 +78,7 @@ class Fleet:
         plan = Plan(root, environments=[environment]).data()
         return {"wavesmith_root": root, "wavesmith_plan": {"plan": plan}, **self.more[host]}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, playbook: Path | None = None) -> subprocess.Popen[str]:
         hosts = {host: self._host(host) for host in self.keys}
         variables = {
             "ansible_connection": "local",
@@ -94,7 +94,7 @@ class Fleet:
         (self.folder / "play.yml").write_text(yaml.safe_dump(play))
         argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.folder / "hosts.json")]
         return subprocess.Popen(
-            [*argv, str(self.folder / "play.yml"), *arguments],
+            [*argv, str(playbook or self.folder / "play.yml"), *arguments],
             env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -102,8 +102,8 @@ class Fleet:
             text=True,
         )
 
-    def run(self, *arguments: str) -> tuple[int, str]:
-        process = self.start(*arguments)
+    def run(self, *arguments: str, playbook: Path | None = None) -> tuple[int, str]:
+        process = self.start(*arguments, playbook=playbook)
         output, _ = process.communicate(timeout=120)
         return process.returncode, re.sub(r"\s+", " ", output)
 
@@ -248,3 +248,29 @@ def test_two_controllers_at_once_end_with_one_good_wheel_everywhere(tmp_path: Pa
     for process, output in zip(both, outputs, strict=True):
         assert process.returncode == 0 or "Remedy: wait until it has ended" in re.sub(r"\s+", " ", output), output
     assert all(fleet.have().values())
+
+
+@pytest.mark.slow
+def test_pruning_keeps_what_any_host_needs_and_removes_nothing_shared_when_one_is_not_asked(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, thor01=THOR, thor02=THOR, spark01=SPARK)
+    assert fleet.run()[0] == 0
+    manifest = fleet.root("thor02") / "envs" / "small" / "g" / "wavesmith" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"wheels": {"tiny": THOR}}))
+    playbook, keep = ROOT / "playbooks" / "wheelhouse_prune.yml", ("-e", "prune_wheels_keep=0")
+    kept = {"thor01": [], "thor02": [THOR], "spark01": []}
+
+    def wheels() -> dict[str, list[str]]:
+        return {host: os.listdir(fleet.root(host) / "wheels") for host in fleet.keys}
+
+    before = wheels()
+    status, output = fleet.run("--check", *keep, playbook=playbook)
+    assert status == 0 and wheels() == before and len(os.listdir(fleet.store)) == 2, output
+
+    status, output = fleet.run("-l", "thor01", *keep, playbook=playbook)
+    assert status != 0 and "it is not known which wheels spark01, thor02 needs" in output and "without -l" in output
+    assert len(os.listdir(fleet.store)) == 2
+
+    status, output = fleet.run(*keep, playbook=playbook)
+    assert status == 0, output
+    assert wheels() == kept and os.listdir(fleet.store) == [THOR]
