@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import guard
 from .catalog import INDEX, PACKAGE_INDEX, SOURCE, Catalog, Origin, Package, Stack, cuda_version
 from .choose import NO_STACK, allowed_origins, choose, unknown_stack
 from .variant import Variant, mismatch
 from .wanted import Environment, Refusal, Wanted, suggest
 
 SCHEMA = 1
-ISOLATION = 1
+ISOLATION = 2
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
 _SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
 """Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as it shall be."""
 LOCK_MARK = "# wavesmith-lock inputs: "
-_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
 SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
@@ -43,6 +42,8 @@ DECIDED = (
     "accelerated",
     "sms",
     "prebuilt",
+    "held",
+    "overrides",
 )
 """What the plan decides about a generation and its manifest keeps."""
 
@@ -87,6 +88,9 @@ class EnvironmentPlan:
     accelerated: bool = False
     sms: list[str] = field(default_factory=list)
     prebuilt: bool = True
+    held: dict[str, str] = field(default_factory=dict)
+    overrides: list[dict[str, str]] = field(default_factory=list)
+    projects: list[guard.OwnWheel] = field(default_factory=list)
     digest: str | None = None
     generation: str | None = None
     current: str | None = None
@@ -215,16 +219,19 @@ def _environment(
             result.refusals.append(
                 Refusal(f"environment {item.name}", f"{asked.full_name(name)} does not match torch: {problem}", remedy)
             )
-    named = [name for name in stack.versions if name in environment.packages or name in variants]
+    projects = _projects(environment, stack, catalog, result)
+    item.projects = [project.wheel for project in projects if project.wheel]
+    required = {guard.name_of(line) for project in projects for line in project.requires}
+    named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
     for origin, why in _origins(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         built = _family(stack, named, item, catalog, result) if origin.kind == SOURCE else []
         item.wheels = [_wheel(package, item, observed) for package in [*built, *packages] if package.recipe]
         _offer(item.wheels, wheelhouse)
-        _lock(item, packages, stack, origin, named, observed, locks)
+        _lock(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
-        _state(item, present)
+        _state(item, present, item.name in wanted.repair)
         if not item.phases or _answers(origin, observed):
             break
     _buildable(item, stack, observed, result)
@@ -262,6 +269,18 @@ def _packages(
             remedy = suggest(name, catalog.models)
             result.refusals.append(Refusal(item, f"model {name!r} is not in the catalog", remedy))
     return found, variants
+
+
+def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: Plan) -> list[guard.Project]:
+    """The environment's projects; torch is refused to them where the environment has no stack that could provide it."""
+    found = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
+    family = {name for other in catalog.stacks.values() for name in other.versions} if stack is NO_STACK else set()
+    decided = {guard.name_of(line) for project in found for line in project.overrides}
+    for asked in (asked for project in found for asked in project.declared):
+        if guard.name_of(asked.requirement) in family - decided:
+            problem = f"{asked.requirement} ({asked.by}) belongs to a stack, but stack is none"
+            result.refusals.append(Refusal(f"environment {environment.name}", problem, "say stack: auto"))
+    return found
 
 
 def _family(stack: Stack, named: Sequence[str], item: EnvironmentPlan, catalog: Catalog, result: Plan) -> list[Package]:
@@ -389,6 +408,7 @@ def _offer(wheels: Sequence[WheelPlan], wheelhouse: Collection[str]) -> None:
 def _lock(
     item: EnvironmentPlan,
     packages: Sequence[Package],
+    projects: Sequence[guard.Project],
     stack: Stack,
     origin: Origin,
     named: Sequence[str],
@@ -402,13 +422,14 @@ def _lock(
     built = {wheel.name: wheel.version for wheel in item.wheels}
     requirements = sorted(
         {requirement for package in packages for requirement in package.requires}
+        | {requirement for project in projects for requirement in project.requires}
         | {f"{name}=={version}" for name, version in built.items()}
     )
+    overrides = {line for package in packages for line in package.overrides}
+    overrides |= {line for project in projects for line in project.overrides}
     inputs = {
         "requirements": [*(pins[name] for name in sorted(named)), *stack.requires, *requirements],
-        "overrides": sorted(
-            {*pins.values(), *brought, *stack.requires, *(line for package in packages for line in package.overrides)}
-        ),
+        "overrides": sorted({*pins.values(), *brought, *stack.requires, *overrides}),
         "built": sorted(built),
         "python": minor,
         "architecture": observed["cpu"]["architecture"],
@@ -420,7 +441,7 @@ def _lock(
     text = locks.get(key, "")
     at_hand = text.startswith(LOCK_MARK + digest(inputs))
     # The family's members that were asked for, and once the lock is there also those that something else needs.
-    resolved = dict(_LOCKED.findall(text)) if at_hand else {}
+    resolved = guard.locked(text) if at_hand else {}
     item.versions = {
         name: resolved.get(name, version) if version.startswith(">=") else version
         for name, version in stack.versions.items()
@@ -434,7 +455,18 @@ def _lock(
         "overrides": inputs["overrides"],
         "built": inputs["built"],
         "sha256": hashlib.sha256(text.encode()).hexdigest() if at_hand else None,
+        "declared": {declared.by: declared.requirement for project in projects for declared in project.declared},
     }
+    family = [*stack.versions, *stack.brings, *map(guard.name_of, stack.requires)]
+    item.held = guard.held(stack.name, family, [(package.name, package.overrides) for package in packages], projects)
+    item.overrides = guard.contradicted(
+        [declared for project in projects for declared in project.declared],
+        {name: version for name, version in {**item.versions, **resolved, **built}.items() if version[0].isdigit()},
+        item.held,
+        item.python["version"],
+        observed["cpu"]["architecture"],
+        at_hand,
+    )
 
 
 def _pin(version: str, local: str) -> str:
@@ -442,8 +474,8 @@ def _pin(version: str, local: str) -> str:
     return version if version.startswith(">=") else f"=={version}{local}"
 
 
-def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
-    """Compare the wanted generation with those on the host."""
+def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False) -> None:
+    """Compare the wanted generation with those on the host; `anew`: those there are no longer good."""
     item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
     if item.lock["sha256"] and all(wheel.key for wheel in item.wheels):
         item.digest = digest(
@@ -458,6 +490,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
                 "python": item.python,
                 "lock": item.lock["sha256"],
                 "wheels": {wheel.name: wheel.key for wheel in item.wheels},
+                "projects": [wheel.content for wheel in item.projects],
             }
         )
     current = present["current"]
@@ -467,11 +500,11 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
         return
     short = item.digest[:16]
     same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
-    good = [entry for entry in same if entry["intact"]]
+    good = [entry for entry in same if entry["intact"] and not anew]
     # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
     if current and current["manifest"].get("digest", item.digest) == item.digest:
         verdict = current["verdict"]
-        if not current["damage"] and verdict and verdict.get("exit") == 0:
+        if not current["damage"] and verdict and verdict.get("exit") == 0 and not anew:
             item.state, item.generation = "kept", current["generation"]
             return
         if current["damage"]:

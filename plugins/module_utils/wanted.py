@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .catalog import INDEX, SOURCE, WHEELHOUSE
@@ -37,6 +37,7 @@ class Environment:
     engine: str = "venv"
     packages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Wanted:
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a package source has to answer.
+        projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
+        repair: Environments that get a new generation though nothing is seen to be wrong with them.
         wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
             and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
         bundle: An offline bundle: its folder, the same on the controller and the hosts, or its http(s) address.
@@ -69,6 +72,8 @@ class Wanted:
     keep_generations: int = 3
     system_packages: bool = True
     probe_timeout: float = 3.0
+    projects: Mapping[str, Any] = field(default_factory=dict)
+    repair: tuple[str, ...] = ()
     wheelhouse: str = ""
     bundle: str = ""
 
@@ -84,12 +89,21 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "probe_timeout": (float, int),
     "wheelhouse": (str,),
     "bundle": (str,),
+    "projects": (dict,),
+    "repair": (list,),
 }
-_KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number", list: "a list"}
+_KINDS = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    float: "a number",
+    dict: "a mapping",
+    list: "a list",
+}
 CONTROLLER_VARIABLES = frozenset(
     {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain"}
 )
-_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list}
+_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
 
 
 def _from_text(value: Any, types: tuple[type, ...]) -> Any:
@@ -206,6 +220,12 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
         refusals += problems
     forced, problems = _forced(environ or {}, values.get("stack", "auto"))
     environments, more = _environments(ours.get("environments", {}))
+    names = [environment.name for environment in environments]
+    values["repair"] = tuple(values.get("repair", ()))
+    for name in values["repair"]:
+        if name not in names:
+            problem = f"there is no environment {name!r} here"
+            refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(name), names)))
     return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
 
 
@@ -283,6 +303,7 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
                     engine=settings.get("engine", "venv"),
                     packages=tuple(dict.fromkeys(settings.get("packages", ()))),
                     models=tuple(dict.fromkeys(settings.get("models", ()))),
+                    projects=tuple(dict.fromkeys(settings.get("projects", ()))),
                 )
             )
     return tuple(found), refusals

@@ -88,18 +88,35 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
         raise AnsibleError(f"{path}: {error}. Remedy: add what it names, or correct the name") from error
 
 
-def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
+@lru_cache(maxsize=4)
+def projects(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """Read and check the projects of the catalog, by name.
+
+    Raises:
+        AnsibleError: a file is not what its schema asks for; it names the file, the place and the rule.
+    """
+    return {path.stem: _read(path, "project", folder) for path in sorted((folder / "projects").glob("*.yml"))}
+
+
+def problem(data: Any, kind: str, folder: Path = FOLDER) -> str:
+    """What is wrong with data by the schema of its kind; empty where nothing is."""
     if jsonschema is None:
         raise AnsibleError("the Python package jsonschema is missing on the controller. Remedy: pip install jsonschema")
+    schema = json.loads((folder / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
+    found = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
+    if found is None:
+        return ""
+    return f"{'.'.join(str(part) for part in found.absolute_path) or 'the file'}: {found.message}"
+
+
+def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
     try:
         data = yaml_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise AnsibleError(f"{path} cannot be read: {error}. Remedy: correct the file") from error
-    schema = json.loads((folder / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
-    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
-    if problem is not None:
-        place = ".".join(str(part) for part in problem.absolute_path) or "the file"
-        raise AnsibleError(f"{path}: {place}: {problem.message}. Remedy: see catalog/schema/{kind}.json")
-    if "name" in schema["properties"] and data["name"] != path.stem:
+    wrong = problem(data, kind, folder)
+    if wrong:
+        raise AnsibleError(f"{path}: {wrong}. Remedy: see catalog/schema/{kind}.json")
+    if "name" in data and data["name"] != path.stem:
         raise AnsibleError(f"{path}: name is {data['name']!r}. Remedy: name the file {data['name']}.yml")
     return dict(data)

@@ -21,14 +21,21 @@ JSON = st.recursive(
     max_leaves=8,
 )
 KNOWN = ["root", "stack", "policy", "python", "package_index", "keep_generations", "system_packages", "probe_timeout"]
-KNOWN += ["wheelhouse", "bundle"]
-SETTINGS = ["stack", "engine", "packages", "models"]
+KNOWN += ["projects", "repair", "wheelhouse", "bundle"]
+SETTINGS = ["stack", "engine", "packages", "models", "projects"]
 
 
 def refusal(variables: dict[str, Any]) -> Refusal:
     """The one refusal that these variables give."""
     (found,) = read(variables)[1]
     return found
+
+
+def test_an_environment_to_repair_that_is_not_there_is_refused_with_the_nearest_name() -> None:
+    found = refusal({"wavesmith_environments": {"speech": {}}, "wavesmith_repair": ["speeches"]})
+    assert str(found) == (
+        "variable wavesmith_repair: there is no environment 'speeches' here. Remedy: did you mean speech?"
+    )
 
 
 # What the run's own environment forces
