@@ -22,6 +22,12 @@ class ActionModule(FollowAction):
             todo = export.environments(planned["plan"], read_locks(ours(variables, self._templar)))
         except ValueError as error:
             return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
+        for item in planned["plan"]["environments"]:
+            if item.get("projects"):
+                Display().warning(
+                    f"environment {item['name']}: its projects' own wheels are not in the context, only what they require. "
+                    "Remedy: add to the Dockerfile how they are installed"
+                )
         system = {key: planned["observed"]["os"][key] for key in ("id", "version_id")}
         apt = ["python3", *catalog_files.load().platforms.apt]
         self._task.args.update(environments=todo, system=system, apt=apt)

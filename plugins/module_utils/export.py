@@ -65,6 +65,8 @@ def index(files: Mapping[str, str]) -> dict[str, str]:
 def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict[str, Any]]:
     """What of a plan an export needs, for each environment: lock, wheels, Python, origin.
 
+    A project's own wheel is not among it: it is made on the controller, from files that are there.
+
     Raises:
         ValueError: something is not there yet; the message says what, and the remedy.
     """
