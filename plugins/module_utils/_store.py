@@ -45,6 +45,12 @@ def default_roots() -> tuple[str, str]:
     return "/opt/wavesmith", os.path.join(os.path.expanduser("~"), "wavesmith")
 
 
+def existing_root() -> str:
+    """The one of the default roots that is there, else the first."""
+    roots = default_roots()
+    return next((path for path in roots if os.path.isdir(path)), roots[0])
+
+
 def read_json(path: str) -> Any:
     """The value in a JSON file, or `None` where it is missing or unreadable."""
     try:

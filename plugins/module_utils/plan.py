@@ -7,7 +7,7 @@ was resolved, a wheel key before a compiler is there) is `None`, and the same fu
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ _SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
 LOCK_MARK = "# wavesmith-lock inputs: "
 OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
-SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "install": 90, "verify": 75, "activate": 1}
+SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
 DECIDED = (
     "digest",
@@ -51,7 +51,7 @@ DECIDED = (
 
 @dataclass
 class WheelPlan:
-    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit` or `build`."""
+    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit`, `fetch` or `build`."""
 
     name: str
     version: str
@@ -128,6 +128,7 @@ def plan(
     catalog: Catalog,
     locks: Mapping[str, str],
     toolbox: str,
+    wheelhouse: Collection[str] = (),
 ) -> Plan:
     """Plan one host.
 
@@ -138,6 +139,7 @@ def plan(
         catalog: What can be installed.
         locks: Text of the locks at hand, by lock key.
         toolbox: Digest of the toolbox's lock.
+        wheelhouse: Keys of the wheels that the wheelhouse offers.
     """
     result = Plan(root=observed["root"], toolbox=toolbox, refusals=list(refusals))
     if wanted.stack not in (*catalog.stacks, "auto", "none"):
@@ -145,7 +147,7 @@ def plan(
     if not wanted.environments and not result.refusals:
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
-        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result))
+        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result, wheelhouse))
     # A host that has what it shall have needs nothing: neither sources nor system packages nor disk are asked about it.
     idle = not any(item.phases for item in result.environments)
     _system(wanted, observed, catalog, result, idle)
@@ -187,6 +189,7 @@ def _environment(
     catalog: Catalog,
     locks: Mapping[str, str],
     result: Plan,
+    wheelhouse: Collection[str],
 ) -> EnvironmentPlan:
     item = EnvironmentPlan(environment.name, engine=environment.engine)
     present = observed["environments"].get(environment.name, {"current": None, "generations": []})
@@ -225,6 +228,7 @@ def _environment(
         item.wheels, unbuildable = _wheels(
             [*named, *(package.name for package in packages)], stack, origin, target, item, observed, catalog
         )
+        _offer(item.wheels, wheelhouse)
         _lock(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
@@ -386,6 +390,13 @@ def _wheels(
     return wheels, [Refusal(subject, problem.what, problem.remedy) for problem in problems]
 
 
+def _offer(wheels: Sequence[WheelPlan], wheelhouse: Collection[str]) -> None:
+    """What the wheelhouse has is fetched, not built."""
+    for wheel in wheels:
+        if wheel.status == "build" and wheel.key in wheelhouse:
+            wheel.status, wheel.seconds = "fetch", SECONDS["fetch"]
+
+
 def _lock(
     item: EnvironmentPlan,
     packages: Sequence[Package],
@@ -513,7 +524,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False
 
 def _needs(item: EnvironmentPlan, phase: str) -> bool:
     if phase == "build":
-        return any(wheel.status == "build" for wheel in item.wheels)
+        return any(wheel.status != "hit" for wheel in item.wheels)
     return bool(item.lock["status"] != "hit")
 
 
@@ -525,11 +536,11 @@ def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
                 _step(
                     "build",
                     f"{item.name}: {wheel.name} {wheel.version}",
-                    f"from source for {item.variant}",
+                    ("from source for " if wheel.status == "build" else "from the wheelhouse for ") + item.variant,
                     wheel.seconds,
                 )
                 for wheel in item.wheels
-                if wheel.status == "build"
+                if wheel.status != "hit"
             )
         elif phase == "lock":
             steps.append(

@@ -58,6 +58,9 @@ class Wanted:
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
+        wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
+            and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
+        bundle: An offline bundle: its folder, the same on the controller and the hosts, or its http(s) address.
     """
 
     environments: tuple[Environment, ...]
@@ -73,6 +76,8 @@ class Wanted:
     projects: Mapping[str, Any] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
     ccache_remote: str = ""
+    wheelhouse: str = ""
+    bundle: str = ""
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -84,6 +89,8 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "keep_generations": (int,),
     "system_packages": (bool,),
     "probe_timeout": (float, int),
+    "wheelhouse": (str,),
+    "bundle": (str,),
     "projects": (dict,),
     "repair": (list,),
     "ccache_remote": (str,),
@@ -198,6 +205,13 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             Refusal("variable wavesmith_probe_timeout", "it must be more than 0", "give seconds, such as 3")
         )
         del values["probe_timeout"]
+    for name in ("wheelhouse", "bundle"):
+        place = values.get(name, "")
+        if place and not re.match(r"(https?://[^/]|file:///|/|~/)", place):
+            problem = f"{place!r} is neither an absolute folder nor an address"
+            remedy = "give a folder such as /srv/wheels, or an address that begins with http://, https:// or file:///"
+            refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
+            del values[name]
     python = values.get("python", "")
     if python and not re.fullmatch(r"3\.\d{1,2}", python):
         refusals.append(

@@ -20,6 +20,7 @@ except ImportError:  # the collection was installed without its Python requireme
 
 COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
+TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
 
 @lru_cache(maxsize=4)

@@ -186,6 +186,24 @@ def test_a_host_that_wants_nothing_is_told_so() -> None:
     assert "wavesmith_environments is empty" in result.warnings[0]
 
 
+# What the wheelhouse has
+
+
+def test_a_wheel_that_the_wheelhouse_has_is_fetched_not_built() -> None:
+    (built,) = only(decide(host())).wheels
+    offering = plan(Wanted(environments=(SPEECH,)), [], host(), CATALOG, {}, TOOLBOX, wheelhouse=[str(built.key)])
+    (wheel,) = only(offering).wheels
+    assert (wheel.key, wheel.status) == (built.key, "fetch") and wheel.seconds < built.seconds
+    assert offering.phases[0] == "build" and offering.steps[0]["detail"].startswith("from the wheelhouse")
+
+
+def test_a_wheel_that_is_on_the_host_is_not_fetched() -> None:
+    observed, locks, item = settled(host())
+    keys = [str(wheel.key) for wheel in item.wheels]
+    result = plan(Wanted(environments=(SPEECH,)), [], observed, CATALOG, locks, TOOLBOX, wheelhouse=keys)
+    assert result.steps == [] and [wheel.status for wheel in only(result).wheels] == ["hit"]
+
+
 # A bare host
 
 
