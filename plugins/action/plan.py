@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils import conda
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
 from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
@@ -67,7 +68,7 @@ class ActionModule(ActionBase):
             "root": wanted.root,
             "environments": [environment.name for environment in wanted.environments],
             "apt_packages": [*catalog.platforms.apt, *catalog.platforms.apt_build],
-            "sources": {**sources, PACKAGE_INDEX: wanted.package_index},
+            "sources": {**sources, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index},
             "default_index": _default_index(),
             "timeout": float(wanted.probe_timeout),
         }
@@ -88,13 +89,17 @@ def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
             "wheels": wheels,
         }
         if "lock" in item.phases:
-            todo["lock"].append(
-                {**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}}
-            )
+            if item.lock["status"] != "hit":
+                todo["lock"].append(
+                    {**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}}
+                )
+            if item.conda and item.conda["status"] != "hit":
+                todo["lock"].append({"environment": item.name, **item.conda})
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in core.DECIDED}
+            conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
             todo["install"].append(
-                {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], "")}
+                {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], ""), "conda": conda}
             )
         if "verify" in item.phases:
             todo["verify"].append({"environment": item.name, "generation": item.generation})

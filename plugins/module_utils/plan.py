@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from . import activation, conda
 from .audit import parse_sm, runs
 from .catalog import PACKAGE_INDEX, Catalog, Origin, Package, Stack
 from .fatbin import Target
@@ -19,7 +20,7 @@ from .variant import Variant
 from .wanted import Environment, Refusal, Wanted, suggest
 
 SCHEMA = 1
-ISOLATION = 1
+ISOLATION = 2
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
 LOCK_MARK = "# wavesmith-lock inputs: "
@@ -27,7 +28,19 @@ OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
 SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
-DECIDED = ("digest", "stack", "backend", "versions", "origin", "variant", "engine", "python", "imports", "accelerated")
+DECIDED = (
+    "digest",
+    "stack",
+    "backend",
+    "versions",
+    "origin",
+    "variant",
+    "engine",
+    "python",
+    "imports",
+    "accelerated",
+    "variables",
+)
 """What the plan decides about a generation and its manifest keeps."""
 NO_STACK = Stack(
     name="none",
@@ -75,6 +88,8 @@ class EnvironmentPlan:
     origin_url: str = ""
     origin_why: str = ""
     engine: str = "venv"
+    conda: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
     lock: dict[str, Any] = field(default_factory=dict)
     wheels: list[WheelPlan] = field(default_factory=list)
     imports: dict[str, str] = field(default_factory=dict)
@@ -194,7 +209,20 @@ def _environment(
     item.variant = Variant(minor, stack.backend, sm or "", observed["cpu"]["isa"]).name
     item.imports = {name: name for name in stack.versions}
     item.imports.update({package.name: package.module for package in packages if package.module})
+    item.variables = activation.variables(asdict(item), observed, wanted.native)
     item.wheels = [_wheel(package, item, observed) for package in packages if package.recipe]
+    result.refusals.extend(
+        conda.refusals(
+            environment, wanted, [wheel.name for wheel in item.wheels], item.python, observed["cpu"]["architecture"]
+        )
+    )
+    if len(result.refusals) > before:
+        return item
+    if item.engine == "conda":
+        item.conda = conda.lock_plan(
+            item.name, minor, observed["cpu"]["architecture"], wanted, locks, LOCK_MARK, digest
+        )
+        item.python = {"path": "", "version": minor}  # the system's built the wheels; the environment's is in the lock
     for origin, why in _origins(stack, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         _lock(item, packages, stack, minor, observed, locks)
@@ -326,6 +354,10 @@ def _python(
             fit.append((python["path"].startswith("/usr/bin/"), minor, python["path"], python))
     if fit:
         return dict(max(fit, key=lambda entry: entry[:3])[3])
+    if environment.engine == "conda":
+        minor = tuple(map(int, wanted.python.split("."))) if wanted.python else stack.python_maximum
+        if stack.python_minimum <= minor <= stack.python_maximum:
+            return {"path": "", "version": ".".join(map(str, minor))}
     span = wanted.python or f"{'.'.join(map(str, stack.python_minimum))} to {'.'.join(map(str, stack.python_maximum))}"
     seen = ", ".join(f"{python['version']} ({python['path']})" for python in observed["pythons"]) or "none"
     result.refusals.append(
@@ -431,7 +463,7 @@ def _lock(
 def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
     """Compare the wanted generation with those on the host."""
     item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
-    if item.lock["sha256"] and all(wheel.key for wheel in item.wheels):
+    if item.lock["sha256"] and item.conda.get("sha256", True) and all(wheel.key for wheel in item.wheels):
         item.digest = digest(
             {
                 "schema": SCHEMA,
@@ -442,6 +474,8 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
                 "versions": item.versions,
                 "origin": item.origin,
                 "python": item.python,
+                "conda": item.conda.get("sha256"),
+                "variables": item.variables,
                 "lock": item.lock["sha256"],
                 "wheels": {wheel.name: wheel.key for wheel in item.wheels},
             }
@@ -483,7 +517,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
 def _needs(item: EnvironmentPlan, phase: str) -> bool:
     if phase == "build":
         return any(wheel.status == "build" for wheel in item.wheels)
-    return bool(item.lock["status"] != "hit")
+    return any(lock["status"] != "hit" for lock in (item.lock, item.conda) if lock)
 
 
 def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
@@ -501,8 +535,10 @@ def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
                 if wheel.status == "build"
             )
         elif phase == "lock":
-            steps.append(
-                _step("lock", f"{item.name}: lock", f"{item.lock['key']} ({item.lock['status']})", SECONDS["lock"])
+            steps.extend(
+                _step("lock", f"{item.name}: lock", f"{lock['key']} ({lock['status']})", SECONDS["lock"])
+                for lock in (item.conda, item.lock)
+                if lock and lock["status"] != "hit"
             )
         else:
             names = {"install": "into a new generation", "verify": "with the doctor", "activate": "switch current"}
@@ -534,7 +570,8 @@ def _system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, resul
             )
         )
         return
-    missing = sorted(observed["apt"]["missing"])
+    unneeded = set(conda.NATIVE.values()) if wanted.native == "channel" else set()
+    missing = sorted(set(observed["apt"]["missing"]) - unneeded)
     if not missing:
         return
     if not wanted.system_packages:
@@ -570,6 +607,7 @@ def _room(observed: Mapping[str, Any], catalog: Catalog, result: Plan) -> None:
                         "check the network or proxy of the host, or name a mirror in wavesmith_package_index",
                     )
                 )
+        result.refusals.extend(conda.silent(item.name, item.conda, observed["sources"]))
         stack = catalog.stacks.get(item.stack, NO_STACK)
         need += OTHER_PACKAGES_GIB + next(
             (origin.disk_gib for origin in stack.origins if origin.name == item.origin), 0.0

@@ -50,6 +50,10 @@ class Wanted:
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a package source has to answer.
+        conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
+        conda_channel_alias: Address below which channels lie that are given by name; empty: the tools' own.
+        conda_offline: Whether channels are never asked over the network.
+        native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
     """
 
     environments: tuple[Environment, ...]
@@ -60,6 +64,10 @@ class Wanted:
     keep_generations: int = 3
     system_packages: bool = True
     probe_timeout: float = 3.0
+    conda_channels: tuple[str, ...] = ("conda-forge",)
+    conda_channel_alias: str = ""
+    conda_offline: bool = False
+    native: str = "system"
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -70,9 +78,14 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "keep_generations": (int,),
     "system_packages": (bool,),
     "probe_timeout": (float, int),
+    "conda_channels": (list,),
+    "conda_channel_alias": (str,),
+    "conda_offline": (bool,),
+    "native": (str,),
 }
-_KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number"}
+_KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number", list: "a list of names"}
 CONTROLLER_VARIABLES = frozenset({"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what"})
+ENGINES = ("venv", "conda")
 _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list}
 
 
@@ -174,6 +187,13 @@ def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
             Refusal("variable wavesmith_python", f"{python!r} is not a Python version", 'write it as text: "3.12"')
         )
         del values["python"]
+    if not all(isinstance(entry, str) and entry.strip("/") for entry in values.get("conda_channels", ())):
+        problem = f"it is {values.pop('conda_channels')!r}, but must be a list of names, URLs or folders"
+        refusals.append(Refusal("variable wavesmith_conda_channels", problem, "name one, such as conda-forge"))
+    values["conda_channels"] = tuple(values.get("conda_channels", Wanted.conda_channels))
+    if values.get("native", "system") not in ("system", "channel"):
+        problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
+        refusals.append(Refusal("variable wavesmith_native", problem, "say system or channel"))
     environments, problems = _environments(ours.get("environments", {}))
     return Wanted(environments=environments, **values), refusals + problems
 
@@ -207,8 +227,10 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
             else:
                 continue
             good = False
-        if settings.get("engine", "venv") != "venv" and good:
-            refusals.append(Refusal(item, f"engine {settings['engine']!r} is not known", "use engine: venv"))
+        if settings.get("engine", "venv") not in ENGINES and good:
+            refusals.append(
+                Refusal(item, f"engine {settings['engine']!r} is not known", suggest(settings["engine"], ENGINES))
+            )
             good = False
         if good:
             found.append(

@@ -77,6 +77,7 @@ class Host:
             "origin": "package_index",
             "variant": "v",
             "engine": "venv",
+            "variables": {},
         }
         python = {"path": BASE, "version": VERSION}
         return {
