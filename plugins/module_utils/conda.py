@@ -16,26 +16,24 @@ from .wanted import Environment, Refusal, Wanted
 NATIVE = {"espeak-ng": "espeak-ng", "ffmpeg": "ffmpeg", "compilers": "build-essential"}
 """What comes from the channel or from the system as a whole: the channel's name of it, and the system's."""
 SUBDIRS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
-RECORD = tuple(
-    [
-        "build",
-        "build_number",
-        "channel",
-        "constrains",
-        "depends",
-        "fn",
-        "license",
-        "md5",
-        "name",
-        "noarch",
-        "python_site_packages_path",
-        "sha256",
-        "size",
-        "subdir",
-        "timestamp",
-        "track_features",
-        "version",
-    ]
+RECORD = (
+    "build",
+    "build_number",
+    "channel",
+    "constrains",
+    "depends",
+    "fn",
+    "license",
+    "md5",
+    "name",
+    "noarch",
+    "python_site_packages_path",
+    "sha256",
+    "size",
+    "subdir",
+    "timestamp",
+    "track_features",
+    "version",
 )
 """What a lock keeps of a package's record: what linking needs, and what ``conda list`` and conda's solver ask for later."""
 

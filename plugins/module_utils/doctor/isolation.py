@@ -9,6 +9,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -406,23 +407,26 @@ def pip_user(context: Context) -> Finding:
         "PIP_PREFIX": (home, {"PIP_PREFIX": str(outside)}),
         "PIP_PYTHON": (home, {"PIP_PYTHON": "/usr/bin/python3"}),
     }
-    for number, line in enumerate(
-        ("user = true", "no-user = true", f"user = true\nno-user = true\ntarget = {outside}", f"prefix = {outside}")
-    ):
+    for number, line in enumerate((f"user = true\nno-user = true\ntarget = {outside}", f"prefix = {outside}")):
         shown = line.replace("\n", ", ")
         user = settings(f"user-{number}", ".config/pip/pip.conf", line)
         hostile[f"{shown} in ~/.config/pip/pip.conf"] = (place / f"user-{number}", {})
         hostile[f"{shown} in the file of PIP_CONFIG_FILE"] = (home, {"PIP_CONFIG_FILE": str(user)})
         settings(f"system-{number}", "pip/pip.conf", line)  # pip reads such a folder as it reads /etc
         hostile[f"{shown} in pip.conf of the system"] = (home, {"XDG_CONFIG_DIRS": str(place / f"system-{number}")})
-    for number, (name, (folder, variables)) in enumerate(hostile.items()):
-        root = place / f"root-{number}"
+
+    def attempt(name: str) -> str | list[str]:
+        folder, variables = hostile[name]
+        root = Path(tempfile.mkdtemp(prefix="root-", dir=place))
         env = {**calm(folder), **variables}
         ran = command([context.spec.python, "-m", "pip", *options, "--root", root, wheel], env, place)
         inside = root / str(prefix.resolve()).lstrip("/")
         landed = [*_landed(outside), *(path for path in _landed(root) if not below(path, inside)), *_landed(folder)]
         wrong = [f"it installed to {path}" for path in landed] or ([f"pip fails: {ran.tail}"] if ran.code else [])
-        evidence[name] = wrong or "no effect"
+        return wrong or "no effect"
+
+    with ThreadPoolExecutor() as pool:
+        evidence.update(zip(hostile, pool.map(attempt, hostile)))
     return _sum_up(evidence, "ways to make pip install elsewhere are refused or without effect", WRAPPER_REMEDY)
 
 
