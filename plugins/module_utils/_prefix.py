@@ -57,6 +57,9 @@ class _Pip:
 
         def exec_module(module):
             execute(module)
+            # Older pips refuse --user in virtual environments only (23.2 does), newer ones ask the site module as well.
+            from pip._internal.utils import virtualenv
+            virtualenv.virtualenv_no_global = lambda: True
             load = module.Configuration.load
 
             def loaded(self):

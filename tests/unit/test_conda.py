@@ -16,10 +16,12 @@ from typing import Any
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import _conda, _prefix, _store
 from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import isolation
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Context, Spec, perform
 
 from tests.unit import conda_channel
+from tests.unit.test_prefix import UV, ask
 from tests.unit.test_prefix import Host as PipHost
-from tests.unit.test_prefix import ask
 
 pytest.importorskip("rattler", reason="py-rattler is not in this environment: make venv-dev")
 SPECS = ["greeting"]
@@ -407,6 +409,29 @@ def test_the_interpreter_started_by_its_path_finds_the_same_variables(whole: Hos
 
 
 # Isolation, as in a virtual environment
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("check", isolation.CHECKS, ids=lambda check: check.id)
+def test_the_doctors_attacks_are_repelled(whole: Host, tmp_path: Path, check: Check) -> None:
+    if not (whole.prefix() / "bin" / "pip").exists():
+        (pip,) = Path(os.__file__).parent.glob("ensurepip/_bundled/pip-*.whl")
+        argv = [
+            UV,
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--no-index",
+            "--python",
+            whole.prefix() / "bin/python",
+        ]
+        subprocess.run([*argv, pip], check=True)
+    context = Context(Spec("speech", "one", whole.prefix(), whole.root), tmp_path, tmp_path)
+    result = perform(check, context)
+    if result["verdict"] == "skip":
+        pytest.skip(result["detail"])
+    assert result["verdict"] == "pass", result
 
 
 @pytest.mark.parametrize("name", ["PYTHONPATH", "PYTHONUSERBASE", "PYTHONSTARTUP", "PYTHONHOME"])

@@ -175,7 +175,7 @@ def test_attacks_leave_the_prefix_as_it_was(attacked: tuple[dict[str, dict[str, 
     assert attacked[1] == set()
 
 
-@pytest.mark.parametrize("name", ["pythonpath", "pythonhome", "pip_user", "console_scripts"])
+@pytest.mark.parametrize("name", ["pythonpath", "pythonhome", "pip_user", "libraries", "activated", "console_scripts"])
 def test_a_plain_virtual_environment_fails(name: str, leaky_with_pip: Path, context_of: Callable[..., Context]) -> None:
     result = perform(ISOLATION[f"isolation.{name}"], context_of(leaky_with_pip))
     assert result["verdict"] == "fail", result
@@ -200,6 +200,45 @@ def test_an_unguarded_second_interpreter_is_found(leaky: Path, context_of: Calla
     result = perform(ISOLATION["isolation.pythonpath"], context_of(leaky))
     assert result["verdict"] == "fail"
     assert result["detail"].startswith("bin/python3: ")
+
+
+@pytest.mark.parametrize("name", ["LD_LIBRARY_PATH", "LD_PRELOAD"])
+def test_a_library_that_a_variable_brings_in_is_named(
+    name: str, leaky_with_pip: Path, context_of: Callable[..., Context]
+) -> None:
+    found = perform(ISOLATION["isolation.libraries"], context_of(leaky_with_pip))["evidence"]
+    assert found["nothing hostile"] == "no effect"
+    assert "decoys" in found[name][0] or "cannot be imported" in found[name][0]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("no-user = true", "`no-user = true` means the opposite to pip, `user = true`; write `user = false`"),
+        ("no_user: 1", "`no_user = 1` means the opposite to pip, `user = true`; write `user = false`"),
+        ("user = yes", "`user = true` is passed over here; write `user = false`"),
+        ("target = /srv/lib", "`target = /srv/lib` is passed over here; remove the line"),
+    ],
+)
+def test_a_line_of_pip_conf_that_leads_elsewhere_is_named(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "pip.conf").write_text(f"[install]\n{line}\nuser = false\nno-user = false\n# target = /x\n")
+    assert isolation.pip_traps(str(tmp_path / "pip.conf")) == [(2, said)]
+
+
+def test_a_trap_in_the_users_pip_conf_is_said_with_file_and_line(
+    good: Path, context_of: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".config" / "pip" / "pip.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text("[global]\nno-user = true\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = perform(ISOLATION["isolation.pip_settings"], context_of(good))
+    assert (result["verdict"], result["detail"].split(": ")[0]) == ("pass", f"{path}:2")
+
+
+@pytest.mark.skipif(shutil.which("sudo") is None, reason="there is no sudo here")
+def test_a_plain_virtual_environment_fails_through_sudo(leaky: Path, context_of: Callable[..., Context]) -> None:
+    assert perform(ISOLATION["isolation.sudo"], context_of(leaky))["verdict"] == "fail"
 
 
 def test_every_decoy_that_a_leak_executes_is_named(leaky_with_pip: Path, context_of: Callable[..., Context]) -> None:

@@ -562,7 +562,9 @@ def libraries(context: Context) -> Finding:
         "LD_PRELOAD": {"LD_PRELOAD": str(preload)},
         "LD_AUDIT": {"LD_AUDIT": str(preload)},
     }.items():
-        ran = command([context.spec.python, "-c", _LOADED, name], {**calm(place), **variables}, place, 180.0)
+        ran = command(
+            [context.spec.python, "-c", _LOADED, "math", "zlib", name], {**calm(place), **variables}, place, 180.0
+        )
         loaded = ran.out.split("\n") if ran.code == 0 else []
         wrong = [f"{name} cannot be imported: {ran.tail}"] if ran.code else []
         wrong += [f"{path} was loaded" for path in loaded if below(path, decoys)]
