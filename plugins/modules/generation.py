@@ -133,6 +133,8 @@ def main() -> None:
                         _store.activate(root, name, wanted[name])
                     after[name] = wanted[name]
             if not module.check_mode:
+                if given["state"] == "pruned":
+                    _store.sweep(root)
                 register(root)
     except _store.StoreError as error:
         module.fail_json(msg=str(error))

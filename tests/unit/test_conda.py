@@ -394,11 +394,11 @@ def test_the_launcher_starts_a_command_as_an_activated_shell_would(whole: Host) 
 
 def test_the_launcher_names_the_environments_there_are(whole: Host) -> None:
     done = subprocess.run(
-        [whole.root / "bin" / "wavesmith-run", "speach", "python"], capture_output=True, text=True, check=False
+        [whole.root / "bin" / "wavesmith-run", "talk", "python"], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr.splitlines()) == (
         127,
-        [f"wavesmith-run: there is no environment speach in {whole.root}/envs. Remedy: use one of: speech"],
+        [f"wavesmith-run: there is no environment talk in {whole.root}/envs. Remedy: use one of: speech"],
     )
 
 
