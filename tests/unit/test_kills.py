@@ -58,7 +58,7 @@ class Campaign:
         """Want another environment: the other engine, other packages, now and then a lock that is to be resolved anew."""
         settings = self.wanted.get("wavesmith_environments", {"tiny": {"engine": "venv"}})["tiny"]
         engine = "conda" if settings["engine"] == "venv" else "venv"
-        packages = self.random.choice([["numpy"], []])
+        packages = self.random.choice([["numpy"], ["numpy", "soundfile"]])
         self.wanted["wavesmith_environments"] = {"tiny": {"engine": engine, "stack": "none", "packages": packages}}
         if self.random.random() < 0.3:
             shutil.rmtree(self.folder / "locks", ignore_errors=True)
