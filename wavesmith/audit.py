@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils import audit as rules
@@ -27,21 +28,51 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X.Y",
         help="compute capability it shall serve, as 11.0; may be given more than once",
     )
+    parser.add_argument(
+        "--fleet",
+        nargs="?",
+        type=Path,
+        const=Path("artifacts"),
+        metavar="FOLDER",
+        help="also judge it for each host that was planned: FOLDER (artifacts) holds what playbooks/plan.yml saved",
+    )
     parser.add_argument("--json", action="store_true", help="print the judgement as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Audit one path and print the judgement."""
     try:
-        report = rules.judge(inspect(arguments.path), arguments.sm)
+        hosts = _fleet(arguments.fleet) if arguments.fleet else {}
+        asked = {*arguments.sm, *(rules.parse_sm(gpu["sm"]) for gpus in hosts.values() for gpu in gpus)}
+        report = rules.judge(inspect(arguments.path), sorted(asked))
     except Unusable as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
+    if arguments.fleet:
+        report["hosts"] = rules.by_host(report, hosts)
     if arguments.json:
         print(json.dumps(report, indent=1))
     else:
         _show(report)
     return SERVES if report["serves"] else DOES_NOT
+
+
+def _fleet(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """The NVIDIA GPUs of each host that was planned.
+
+    Raises:
+        Unusable: no host was.
+    """
+    hosts = {}
+    for path in sorted(folder.glob("*/observed.json")):
+        try:
+            accelerators = json.loads(path.read_text(encoding="utf-8"))["accelerators"]
+        except (OSError, ValueError, LookupError) as error:
+            raise Unusable(f"{path} cannot be read ({error}). Remedy: run playbooks/plan.yml again") from error
+        hosts[path.parent.name] = [gpu for gpu in accelerators if gpu["vendor"] == "nvidia" and gpu["sm"]]
+    if not hosts:
+        raise Unusable(f"no host was planned into {folder}. Remedy: run playbooks/plan.yml, or name its folder")
+    return hosts
 
 
 def _sm(text: str) -> int:
@@ -85,5 +116,9 @@ def _show(report: dict[str, Any]) -> None:
     for verdict in report["verdicts"]:
         mark = "[green]✓ serves[/]" if verdict["serves"] else "[red]✗ cannot serve[/]"
         console.print(f"{mark} SM {verdict['sm']}: {escape('; '.join(verdict['reasons']))}")
+    for host in report.get("hosts", ()):
+        mark = "[green]✓[/]" if host["serves"] else "[red]✗[/]"
+        gpus = ", ".join(host["gpus"]) or "no NVIDIA GPU"
+        console.print(f"{mark} {escape(host['host'])}: {'serves' if host['serves'] else 'cannot serve'} {escape(gpus)}")
     for finding in report["findings"]:
         console.print(f"[red]✗ {finding['id']}[/]: {escape(finding['detail'])}. Remedy: {escape(finding['remedy'])}")

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("audit", "matrix")
+COMMANDS = ("audit", "matrix", "plan")
 
 
 def parser() -> argparse.ArgumentParser:

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import conda
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
 from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder, ours
 
 TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
+
+
+# Each host is planned in a process forked from this one: what is read here is read once for all of them.
+with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
+    catalog_files.load()
 
 
 class ActionModule(ActionBase):
@@ -30,7 +41,8 @@ class ActionModule(ActionBase):
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
         catalog = catalog_files.load()
-        wanted, refusals = wants.read(own)
+        wanted, refusals = wants.read(own, os.environ)
+        projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         answer = self._execute_module(
             module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
         )
@@ -39,12 +51,15 @@ class ActionModule(ActionBase):
         observed = answer["observed"]
         locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(own).glob("*.txt"))}
         toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox)
+        planned = core.plan(
+            wanted, [*refusals, *problems], observed, replace(catalog, projects=projects), locks, toolbox
+        )
         plan = planned.data()
-        text = plan_text(host, plan, observed)
+        text = plan_text(host, plan, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
         saved = artifacts_folder(own) / host / "plan.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
-        saved.write_text(json.dumps(plan, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
+            path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         Display().display(f"{text}\n  saved as {saved}")
         if planned.refusals:
             # Only the message: everything else would bury it, and the plan is saved.
@@ -90,13 +105,13 @@ def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
         }
         if "lock" in item.phases:
             if item.lock["status"] != "hit":
-                todo["lock"].append(
-                    {**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}}
-                )
+                asked = ("key", "inputs", "requirements", "overrides", "declared")
+                todo["lock"].append({**common, **{key: item.lock[key] for key in asked}})
             if item.conda and item.conda["status"] != "hit":
                 todo["lock"].append({"environment": item.name, **item.conda})
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in core.DECIDED}
+            fields["projects"] = [asdict(wheel) for wheel in item.projects]
             conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
             todo["install"].append(
                 {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], ""), "conda": conda}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import fnmatch
 import mmap
@@ -12,10 +13,11 @@ import subprocess
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from .audit import LIBRARY, PREFIX, WHEEL, Artifact, Library
+from .audit import LIBRARY, PREFIX, WHEEL, Artifact, Library, judge, parse_sm, unfit
 from .doctor import native
 from .doctor.elf import Dynamic, NotElf, read_dynamic
 from .fatbin import Code, read
@@ -151,6 +153,32 @@ def _prefix(path: str, place: Path) -> Artifact:
             continue
         found.append((file, Library(short, _package(short), code, dynamic)))
     return Artifact(path, PREFIX, tuple(library for _, library in found), _missing(found, names), tuple(unread))
+
+
+def problems(
+    prefix: str, sms: Sequence[str], built: Sequence[str], prebuilt: bool
+) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """Why a generation must not be used on a host with these GPUs (`unfit`), and the judgement itself; both empty where
+    nothing has to be read: a host without NVIDIA GPUs and a policy that allows everything.
+
+    Raises:
+        Unusable: the prefix cannot be read.
+    """
+    if prebuilt and not sms:
+        return [], {}
+    report = judge(inspect(prefix), [parse_sm(sm) for sm in sms])
+    return unfit(report, _owners(Path(prefix)), built, prebuilt), report
+
+
+def _owners(place: Path) -> dict[str, str]:
+    """Distribution by path of its files within the prefix, as their RECORDs say."""
+    found = {}
+    for record in sorted(place.glob("lib/python3*/site-packages/*.dist-info/RECORD")):
+        name = re.sub(r"[-_.]+", "-", record.parent.name.rpartition(".")[0].rpartition("-")[0]).lower()
+        site = record.parent.parent.relative_to(place)
+        with record.open(encoding="utf-8", newline="") as lines:
+            found.update({(site / row[0]).as_posix(): name for row in csv.reader(lines) if row})
+    return found
 
 
 def _candidates(place: Path) -> Iterator[Path]:

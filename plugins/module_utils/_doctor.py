@@ -9,6 +9,7 @@ import shutil
 from typing import Any
 
 from . import _store, doctor
+from ._binaries import problems
 from ._job import Failed, Job
 from ._tools import environment
 from .doctor import run as _run  # noqa: F401  (named so that its modules travel to the host)
@@ -48,7 +49,12 @@ def judge(job: Job, root: str, spec: dict[str, Any], files: dict[str, bytes]) ->
     paths = {name: os.path.join(work, f"{name}.json") for name in ("spec", "verdict")}
     stack = {"name": manifest["stack"], "backend": manifest["backend"], "versions": manifest["versions"]}
     question = {key: manifest[key] for key in ("environment", "generation", "imports", "accelerated")}
-    _store.write_json(paths["spec"], {**question, "stack": stack, "prefix": prefix, "root": root, "hub": ""})
+    job.progress(f"{spec['environment']}: reading binaries")
+    sms = manifest.get("sms", [])
+    unfit, report = problems(prefix, sms, list(manifest["wheels"]), manifest.get("prebuilt", True))
+    binaries = {"sms": sms, "problems": unfit, "targets": report.get("targets"), "read": bool(report)}
+    question.update(stack=stack, prefix=prefix, root=root, hub="", binaries=binaries)
+    _store.write_json(paths["spec"], question)
     argv = [
         os.path.join(prefix, "bin", "python"),
         "-c",

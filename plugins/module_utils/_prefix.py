@@ -8,11 +8,13 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import _store
+from . import _store, guard
+from ._binaries import problems
 from ._build import kept_wheel
 from ._conda import channel_packages, link
 from ._job import Failed, Job
@@ -21,11 +23,13 @@ from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, w
 from .plan import DECIDED
 
 _PIP_CONF = """\
+# What this generation was verified with stays: a requirement that contradicts it is refused.
 # pip reads `no-user = true` as `user = true`, so both are said: whichever a user's own file has, ours is read after it.
 [global]
 {virtualenv}[install]
 user = false
 no-user = false
+constraint = {constraints}
 """
 _GUARD = '''\
 """Take foreign folders off the search path, also when Python was not started through this environment's bin/python, and
@@ -156,6 +160,7 @@ def _move_python(prefix: str, version: str) -> str:
 def _isolate(prefix: str, base: str, spec: dict[str, Any]) -> None:
     conda, values = spec["engine"] == "conda", spec["variables"]
     python = os.path.join(prefix, "bin", "python")
+    constraints = os.path.join(prefix, guard.CONSTRAINTS)
     os.unlink(python)
     _store.write_text(python, wrapper(prefix, base, values), 0o755)
     for name in os.listdir(os.path.join(prefix, "bin")):
@@ -163,9 +168,12 @@ def _isolate(prefix: str, base: str, spec: dict[str, Any]) -> None:
         if re.fullmatch(r"python[\d.]+", name):
             os.unlink(path)
             os.symlink("python", path)
+    _store.write_text(constraints, guard.constraints({}))  # filled in when the packages are there
     # Only a virtual environment passes for one: pip would refuse to install into any other.
     virtualenv = "" if conda else "require-virtualenv = true\n"
-    _store.write_text(os.path.join(prefix, "pip.conf"), _PIP_CONF.format(virtualenv=virtualenv))
+    _store.write_text(
+        os.path.join(prefix, "pip.conf"), _PIP_CONF.format(virtualenv=virtualenv, constraints=constraints)
+    )
     site = site_packages(prefix, spec["python"]["version"])
     _store.write_text(os.path.join(site, "_wavesmith_isolation.py"), _GUARD)
     _store.write_text(os.path.join(site, "_wavesmith_isolation.pth"), "import _wavesmith_isolation\n")
@@ -220,7 +228,7 @@ def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> st
         try:
             job.run([*argv, paths["requirements"]], environment(root, package_index))
         except Failed as error:
-            raise explain(error, f"resolving {spec['key']}") from error
+            raise _with_origins(explain(error, f"resolving {spec['key']}"), spec["declared"]) from error
         with open(paths["lock"], encoding="utf-8") as file:
             return file.read()
     finally:
@@ -233,6 +241,13 @@ def _python(root: str, python: dict[str, str]) -> list[str]:
     return (
         ["--python", python["path"]] if python["path"] else ["--python", tools, "--python-version", python["version"]]
     )
+
+
+def _with_origins(error: Failed, declared: dict[str, str]) -> Failed:
+    """The failure with who declares the requirements that the resolver's lines name."""
+    named = {guard.normal(word) for line in error.log for word in re.findall(r"[A-Za-z0-9][\w.-]*", line)}
+    asked = [f"{asked} is asked for by {by}" for by, asked in declared.items() if guard.name_of(asked) in named]
+    return Failed(str(error), [*error.log, *asked])
 
 
 def _origin(spec: dict[str, Any]) -> list[str]:
@@ -263,6 +278,7 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
     wanted = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", spec["lock"], re.MULTILINE)
     count = len(wanted) + len(spec["wheels"])
     wheels = [kept_wheel(root, wheel["key"]) for wheel in spec["wheels"]]
+    wheels += [_own_wheel(prefix, wheel) for wheel in spec["projects"]]
     if not os.path.exists(python):
         raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
     lock = os.path.join(prefix, "wavesmith", "lock.txt")
@@ -297,6 +313,10 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
                 raise Failed(
                     f"{name}: {path} is not the file its wheel declares. Remedy: remove {root}/cache/uv and start again"
                 )
+        job.progress("reading binaries", count, count)
+        unfit, _report = problems(prefix, spec["sms"], [wheel["name"] for wheel in spec["wheels"]], spec["prebuilt"])
+        if unfit:
+            raise Failed("; ".join(f"{problem['detail']}. Remedy: {problem['remedy']}" for problem in unfit))
         job.progress("compiling byte code", count, count)
         job.run(
             [python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1)
@@ -307,26 +327,64 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
     for name in (".lock", ".gitignore", "CACHEDIR.TAG"):  # uv's own; the lock file is writable for everyone
         if os.path.exists(os.path.join(prefix, name)):
             os.unlink(os.path.join(prefix, name))
+    packages = _installed(site)
+    _store.write_text(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages))
     manifest = {
         "schema": 1,
         "created": time.time(),
         **{key: spec[key] for key in ("environment", "generation", *DECIDED)},
+        "overrides": [*spec["overrides"], *_overridden(root, python, tools, packages, spec["held"])],
         "lock_key": spec["key"],
         "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},
-        "packages": _installed(site),
+        "packages": packages,
         "channel_packages": channel_packages(prefix),
+        "records": {name: _record(site, name) for name in spec["versions"]},
     }
     _store.seal(prefix, manifest)
-    return {"generation": spec["generation"], "packages": len(manifest["packages"])}
+    return {
+        "environment": spec["environment"],
+        "generation": spec["generation"],
+        "packages": len(packages),
+        "overrides": manifest["overrides"],
+    }
+
+
+def _own_wheel(prefix: str, wheel: dict[str, str]) -> str:
+    """Keep a project's own wheel in the generation, and return its path."""
+    data = base64.b64decode(wheel["data"])
+    if hashlib.sha256(data).hexdigest() != wheel["sha256"]:
+        raise Failed(f"{wheel['file']} is not the wheel that was built. Remedy: run the playbook again")
+    path = os.path.join(prefix, "wavesmith", wheel["file"])
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
 
 
 def _installed(site: str) -> dict[str, str]:
     found = {}
     for name in os.listdir(site):
         if name.endswith(".dist-info"):
-            package, _, version = name[: -len(".dist-info")].rpartition("-")
-            found[re.sub(r"[-_.]+", "-", package).lower()] = version
+            found[guard.package_of(name)] = name[: -len(".dist-info")].rpartition("-")[2]
     return found
+
+
+def _overridden(
+    root: str, python: str, tools: dict[str, str], packages: dict[str, str], held: dict[str, str]
+) -> list[dict[str, str]]:
+    """What the installed packages require and did not get."""
+    argv = [uv(root), "pip", "check", "--python", python]
+    done = subprocess.run(argv, env=tools, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return guard.installed_against(done.stderr + done.stdout, packages, held)
+
+
+def _record(site: str, package: str) -> str:
+    """sha256 of a package's RECORD, empty where it has none: another one means that somebody installed it again."""
+    for name in os.listdir(site):
+        record = os.path.join(site, name, "RECORD")
+        if guard.package_of(name) == package and os.path.exists(record):
+            with open(record, "rb") as file:
+                return hashlib.sha256(file.read()).hexdigest()
+    return ""
 
 
 def _wrong_bytes(site: str) -> dict[str, str]:
@@ -336,7 +394,7 @@ def _wrong_bytes(site: str) -> dict[str, str]:
         record = os.path.join(site, folder, "RECORD")
         if not folder.endswith(".dist-info") or not os.path.exists(record):
             continue
-        package = re.sub(r"[-_.]+", "-", folder[: -len(".dist-info")].rpartition("-")[0]).lower()
+        package = guard.package_of(folder)
         with open(record, encoding="utf-8", newline="") as file:
             for row in csv.reader(file):
                 if len(row) >= 2 and row[1].startswith("sha256="):

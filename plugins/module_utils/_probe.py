@@ -1,166 +1,34 @@
 """Look at a host: the files, commands and URLs behind what :mod:`platform` parses.
 
-Everything below ``probe_root`` other than ``/`` is a recording: files are read below it, and a command's output is the
-file ``.commands/<argv joined by spaces, '/' as '_'>.txt`` (an additional ``.timeout`` file: the command hung). URLs are
-always really probed.
+Below another ``probe_root`` than ``/`` a recorded host is replayed (:mod:`_host`). URLs are always really probed.
 """
 
 from __future__ import annotations
 
 import base64
-import glob
 import os
-import pwd
 import re
-import shutil
-import signal
 import ssl
-import stat
-import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import urlsplit
 
+from . import _hardware as look
 from . import platform as parse
+from ._host import Answer as Answer
+from ._host import Host as Host
+from ._host import Questions, Task, User
+from ._host import find_user as find_user
 
-T = TypeVar("T")
-
-NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,compute_cap,memory.total,driver_version", "--format=csv,noheader,nounits"]
 # -I -S: neither a user site nor PYTHONPATH can change the answer, and it starts in a few milliseconds.
 PYTHON_QUERY = ["-IS", "-c", "import sys;print('%d.%d.%d' % sys.version_info[:3],sys.base_prefix)"]
-# Commands that a login shell would find, but a remote run may not (WSL2 keeps nvidia-smi in its own folder).
-EXTRA_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/wsl/lib:/usr/local/cuda/bin"
 INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 PACKAGE_INDEX = "package_index"
-_FILE_LIMIT = 64 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command said: its exit status (None: it did not run or did not end), output, and what went wrong."""
-
-    code: int | None
-    text: str = ""
-    trouble: str = ""
-
-
-@dataclass(frozen=True)
-class User:
-    """Who observes."""
-
-    name: str
-    uid: int
-    home: str
-
-
-class Task(threading.Thread, Generic[T]):
-    """A function's result from a thread that the interpreter does not wait for when it ends."""
-
-    def __init__(self, work: Callable[[], T]) -> None:
-        super().__init__(daemon=True)
-        self._work = work
-        self._done: list[T] = []
-        self.start()
-
-    def run(self) -> None:
-        """Do the work."""
-        self._done.append(self._work())
-
-    def result(self, seconds: float) -> T | None:
-        """Wait at most that long; None when it is not done."""
-        self.join(max(0.0, seconds))
-        return self._done[0] if self._done else None
-
-
-class Host:
-    """The files and commands of this machine, or of a recorded one below `root`."""
-
-    def __init__(self, root: str = "/", timeout: float = 3.0) -> None:
-        self.root = os.path.abspath(root or "/")
-        self.live = self.root == "/"
-        self.timeout = max(0.1, timeout)
-        self.environ: Mapping[str, str] = os.environ if self.live else self._recorded_environ()
-
-    def at(self, path: str) -> str:
-        """Return where a path of the host really lies."""
-        return path if self.live else os.path.join(self.root, path.lstrip("/"))
-
-    def read(self, path: str) -> str:
-        """Return a regular file's text, '' when there is none to read."""
-        try:
-            handle = os.open(self.at(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except (OSError, ValueError):
-            return ""
-        try:
-            with os.fdopen(handle, "rb") as file:
-                return parse.decode(file.read(_FILE_LIMIT)) if stat.S_ISREG(os.fstat(handle).st_mode) else ""
-        except OSError:
-            return ""
-
-    def exists(self, path: str) -> bool:
-        """Say whether the path exists (False also for a path that cannot be one)."""
-        try:
-            return os.path.exists(self.at(path))
-        except ValueError:
-            return False
-
-    def glob(self, pattern: str) -> list[str]:
-        """Return the host's paths that match, sorted."""
-        found = glob.glob(glob.escape(self.root.rstrip("/")) + pattern)
-        return sorted(found if self.live else ("/" + os.path.relpath(path, self.root) for path in found))
-
-    def which(self, name: str) -> str | None:
-        """Return a command's path; a recorded command has only its name."""
-        if not self.live:
-            return name
-        return shutil.which(name, path=f"{self.environ.get('PATH', '')}:{EXTRA_PATH}")
-
-    def run(self, argv: Sequence[str]) -> Answer:
-        """Run a command with the timeout, in its own process group, without a terminal."""
-        if not self.live:
-            return self._replay(argv)
-        program = self.which(argv[0])
-        if program is None:
-            return Answer(None, trouble="not found")
-        try:
-            process = subprocess.Popen(
-                [program, *argv[1:]],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env={**self.environ, "LC_ALL": "C"},
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            return Answer(None, trouble=str(error))
-        try:
-            output, _none = process.communicate(timeout=self.timeout)
-        except subprocess.TimeoutExpired:
-            try:
-                os.killpg(process.pid, signal.SIGKILL)
-                # A process stuck in the driver cannot be killed: it is left alone rather than waited for.
-                process.communicate(timeout=0.2)
-            except (OSError, subprocess.TimeoutExpired):
-                pass
-            return Answer(None, trouble=f"no answer within {self.timeout:g} s")
-        return Answer(process.returncode, parse.decode(output))
-
-    def _replay(self, argv: Sequence[str]) -> Answer:
-        name = "/.commands/" + " ".join(argv).replace("/", "_")
-        if self.exists(f"{name}.timeout"):
-            return Answer(None, trouble=f"no answer within {self.timeout:g} s")
-        if not self.exists(f"{name}.txt"):
-            return Answer(None, trouble="not found")
-        return Answer(0, self.read(f"{name}.txt"))
-
-    def _recorded_environ(self) -> dict[str, str]:
-        return parse.key_values(self.read("/.commands/env.txt"), "=")
 
 
 def observe(
@@ -182,74 +50,71 @@ def observe(
         timeout: Seconds for each command and each URL.
     """
     host = Host(probe_root, timeout)
-    findings: list[dict[str, str]] = []
+    findings: list[parse.Finding] = []
     user = find_user(host)
     links = find_sources(host, user, sources or {}, default_index)
     probes = {name: Task(partial(probe_source, host, link)) for name, link in links.items()}
-    started = time.monotonic()
-    commands = {
-        name: Task(partial(host.run, argv))
-        for name, argv in {
-            "smi": NVIDIA_SMI,
-            "header": ["nvidia-smi"],
-            "gcc": ["gcc", "-dumpfullversion"],
-            "sudo": ["sudo", "-n", "true"],
-        }.items()
-        if not (name == "sudo" and user.uid == 0)
-    }
-    pythons = {path: Task(partial(host.run, [path, *PYTHON_QUERY])) for path in find_pythons(host)}
-
-    def answer(task: Task[Answer] | None) -> Answer:
-        done = task.result(started + host.timeout + 0.5 - time.monotonic()) if task else None
-        return done or Answer(None, trouble=f"no answer within {host.timeout:g} s")
+    ask = Questions(host)
+    look.start(host, ask)
+    ask.command("gcc", ["gcc", "-dumpfullversion"])
+    if user.uid != 0:
+        ask.command("sudo", ["sudo", "-n", "true"])
+    pythons = find_pythons(host)
+    for path in pythons:
+        ask.command(path, [path, *PYTHON_QUERY])
 
     uname = _uname(host)
     system = _os(host, uname[1])
     cpu = parse.parse_cpuinfo(host.read("/proc/cpuinfo"))
-    apt = _apt(host, apt_packages)
-    toolkits = find_toolkits(host)
-    accelerators, driver = _accelerators(host, answer(commands["smi"]), uname[2], findings)
-    privilege = "root" if user.uid == 0 else "sudo" if answer(commands["sudo"]).code == 0 else "none"
+    packages = parse.parse_dpkg_status(host.read("/var/lib/dpkg/status"), [*apt_packages, *look.WITNESSES])
+    apt = _apt(host, apt_packages, packages)
+    accelerators, driver = look.find_accelerators(host, ask, user, findings)
+    machine = look.find_machine(host, system, cpu, uname, accelerators, packages, findings)
+    jetpack = parse.jetpack(machine["l4t"])
+    # Jetson's drivers have branches of their own, which the table of branches does not know.
+    if jetpack and driver["cuda_source"] in (None, "driver"):
+        driver.update(cuda=jetpack.cuda, cuda_source="jetpack")
+    privilege = "root" if user.uid == 0 else "sudo" if ask.answer("sudo").code == 0 else "none"
     root = _expand(root, user) or (f"{user.home}/wavesmith" if privilege == "none" else "/opt/wavesmith")
-    gcc = re.match(r"\d+(\.\d+)*$", parse.first_line(answer(commands["gcc"]).text), re.ASCII)
-    compatible = host.read("/proc/device-tree/compatible")
+    gcc = re.match(r"\d+(\.\d+)*$", parse.first_line(ask.answer("gcc").text), re.ASCII)
     observed: dict[str, Any] = {
         "schema": 1,
         "hostname": uname[0],
         "user": {**asdict(user), "privilege": privilege},
         "os": system,
-        "machine": {
-            "model": parse.first_line(host.read("/proc/device-tree/model"))
-            or parse.first_line(host.read("/sys/class/dmi/id/product_name")),
-            "l4t": parse.parse_l4t(host.read("/etc/nv_tegra_release")),
-            "jetson": parse.parse_compatible(compatible) is not None,
-        },
-        "cpu": {"architecture": uname[2], **asdict(_usable(host, cpu)), "page_size": _page_size(host)},
+        "machine": machine,
+        "cpu": look.find_cpu(host, uname[2], cpu, findings),
         "memory": parse.parse_meminfo(host.read("/proc/meminfo")),
         "disk": _disk(host, root),
         "accelerators": [asdict(accelerator) for accelerator in accelerators],
-        "nvidia": {"driver": driver, "cuda": parse.parse_driver_cuda(answer(commands["header"]).text)},
-        "rocm": {"version": parse.major_minor(parse.first_line(host.read("/opt/rocm/.info/version")))},
-        "toolkits": toolkits,
+        "nvidia": driver,
+        "rocm": look.find_rocm(host, packages),
+        "toolkits": look.find_toolkits(host, ask),
         "compilers": {"gcc": gcc.group(0) if gcc else None},
-        "pythons": [
-            python for path, task in pythons.items() if (python := _python(host, path, answer(task).text)) is not None
-        ],
+        "pythons": [python for path in pythons if (python := _python(host, path, ask.answer(path).text)) is not None],
         "apt": apt,
         "sources": {},
         "root": root,
         "findings": findings,
     }
+    if system["libc"] == "musl":
+        findings.append(
+            parse.finding(
+                "os.musl",
+                f"The C library of {system['pretty_name'] or 'this system'} is musl; wheels of torch need glibc",
+                "Take a distribution with glibc, or run in a container of one.",
+            )
+        )
     if privilege == "none" and apt["missing"]:
         findings.append(
-            {
-                "id": "user.privilege",
-                "detail": f"{user.name} can not install the missing system packages: {', '.join(apt['missing'])}",
-                "remedy": f"Let an administrator run: apt-get install {' '.join(apt['missing'])}",
-            }
+            parse.finding(
+                "user.privilege",
+                f"{user.name} can not install the missing system packages: {', '.join(apt['missing'])}",
+                f"Let an administrator run: apt-get install {' '.join(apt['missing'])}",
+            )
         )
     for name, probe in probes.items():
-        result, remedy = probe.result(started + host.timeout + 0.2 - time.monotonic()) or (
+        result, remedy = probe.result(ask.deadline - 0.3 - time.monotonic()) or (
             _source(links[name], answers=False, detail=f"no answer within {host.timeout:g} s", seconds=host.timeout),
             "Check name resolution, proxy and firewall, or configure a mirror.",
         )
@@ -257,22 +122,8 @@ def observe(
         if not result["answers"] and remedy:
             shown = result["url"] or "(none)"
             detail = f"The source {name} {shown} can not be used: {result['detail']}"
-            findings.append({"id": f"source.{name}", "detail": detail, "remedy": remedy})
+            findings.append(parse.finding(f"source.{name}", detail, remedy))
     return observed
-
-
-def find_user(host: Host) -> User:
-    """Return who runs this; for a recorded host root, unless ``id -u`` and ``id -un`` were recorded."""
-    if host.live:
-        uid = os.geteuid()
-        try:
-            entry = pwd.getpwuid(uid)
-            return User(name=entry.pw_name, uid=uid, home=entry.pw_dir)
-        except KeyError:
-            return User(name=str(uid), uid=uid, home=host.environ.get("HOME", "/"))
-    uid = parse.natural(host.run(["id", "-u"]).text) or 0
-    name = parse.first_line(host.run(["id", "-un"]).text) or "root"
-    return User(name=name, uid=uid, home="/root" if uid == 0 else f"/home/{name}")
 
 
 def find_package_index(host: Host, user: User, default: str = "") -> tuple[str, str]:
@@ -416,7 +267,7 @@ def _os(host: Host, kernel: str) -> dict[str, Any]:
         "codename": release.get("VERSION_CODENAME", ""),
         "kernel": kernel,
         "libc": parse.first_line(_libc(host)),
-        "wsl": "microsoft" in host.read("/proc/version").lower(),
+        "wsl": look.wsl_witness(host) is not None,
         "container": parse.container_kind(
             host.read("/proc/1/environ"),
             host.read("/run/systemd/container"),
@@ -428,23 +279,14 @@ def _os(host: Host, kernel: str) -> dict[str, Any]:
 
 
 def _libc(host: Host) -> str:
+    if host.glob("/lib/ld-musl-*"):
+        return "musl"
     if not host.live:
         return host.run(["getconf", "GNU_LIBC_VERSION"]).text
     try:
         return os.confstr("CS_GNU_LIBC_VERSION") or ""
     except (OSError, ValueError):
-        return ""  # musl has no such name
-
-
-def _usable(host: Host, cpu: parse.Cpu) -> parse.Cpu:
-    """Count only the cores this process may use."""
-    return replace(cpu, cores=len(os.sched_getaffinity(0))) if host.live else cpu
-
-
-def _page_size(host: Host) -> int:
-    if host.live:
-        return os.sysconf("SC_PAGESIZE")
-    return parse.natural(host.run(["getconf", "PAGESIZE"]).text) or 4096
+        return ""
 
 
 def _expand(root: str, user: User) -> str:
@@ -465,8 +307,7 @@ def _disk(host: Host, root: str) -> dict[str, Any]:
     return {"path": path, "free": size.f_bavail * size.f_frsize, "total": size.f_blocks * size.f_frsize}
 
 
-def _apt(host: Host, names: Sequence[str]) -> dict[str, Any]:
-    installed = parse.parse_dpkg_status(host.read("/var/lib/dpkg/status"), names)
+def _apt(host: Host, names: Sequence[str], installed: Mapping[str, str]) -> dict[str, Any]:
     return {
         "present": host.exists("/usr/bin/apt-get"),
         "installed": {name: installed[name] for name in names if name in installed},
@@ -497,94 +338,3 @@ def _python(host: Host, path: str, said: str) -> dict[str, Any] | None:
         # Debian splits ensurepip off into pythonX.Y-venv: without it `python -m venv` fails.
         "venv": any(host.exists(f"{prefix}/{lib}/{name}/ensurepip/__init__.py") for lib in ("lib", "lib64")),
     }
-
-
-def find_toolkits(host: Host) -> list[dict[str, Any]]:
-    """Return the CUDA toolkits below /usr/local, else the one whose nvcc is on the path."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in host.glob("/usr/local/cuda*"):
-        real = os.path.realpath(host.at(path))
-        if real in found:
-            continue
-        nvcc = host.exists(f"{path}/bin/nvcc")
-        version, source = parse.parse_version_json(host.read(f"{path}/version.json")), "version.json"
-        if version is None and nvcc:
-            version, source = parse.parse_nvcc(host.run([f"{path}/bin/nvcc", "--version"]).text), "nvcc"
-        if version is not None:
-            shown = real if host.live else path
-            found[real] = {"version": version, "path": shown, "source": source, "nvcc": nvcc}
-    if not found:
-        version = parse.parse_nvcc(host.run(["nvcc", "--version"]).text)
-        if version is not None:
-            program = os.path.realpath(host.which("nvcc") or "") if host.live else "/usr/bin/nvcc"
-            path = os.path.dirname(os.path.dirname(program))
-            return [{"version": version, "path": path, "source": "nvcc", "nvcc": True}]
-    return list(found.values())
-
-
-def _accelerators(
-    host: Host, smi: Answer, architecture: str, findings: list[dict[str, str]]
-) -> tuple[list[parse.Accelerator], str | None]:
-    """Return the GPUs by the best witness there is (nvidia-smi, /proc, PCI; kfd, PCI) and NVIDIA's driver version."""
-    on_bus = []
-    for path in host.glob("/sys/bus/pci/devices/*"):
-        ids = (host.read(f"{path}/{name}") for name in ("vendor", "device", "class"))
-        if (accelerator := parse.pci_accelerator(*ids)) is not None:
-            on_bus.append(accelerator)
-    tegra = parse.parse_compatible(host.read("/proc/device-tree/compatible"))
-    nvidia, driver = parse.parse_nvidia_smi(smi.text)
-    driver = driver or parse.parse_nvidia_version(host.read("/proc/driver/nvidia/version"))
-    if not nvidia:
-        for path in host.glob("/proc/driver/nvidia/gpus/*/information"):
-            name = parse.key_values(host.read(path), ":").get("Model", "")
-            nvidia.append(parse.Accelerator(vendor="nvidia", name=name or "unknown", source="proc"))
-    if not nvidia and tegra:
-        model = parse.first_line(host.read("/proc/device-tree/model"))
-        nvidia = [parse.Accelerator(vendor="nvidia", name=model or "NVIDIA Jetson", source="proc")]
-    if not nvidia:
-        nvidia = [accelerator for accelerator in on_bus if accelerator.vendor == "nvidia"]
-    if tegra and len(nvidia) == 1 and nvidia[0].sm is None:
-        nvidia = [replace(nvidia[0], sm=tegra)]
-    _judge_nvidia(smi, nvidia, driver, findings)
-
-    amd = []
-    for path in host.glob("/sys/class/kfd/kfd/topology/nodes/*"):
-        gfx = parse.gfx_name(parse.key_values(host.read(f"{path}/properties"), " ").get("gfx_target_version", ""))
-        if gfx is None:
-            continue
-        banks = (parse.key_values(host.read(bank), " ") for bank in host.glob(f"{path}/mem_banks/*/properties"))
-        memory = sum(parse.natural(bank.get("size_in_bytes", "")) or 0 for bank in banks)
-        name = parse.first_line(host.read(f"{path}/name")) or gfx
-        amd.append(parse.Accelerator(vendor="amd", name=name, gfx=gfx, memory=memory or None, source="kfd"))
-    return nvidia + (amd or [accelerator for accelerator in on_bus if accelerator.vendor == "amd"]), driver
-
-
-def _judge_nvidia(
-    smi: Answer, nvidia: list[parse.Accelerator], driver: str | None, findings: list[dict[str, str]]
-) -> None:
-    if any(accelerator.source == "nvidia-smi" for accelerator in nvidia):
-        return
-    if smi.trouble and smi.trouble != "not found":
-        findings.append(
-            {
-                "id": "nvidia.smi",
-                "detail": f"nvidia-smi: {smi.trouble}; the GPU's compute capability may be unknown",
-                "remedy": "Run nvidia-smi by hand; if it hangs, see `dmesg | grep -i NVRM` and reboot the host.",
-            }
-        )
-    elif smi.trouble != "not found":
-        findings.append(
-            {
-                "id": "nvidia.smi",
-                "detail": f"nvidia-smi: {parse.first_line(smi.text)[:200] or 'it printed nothing'}",
-                "remedy": "Install the driver for this kernel and reboot, or give the container its GPU.",
-            }
-        )
-    elif nvidia and driver is None and nvidia[0].source == "pci":
-        findings.append(
-            {
-                "id": "nvidia.driver",
-                "detail": f"There is an NVIDIA GPU ({nvidia[0].name}) but no driver",
-                "remedy": "Install NVIDIA's driver (580 or newer for CUDA 13), or give the container its GPU.",
-            }
-        )

@@ -10,6 +10,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from . import guard
+
 ACTIVATE, DEACTIVATE = "etc/conda/activate.d/wavesmith.sh", "etc/conda/deactivate.d/wavesmith.sh"
 DROPPED = (
     "PYTHONPATH",
@@ -37,7 +39,8 @@ _WRAPPER = """\
 # from reading BASH_ENV. The path is the generation's own, so that a running program stays in it when `current` moves on.
 unset {dropped}
 export PYTHONNOUSERSITE=1
-{defaults}exec -a "{prefix}/bin/python" "{base}" "$@"
+{defaults}{bound}
+exec -a "{prefix}/bin/python" "{base}" "$@"
 """
 _BIN_ACTIVATE = """\
 # Source this: . {prefix}/bin/activate. `deactivate` gives back what was there. No conda is needed.
@@ -70,20 +73,20 @@ exec "$@"
 """
 
 
-def variables(plan: Mapping[str, Any], observed: Mapping[str, Any], native: str) -> dict[str, str]:
+def variables(backend: str, observed: Mapping[str, Any], native: str) -> dict[str, str]:
     """What an environment's processes find set, as far as the plan knows it; ``{prefix}`` stands for the prefix.
 
     Args:
-        plan: ``backend`` and whether it is ``accelerated``.
+        backend: The stack's, such as ``cuda13_0``.
         observed: What `observe` returned.
         native: ``channel`` or ``system``.
     """
     found: dict[str, str] = {}
     sms = sorted({gpu["sm"] for gpu in observed["accelerators"] if gpu.get("sm")}, key=_number)
-    if plan["accelerated"] and plan["backend"].startswith("cuda"):
+    if backend.startswith("cuda"):
         if sms:
             found["TORCH_CUDA_ARCH_LIST"] = ";".join(sms)
-        version = plan["backend"][len("cuda") :].replace("_", ".")
+        version = backend[len("cuda") :].replace("_", ".")
         same = [kit for kit in observed.get("toolkits", ()) if kit["nvcc"] and kit["version"].startswith(version)]
         if same:
             home = found["CUDA_HOME"] = same[0]["path"]
@@ -104,15 +107,22 @@ def _number(sm: str) -> tuple[int, ...]:
 def wrapper(prefix: str, base: str, values: Mapping[str, str]) -> str:
     """``bin/python``: starts `base` isolated. A variable that the user set for this one process stays as it is."""
     defaults = [f': "${{{name}={value}}}"; export {name}\n' for name, value in _filled(prefix, values).items()]
-    return _WRAPPER.format(dropped=" ".join(DROPPED), prefix=prefix, base=base, defaults="".join(defaults))
+    return _WRAPPER.format(
+        dropped=" ".join(DROPPED),
+        prefix=prefix,
+        base=base,
+        defaults="".join(defaults),
+        bound=guard.bind("PIP_CONSTRAINT", prefix),
+    )
 
 
 def scripts(prefix: str, values: Mapping[str, str]) -> dict[str, str]:
     """The scripts that conda, `bin_activate` and `launcher` source, by their path in the prefix."""
     settings = {"PYTHONNOUSERSITE": "1", **_filled(prefix, values)}
-    names = [*_SHELL_DROPS, *settings]
+    names = [*_SHELL_DROPS, *settings, "UV_CONSTRAINT"]
     keep = [_keep(name) for name in names]
     put = [f"unset {' '.join(_SHELL_DROPS)}", *(f"export {name}={shlex.quote(settings[name])}" for name in settings)]
+    put.append(guard.bind("UV_CONSTRAINT", prefix))
     back = [
         'if [ -n "${_WAVESMITH_ACTIVE-}" ]; then',
         *(_restore(name) for name in names),

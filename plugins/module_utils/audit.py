@@ -23,6 +23,10 @@ _OF_NVIDIA = re.compile(
     r"lib(?:cublas|cublasLt|cudnn|cufft|cufftw|cufile|curand|cusolver|cusolverMg|cusparse|cusparseLt|cutensor|nccl|npp|nvjpeg|nvshmem)"
     r"[_a-zA-Z]*\.so[.0-9]*"
 )
+# The integrated GPUs of Jetson boards: code for them runs on nothing else, and code for discrete GPUs of the same major version not on
+# them. Thor is 10.1 for CUDA 12 and 11.0 for CUDA 13, where that difference ended.
+# Source: torch 2.11.0, torch/cuda/__init__.py, DEVICE_REQUIREMENT ("accounting for incompatibility of iGPU and dGPU").
+INTEGRATED = frozenset({53, 62, 72, 87, 101})
 _SHOWN = 5
 
 
@@ -87,6 +91,8 @@ def runs(target: Target, sm: int) -> bool:
     """
     if target.suffix == "a":
         return target.sm == sm
+    if target.kind == SASS and {target.sm, sm} & INTEGRATED:
+        return target.sm == sm or (target.sm, sm) == (101, 110)
     if target.kind == SASS or target.suffix == "f":
         return target.sm // 10 == sm // 10 and target.sm <= sm
     return target.sm <= sm
@@ -256,6 +262,58 @@ def _some(items: Iterable[str]) -> str:
     known = list(dict.fromkeys(items))
     more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
     return ", ".join(known[:_SHOWN]) + more
+
+
+def by_host(report: Mapping[str, Any], hosts: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """For each host whether the artifact serves all its GPUs, out of a report that was asked about their SMs."""
+    serves = {verdict["sm"]: verdict["serves"] for verdict in report["verdicts"]}
+    return [
+        {
+            "host": name,
+            "gpus": [f"{gpu['name']} (SM {gpu['sm']})" for gpu in gpus],
+            "serves": all(serves[capability(parse_sm(gpu["sm"]))] for gpu in gpus),
+        }
+        for name, gpus in hosts.items()
+    ]
+
+
+def unfit(
+    report: Mapping[str, Any], owners: Mapping[str, str], built: Iterable[str], prebuilt: bool
+) -> list[dict[str, Any]]:
+    """Why an environment must not be used on its host, out of the judgement of its prefix; empty where it may.
+
+    Args:
+        report: What `judge` said, asked about the GPUs of the host.
+        owners: Distribution by path of its files within the prefix.
+        built: Distributions that this fleet built from source.
+        prebuilt: Whether the policy allows CUDA code that others built. NVIDIA's own libraries are always allowed: they
+            cannot be built.
+    """
+    problems = []
+    for verdict in report["verdicts"]:
+        if not verdict["serves"]:
+            problems.append(
+                _finding(
+                    "no_code_for_gpu",
+                    f"it cannot serve SM {verdict['sm']} of this host ({'; '.join(verdict['reasons'])})",
+                    "choose a stack with code for it (wavesmith_explain=true says which), or build it from source",
+                )
+            )
+    own = set(built)
+    foreign = {
+        owners.get(library["path"], library["package"])
+        for library in report["libraries"]
+        if library["judged"] and owners.get(library["path"]) not in own
+    }
+    if foreign and not prebuilt:
+        problems.append(
+            _finding(
+                "prebuilt_cuda_code",
+                f"CUDA code of {_some(sorted(foreign))} was built by others, and the policy of this host wants it built from source",
+                "add recipes for them, or add index to wavesmith_policy",
+            )
+        )
+    return problems
 
 
 def targets_text(targets: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:

@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .guard import Project
+from .versions import Range, numbers
+
 PACKAGE_INDEX = "package_index"
 """The origin that stands for the index pip and uv of the host are set up for."""
+INDEX, WHEELHOUSE, SOURCE = "index", "wheelhouse", "source"
+"""What a policy can allow: wheels that others built, wheels that this fleet built, building on a host of this fleet."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +25,7 @@ class Origin:
 
     Attributes:
         name: Short name used in plans and lock names.
+        kind: `INDEX`, or `SOURCE` for what is built here (and fetched from the wheelhouse where that has it).
         url: Address of the wheel index; empty for the host's own package index.
         local_version: Local version its wheels carry (``cpu`` for ``2.11.0+cpu``).
         disk_gib: Space its wheels take once installed, GiB.
@@ -27,6 +33,7 @@ class Origin:
     """
 
     name: str
+    kind: str
     url: str
     local_version: str
     disk_gib: float
@@ -39,13 +46,21 @@ class Stack:
 
     Attributes:
         name: Name in the catalog.
-        backend: ``cpu`` or ``cuda13_0``.
-        versions: Distribution name to version.
+        backend: ``cpu``, ``cuda13_0``, ``rocm7_2`` or ``directml``.
+        versions: The torch family, distribution name to version; an environment gets those it asks for or needs.
         python_minimum: Oldest Python with wheels, as ``(3, 10)``.
         python_maximum: Newest Python with wheels.
-        sms: Compute capabilities with SASS in its wheels, by CPU architecture.
-        driver_minimum: Oldest NVIDIA driver (major) that runs it; 0 where none is needed.
         origins: Where its wheels come from, in order of preference.
+        brings: What its wheels require in an exact version (triton).
+        requires: Requirements that every environment of the stack gets.
+        architectures: CPU architectures it has wheels for.
+        machines: Kinds of machine it is for (``jetson``); empty: all.
+        sms: Compute capabilities with SASS in its wheels, by CPU architecture.
+        gfx: AMD targets with code in its wheels.
+        driver_minimum: Oldest NVIDIA driver (major) that runs it; 0 where none is needed.
+        gcc: gcc versions that its CUDA takes as host compiler; None where it has no CUDA.
+        preference: Among stacks of the same kind the lower one is taken.
+        channel: ``stable``, or ``nightly``: taken only when it is forced.
     """
 
     name: str
@@ -54,9 +69,17 @@ class Stack:
     versions: Mapping[str, str]
     python_minimum: tuple[int, ...]
     python_maximum: tuple[int, ...]
-    sms: Mapping[str, tuple[str, ...]]
-    driver_minimum: int
     origins: tuple[Origin, ...]
+    brings: Mapping[str, str] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ("x86_64", "aarch64")
+    machines: tuple[str, ...] = ()
+    sms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    gfx: tuple[str, ...] = ()
+    driver_minimum: int = 0
+    gcc: Range | None = None
+    preference: int = 50
+    channel: str = "stable"
 
 
 @dataclass(frozen=True)
@@ -119,26 +142,27 @@ class Catalog:
     models: Mapping[str, Any]
     platforms: Platforms
     base: tuple[str, ...] = field(default=("pip", "setuptools"))
+    projects: Mapping[str, Project] = field(default_factory=dict)
 
 
-def _version(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
+def cuda_version(backend: str) -> str:
+    """``13.0`` of ``cuda13_0``; empty where the backend is none of CUDA."""
+    return backend[4:].replace("_", ".") if backend.startswith("cuda") else ""
 
 
-def stack(data: Mapping[str, Any]) -> Stack:
-    """A stack from a checked file."""
+def stack(data: Mapping[str, Any], toolkits: Mapping[str, Range]) -> Stack:
+    """A stack from a checked file; `toolkits` says which host compilers each CUDA version takes."""
     return Stack(
         name=data["name"],
         description=data["description"],
         backend=data["backend"],
         versions=dict(data["versions"]),
-        python_minimum=_version(data["python"]["minimum"]),
-        python_maximum=_version(data["python"]["maximum"]),
-        sms={arch: tuple(sms) for arch, sms in data.get("sms", {}).items()},
-        driver_minimum=data.get("driver_minimum", 0),
+        python_minimum=numbers(data["python"]["minimum"]),
+        python_maximum=numbers(data["python"]["maximum"]),
         origins=tuple(
             Origin(
                 name=item["name"],
+                kind=item.get("kind", INDEX),
                 url=item.get("url", ""),
                 local_version=item.get("local_version", ""),
                 disk_gib=float(item["disk_gib"]),
@@ -146,6 +170,16 @@ def stack(data: Mapping[str, Any]) -> Stack:
             )
             for item in data["origins"]
         ),
+        brings=dict(data.get("brings", {})),
+        requires=tuple(data.get("requires", ())),
+        architectures=tuple(data.get("architectures", ("x86_64", "aarch64"))),
+        machines=tuple(data.get("machines", ())),
+        sms={arch: tuple(sms) for arch, sms in data.get("sms", {}).items()},
+        gfx=tuple(data.get("gfx", ())),
+        driver_minimum=data.get("driver_minimum", 0),
+        gcc=toolkits.get(cuda_version(data["backend"])),
+        preference=data.get("preference", 50),
+        channel=data.get("channel", "stable"),
     )
 
 

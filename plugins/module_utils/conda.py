@@ -84,18 +84,8 @@ def silent(environment: str, lock: Mapping[str, Any], answers: Mapping[str, Any]
     return found
 
 
-def refusals(
-    environment: Environment, wanted: Wanted, built: Sequence[str], python: Mapping[str, str], architecture: str
-) -> list[Refusal]:
-    """Why an environment cannot be made as it is wanted.
-
-    Args:
-        environment: The environment.
-        wanted: The host's wanted state.
-        built: Names of the packages that are built from source for it.
-        python: The system's Python they would be built with; its path is empty where it has none of that version.
-        architecture: The host's CPU architecture.
-    """
+def refusals(environment: Environment, wanted: Wanted, architecture: str) -> list[Refusal]:
+    """Why an environment cannot be made as it is wanted on a host of this CPU architecture."""
     item = f"environment {environment.name}"
     found = []
     if environment.engine != "conda":
@@ -113,14 +103,27 @@ def refusals(
         found.append(Refusal("variable wavesmith_conda_channels", problem, "name one, such as conda-forge"))
     if architecture not in SUBDIRS:
         found.append(Refusal(item, f"channels have no packages for {architecture}", "use a host of another kind"))
-    if built and not python["path"]:
+    return found
+
+
+def build_refusals(environment: str, wanted: Wanted, built: Sequence[str], python: Mapping[str, str]) -> list[Refusal]:
+    """Why packages cannot be built from source for an environment.
+
+    Args:
+        environment: Its name.
+        wanted: The host's wanted state.
+        built: Names of the packages.
+        python: The system's Python they would be built with; its path is empty where it has none of that version.
+    """
+    item, found = f"environment {environment}", []
+    if not python["path"]:
         problem = (
             f"{', '.join(sorted(built))} are built with the system's Python {python['version']}, which this host lacks"
         )
         found.append(
             Refusal(item, problem, "install it with its headers, or set wavesmith_python to one that is there")
         )
-    if wanted.native == "channel" and built:
+    if wanted.native == "channel":
         problem = (
             f"{', '.join(sorted(built))} would be built with the system's compiler, while wavesmith_native: channel takes "
             "native software from the channel: one environment does not mix the two"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .variant import ISA_LEVELS, Variant
+from .versions import Range, less, numbers
 from .wanted import Refusal, suggest
 
 MATRIX_ISAS = tuple(isa for isa in ISA_LEVELS if isa != "generic")
@@ -22,28 +23,6 @@ class MatrixError(ValueError):
 
     def __init__(self, item: str, problem: str, remedy: str) -> None:
         super().__init__(str(Refusal(item, problem, remedy)))
-
-
-@dataclass(frozen=True)
-class Range:
-    """Versions from `minimum` to `maximum`, both counted in; an empty `maximum` is open.
-
-    A bound counts as far as it is written: a `maximum` of ``14`` holds 14.2.
-    """
-
-    minimum: str
-    maximum: str = ""
-
-    def __contains__(self, version: str) -> bool:
-        return not _less(version, self.minimum) and not (self.maximum and _above(version, self.maximum))
-
-    def __str__(self) -> str:
-        return f"{self.minimum} to {self.maximum}" if self.maximum else f"{self.minimum} or newer"
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether no version is in it."""
-        return bool(self.maximum) and _above(self.minimum, self.maximum)
 
 
 @dataclass(frozen=True)
@@ -186,7 +165,7 @@ def toolchain(data: Mapping[str, Any]) -> Toolchain:
 
 def sms_of(known: Toolchain, cuda: str) -> tuple[str, ...]:
     """The compute capabilities that the nvcc of a CUDA version compiles for, in ascending order."""
-    return tuple(sorted((sm for sm, item in known.sms.items() if cuda in item.nvcc), key=_version))
+    return tuple(sorted((sm for sm, item in known.sms.items() if cuda in item.nvcc), key=numbers))
 
 
 def rows(
@@ -230,11 +209,11 @@ def _row(known: Toolchain, package: str, python: str, cuda: str, sm: str, isa: s
     level, target = known.isas[isa], known.packages[package]
     backend = f"cuda{cuda.replace('.', '_')}" if cuda else "cpu"
     variant = Variant(python, backend, sm, isa)
-    needed = max((level.gcc, f"{isa} code"), (target.gcc, package), key=lambda item: _version(item[0]))
+    needed = max((level.gcc, f"{isa} code"), (target.gcc, package), key=lambda item: numbers(item[0]))
     if not cuda:
         return Row(package, variant, "", level.architecture, None, Range(needed[0]), ())
     card, accepted = known.sms[sm], known.toolkits[cuda]
-    gcc = Range(max(needed[0], accepted.minimum, key=_version), accepted.maximum)
+    gcc = Range(max(needed[0], accepted.minimum, key=numbers), accepted.maximum)
     reasons = [_no_machine(sm, card, isa, level), _no_nvcc(known, sm, card, cuda)]
     if gcc.is_empty:
         reasons.append(f"{needed[1]} needs gcc {needed[0]} or newer, CUDA {cuda} accepts gcc {accepted}")
@@ -267,7 +246,7 @@ def _no_nvcc(known: Toolchain, sm: str, card: Sm, cuda: str) -> str:
     """Why the nvcc of this CUDA cannot compile for the SM, and what helps; empty where it can."""
     if cuda in card.nvcc:
         return ""
-    if _less(cuda, card.nvcc.minimum):
+    if less(cuda, card.nvcc.minimum):
         reason = f"nvcc {cuda} has no SM {sm}: it needs CUDA {card.nvcc.minimum} or newer"
     else:
         reason = f"nvcc {cuda} has no SM {sm} any more: CUDA {card.nvcc.maximum} was the last"
@@ -351,20 +330,6 @@ def _range(data: Mapping[str, str]) -> Range:
     return Range(data["minimum"], data.get("maximum", ""))
 
 
-def _version(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
-def _less(version: str, bound: str) -> bool:
-    return _version(version) < _version(bound)
-
-
-def _above(version: str, bound: str) -> bool:
-    """Whether a version is above a bound, as far as the bound is written: 14.2 is not above 14."""
-    limit = _version(bound)
-    return _version(version)[: len(limit)] > limit
-
-
 def _check(item: str, value: Any, known: Iterable[str], problem: str = "it is not in catalog/cuda.yml") -> None:
     names = list(known)
     if not isinstance(value, str):
@@ -374,5 +339,5 @@ def _check(item: str, value: Any, known: Iterable[str], problem: str = "it is no
 
 
 def _pythons(supported: Range) -> list[str]:
-    low, high = _version(supported.minimum), _version(supported.maximum)
+    low, high = numbers(supported.minimum), numbers(supported.maximum)
     return [f"{low[0]}.{minor}" for minor in range(low[1], high[1] + 1)]

@@ -9,20 +9,21 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from . import activation, conda
-from .audit import parse_sm, runs
-from .catalog import PACKAGE_INDEX, Catalog, Origin, Package, Stack
-from .fatbin import Target
-from .variant import Variant
+from . import activation, conda, guard
+from .catalog import INDEX, PACKAGE_INDEX, SOURCE, Catalog, Origin, Package, Stack, cuda_version
+from .choose import NO_STACK, allowed_origins, choose, unknown_stack
+from .variant import Variant, mismatch
 from .wanted import Environment, Refusal, Wanted, suggest
 
 SCHEMA = 1
 ISOLATION = 2
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
+_SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
+"""Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as it shall be."""
 LOCK_MARK = "# wavesmith-lock inputs: "
 OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
@@ -40,19 +41,12 @@ DECIDED = (
     "imports",
     "accelerated",
     "variables",
+    "sms",
+    "prebuilt",
+    "held",
+    "overrides",
 )
 """What the plan decides about a generation and its manifest keeps."""
-NO_STACK = Stack(
-    name="none",
-    description="no torch at all",
-    backend="cpu",
-    versions={},
-    python_minimum=(3, 10),
-    python_maximum=(3, 14),
-    sms={},
-    driver_minimum=0,
-    origins=(Origin(PACKAGE_INDEX, "", "", 0.5, "nothing of the torch family is needed"),),
-)
 
 
 def digest(value: Any) -> str:
@@ -80,6 +74,7 @@ class EnvironmentPlan:
     state: str = ""
     stack: str = ""
     stack_why: str = ""
+    considered: list[dict[str, Any]] = field(default_factory=list)
     backend: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     variant: str = ""
@@ -88,12 +83,18 @@ class EnvironmentPlan:
     origin_url: str = ""
     origin_why: str = ""
     engine: str = "venv"
+    builder: dict[str, str] = field(default_factory=dict)
     conda: dict[str, Any] = field(default_factory=dict)
     variables: dict[str, str] = field(default_factory=dict)
     lock: dict[str, Any] = field(default_factory=dict)
     wheels: list[WheelPlan] = field(default_factory=list)
     imports: dict[str, str] = field(default_factory=dict)
     accelerated: bool = False
+    sms: list[str] = field(default_factory=list)
+    prebuilt: bool = True
+    held: dict[str, str] = field(default_factory=dict)
+    overrides: list[dict[str, str]] = field(default_factory=list)
+    projects: list[guard.OwnWheel] = field(default_factory=list)
     digest: str | None = None
     generation: str | None = None
     current: str | None = None
@@ -118,16 +119,10 @@ class Plan:
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
-        return {"schema": SCHEMA, **asdict(self)}
-
-
-def runs_on(sm: str, targets: Sequence[str]) -> bool:
-    """Whether machine code for one of `targets` runs on compute capability `sm`; the rule is the audit's.
-
-    Raises:
-        ValueError: one of them is no compute capability.
-    """
-    return any(runs(Target(parse_sm(target)), parse_sm(sm)) for target in targets)
+        # Not `asdict`, which copies everything below and takes as long as the planning itself.
+        environments = [{**vars(item), "wheels": [vars(wheel) for wheel in item.wheels]} for item in self.environments]
+        refusals = [vars(refusal) for refusal in self.refusals]
+        return {"schema": SCHEMA, **vars(self), "environments": environments, "refusals": refusals}
 
 
 def plan(
@@ -150,7 +145,7 @@ def plan(
     """
     result = Plan(root=observed["root"], toolbox=toolbox, refusals=list(refusals))
     if wanted.stack not in (*catalog.stacks, "auto", "none"):
-        result.refusals.append(_unknown_stack("variable wavesmith_stack", wanted.stack, catalog))
+        result.refusals.append(unknown_stack(wanted.forced_by or "variable wavesmith_stack", wanted.stack, catalog))
     if not wanted.environments and not result.refusals:
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
@@ -174,6 +169,12 @@ def plan(
         result.warnings.append(
             f"another run's work goes on here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
         )
+    result.warnings += [
+        f"{finding['detail']}. Remedy: {finding['remedy']}"
+        for finding in observed.get("findings", ())
+        if not finding["id"].startswith(_SAID_ELSEWHERE)
+    ]
+    result.refusals = list(dict.fromkeys(result.refusals))
     if result.refusals:
         result.phases, result.steps = [], []
     return result
@@ -196,150 +197,133 @@ def _environment(
     current = present["current"]
     item.current = current["generation"] if current else None
     before = len(result.refusals)
-    packages = _packages(environment, wanted, catalog, result)
-    stack, item.stack_why = _stack(environment, wanted, observed, catalog, result)
+    packages, variants = _packages(environment, wanted, catalog, result)
+    choice = choose(environment, wanted, observed, catalog)
+    item.stack_why, item.considered = choice.why, choice.considered
+    result.refusals += choice.refusals
+    result.warnings += choice.warnings
+    stack = choice.stack
     python = _python(wanted, stack, observed, environment, result) if stack else None
     if stack is None or python is None or len(result.refusals) > before:
         return item
-    item.stack, item.backend, item.versions = stack.name, stack.backend, dict(stack.versions)
+    item.stack, item.backend = stack.name, stack.backend
     item.accelerated = stack.backend != "cpu"
-    item.python = {"path": python["path"], "version": python["version"]}
+    item.sms, item.prebuilt = choice.sms, not item.accelerated or INDEX in wanted.policy
+    item.builder = {"path": python["path"], "version": python["version"]}
     minor = ".".join(python["version"].split(".")[:2])
-    sm = next((gpu["sm"] for gpu in observed["accelerators"] if gpu.get("sm")), "") if item.accelerated else ""
-    item.variant = Variant(minor, stack.backend, sm or "", observed["cpu"]["isa"]).name
-    item.imports = {name: name for name in stack.versions}
-    item.imports.update({package.name: package.module for package in packages if package.module})
-    item.variables = activation.variables(asdict(item), observed, wanted.native)
-    item.wheels = [_wheel(package, item, observed) for package in packages if package.recipe]
-    result.refusals.extend(
-        conda.refusals(
-            environment, wanted, [wheel.name for wheel in item.wheels], item.python, observed["cpu"]["architecture"]
-        )
-    )
+    item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
+    item.variables = activation.variables(stack.backend, observed, wanted.native)
+    result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
     if len(result.refusals) > before:
         return item
     if item.engine == "conda":
         item.conda = conda.lock_plan(
             item.name, minor, observed["cpu"]["architecture"], wanted, locks, LOCK_MARK, digest
         )
-        item.python = {"path": "", "version": minor}  # the system's built the wheels; the environment's is in the lock
-    for origin, why in _origins(stack, current, observed):
+    variant = Variant(minor, stack.backend, choice.sm if cuda_version(stack.backend) else "", observed["cpu"]["isa"])
+    item.variant = variant.name
+    for name, asked in variants.items():
+        problem = mismatch(asked, variant)
+        if problem:
+            remedy = f"say {name} alone, or {variant.full_name(name)}"
+            result.refusals.append(
+                Refusal(f"environment {item.name}", f"{asked.full_name(name)} does not match torch: {problem}", remedy)
+            )
+    projects = _projects(environment, stack, catalog, result)
+    item.projects = [project.wheel for project in projects if project.wheel]
+    required = {guard.name_of(line) for project in projects for line in project.requires}
+    named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
+    for origin, why in _origins(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
-        _lock(item, packages, stack, minor, observed, locks)
-        _state(item, present)
+        built = _family(stack, named, item, catalog, result) if origin.kind == SOURCE else []
+        item.wheels = [_wheel(package, item, observed) for package in [*built, *packages] if package.recipe]
+        _lock(item, packages, projects, stack, origin, named, observed, locks)
+        item.imports = {name: name for name in item.versions}
+        item.imports.update({package.name: package.module for package in packages if package.module})
+        _state(item, present, item.name in wanted.repair)
         if not item.phases or _answers(origin, observed):
             break
+    _buildable(item, stack, observed, result)
+    if item.engine == "conda" and item.wheels:
+        result.refusals += conda.build_refusals(item.name, wanted, [wheel.name for wheel in item.wheels], item.builder)
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
     return item
 
 
-def _packages(environment: Environment, wanted: Wanted, catalog: Catalog, result: Plan) -> list[Package]:
-    found = []
-    for name in dict.fromkeys([*catalog.base, *environment.packages]):
-        if name in catalog.packages:
+def _packages(
+    environment: Environment, wanted: Wanted, catalog: Catalog, result: Plan
+) -> tuple[list[Package], dict[str, Variant]]:
+    """What the environment asks for beside the torch family, and the variants that it names."""
+    item = f"environment {environment.name}"
+    family = {name for stack in catalog.stacks.values() for name in stack.versions}
+    found: list[Package] = []
+    variants: dict[str, Variant] = {}
+    for asked in dict.fromkeys([*catalog.base, *environment.packages]):
+        name = asked
+        try:
+            name, variants[name] = Variant.parse_full(asked)
+        except ValueError:
+            pass
+        if name in family:
+            if "none" in (environment.stack, wanted.stack if environment.stack == "auto" else ""):
+                problem = f"package {name!r} belongs to a stack, but stack is none"
+                result.refusals.append(Refusal(item, problem, "say stack: auto"))
+        elif name in catalog.packages:
             found.append(catalog.packages[name])
-        elif not any(name in stack.versions for stack in catalog.stacks.values()):
-            known = [*catalog.packages, *{torch for stack in catalog.stacks.values() for torch in stack.versions}]
-            result.refusals.append(
-                Refusal(
-                    f"environment {environment.name}", f"package {name!r} is not in the catalog", suggest(name, known)
-                )
-            )
-        elif "none" in (environment.stack, wanted.stack if environment.stack == "auto" else ""):
-            result.refusals.append(
-                Refusal(
-                    f"environment {environment.name}",
-                    f"package {name!r} belongs to a stack, but stack is none",
-                    "say stack: auto",
-                )
-            )
+        else:
+            remedy = suggest(name, [*catalog.packages, *family])
+            result.refusals.append(Refusal(item, f"package {name!r} is not in the catalog", remedy))
     for name in environment.models:
         if name not in catalog.models:
-            result.refusals.append(
-                Refusal(
-                    f"environment {environment.name}",
-                    f"model {name!r} is not in the catalog",
-                    suggest(name, catalog.models),
-                )
-            )
+            remedy = suggest(name, catalog.models)
+            result.refusals.append(Refusal(item, f"model {name!r} is not in the catalog", remedy))
+    return found, variants
+
+
+def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: Plan) -> list[guard.Project]:
+    """The environment's projects; torch is refused to them where the environment has no stack that could provide it."""
+    found = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
+    family = {name for other in catalog.stacks.values() for name in other.versions} if stack is NO_STACK else set()
+    decided = {guard.name_of(line) for project in found for line in project.overrides}
+    for asked in (asked for project in found for asked in project.declared):
+        if guard.name_of(asked.requirement) in family - decided:
+            problem = f"{asked.requirement} ({asked.by}) belongs to a stack, but stack is none"
+            result.refusals.append(Refusal(f"environment {environment.name}", problem, "say stack: auto"))
     return found
 
 
-def _stack(
-    environment: Environment, wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, result: Plan
-) -> tuple[Stack | None, str]:
-    architecture = observed["cpu"]["architecture"]
-    gpus = [gpu for gpu in observed["accelerators"] if gpu["vendor"] == "nvidia"]
-    forced = environment.stack if environment.stack != "auto" else wanted.stack
-    if forced == "none":
-        return NO_STACK, "the environment wants no torch"
-    if forced != "auto":
-        if forced not in catalog.stacks:
-            if environment.stack != "auto":  # the variable for all of them was refused already
-                result.refusals.append(_unknown_stack(f"environment {environment.name}", forced, catalog))
-            return None, ""
-        reason = _unfit(catalog.stacks[forced], architecture, gpus, observed)
-        if reason:
-            result.refusals.append(
-                Refusal(
-                    f"environment {environment.name}",
-                    f"stack {forced} cannot work on this host: {reason}",
-                    "say stack: auto, or name one that fits",
-                )
-            )
-            return None, ""
-        return catalog.stacks[forced], "forced by a variable"
-    others = sorted({gpu["vendor"] for gpu in observed["accelerators"]} - {"nvidia"})
-    if others and not gpus:
-        result.warnings.append(
-            f"accelerators of {', '.join(others)} stay unused: the catalog has no stack for them yet"
+def _family(stack: Stack, named: Sequence[str], item: EnvironmentPlan, catalog: Catalog, result: Plan) -> list[Package]:
+    """The recipes of the torch family, torch first: the others are compiled against it."""
+    found = []
+    for name in sorted(named, key=lambda name: name != "torch"):
+        package = catalog.packages.get(name)
+        if package and package.recipe and package.recipe.version == stack.versions[name]:
+            found.append(package)
+        else:
+            problem = f"the catalog has no recipe that builds {name} {stack.versions[name]} for stack {stack.name}"
+            remedy = "put index first in wavesmith_policy, or add the recipe to catalog/packages/"
+            result.refusals.append(Refusal(f"environment {item.name}", problem, remedy))
+    return found
+
+
+def _buildable(item: EnvironmentPlan, stack: Stack, observed: Mapping[str, Any], result: Plan) -> None:
+    """Refuse a build of CUDA code without its toolkit, or with a compiler that the toolkit does not take."""
+    cuda = cuda_version(stack.backend)
+    if not cuda or not any(wheel.status == "build" and wheel.name in stack.versions for wheel in item.wheels):
+        return
+    toolkits = [toolkit["version"] for toolkit in observed.get("toolkits", ()) if toolkit["nvcc"]]
+    if cuda not in toolkits:
+        problem = f"building for stack {stack.name} needs the CUDA {cuda} toolkit, this host has {', '.join(toolkits) or 'none'}"
+        remedy = f"install cuda-toolkit-{cuda.replace('.', '-')} beside what is there, or put index first in wavesmith_policy"
+        result.refusals.append(Refusal(f"environment {item.name}", problem, remedy))
+    gcc = observed["compilers"].get("gcc")
+    if gcc and stack.gcc and gcc not in stack.gcc:
+        problem = f"CUDA {cuda} takes gcc {stack.gcc} as host compiler, this host has {gcc}"
+        result.refusals.append(
+            Refusal(f"environment {item.name}", problem, "install a gcc of that range and make it the default")
         )
-    reasons = []
-    for name in sorted(catalog.stacks):
-        stack = catalog.stacks[name]
-        if bool(gpus) != (stack.backend != "cpu"):
-            continue
-        reason = _unfit(stack, architecture, gpus, observed)
-        if not reason:
-            seen = ", ".join(f"{gpu['name']} (SM {gpu['sm']})" for gpu in gpus)
-            return stack, f"chosen for {seen}" if gpus else "chosen: no accelerator was found"
-        reasons.append(f"{name}: {reason}")
-    result.refusals.append(
-        Refusal(
-            f"environment {environment.name}",
-            "no stack fits this host (" + ("; ".join(reasons) or "the catalog has none for its accelerator") + ")",
-            "say wavesmith_stack: cpu if the CPU is enough, or add a stack to the catalog",
-        )
-    )
-    return None, ""
-
-
-def _unknown_stack(item: str, name: str, catalog: Catalog) -> Refusal:
-    return Refusal(item, f"stack {name!r} is not in the catalog", suggest(name, [*catalog.stacks, "none", "auto"]))
-
-
-def _unfit(stack: Stack, architecture: str, gpus: Sequence[Mapping[str, Any]], observed: Mapping[str, Any]) -> str:
-    """Why a stack cannot work on a host; empty where it can."""
-    if architecture not in ("x86_64", "aarch64"):
-        return f"there are no wheels for {architecture}"
-    if stack.backend == "cpu":
-        return ""
-    if not gpus:
-        return "it needs an NVIDIA GPU and none was found"
-    targets = stack.sms.get(architecture, ())
-    for gpu in gpus:
-        try:
-            served = runs_on(gpu.get("sm") or "", targets)
-        except ValueError:
-            return f"the compute capability of {gpu['name']} could not be read"
-        if not served:
-            return f"its wheels carry no code for SM {gpu['sm']} of {gpu['name']} (they carry {', '.join(targets)})"
-    driver = observed["nvidia"].get("driver")
-    if driver and driver.split(".")[0].isdigit() and int(driver.split(".")[0]) < stack.driver_minimum:
-        return f"it needs driver {stack.driver_minimum} or newer, this host has {driver}"
-    return ""
 
 
 def _python(
@@ -370,26 +354,34 @@ def _python(
     return None
 
 
+def _asked(origin: Origin) -> str:
+    """The source that an origin takes from: building needs the package index, for the archives and what builds them."""
+    return PACKAGE_INDEX if origin.kind == SOURCE else origin.name
+
+
 def _answers(origin: Origin, observed: Mapping[str, Any]) -> bool:
-    return bool(observed["sources"].get(origin.name, {"answers": False})["answers"])
+    return bool(observed["sources"].get(_asked(origin), {"answers": False})["answers"])
 
 
-def _origins(stack: Stack, current: Mapping[str, Any] | None, observed: Mapping[str, Any]) -> list[tuple[Origin, str]]:
+def _origins(
+    stack: Stack, wanted: Wanted, current: Mapping[str, Any] | None, observed: Mapping[str, Any]
+) -> list[tuple[Origin, str]]:
     """The origins to try, each with why it is its turn.
 
     The one in use comes first even where it does not answer: a host that needs nothing must not get a new generation
-    because an index is slow. Then those that answer, in the stack's order; where none does, the first stands for the refusal.
+    because an index is slow. Then those that answer, in the policy's order; where none does, the first stands for the refusal.
     """
     manifest = (current or {}).get("manifest") or {}
     in_use = manifest.get("origin") if manifest.get("stack") == stack.name else None
-    found = [(origin, "in use by the current generation") for origin in stack.origins if origin.name == in_use]
+    allowed = allowed_origins(stack, wanted.policy)
+    found = [(origin, "in use by the current generation") for origin in allowed if origin.name == in_use]
     passed: list[str] = []
-    for origin in stack.origins:
+    for origin in allowed:
         if _answers(origin, observed):
             found.append((origin, "; ".join([*passed, origin.note])))
-        detail = observed["sources"].get(origin.name, {"detail": "it was not asked"})["detail"]
+        detail = observed["sources"].get(_asked(origin), {"detail": "it was not asked"})["detail"]
         passed.append(f"{origin.name} does not answer ({detail})")
-    return found or [(stack.origins[0], "; ".join(passed))]
+    return found or [(allowed[0], "; ".join(passed))]
 
 
 def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any]) -> WheelPlan:
@@ -404,13 +396,13 @@ def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any])
         "build_lock": recipe.build_lock,
         "environment": dict(recipe.environment),
         "extensions": list(recipe.extensions),
-        "python": item.python["path"],
+        "python": item.builder["path"],
     }
     key = None
     if compiler:
         identity = {
             **spec,
-            "python": item.python["version"],
+            "python": item.builder["version"],
             "variant": item.variant,
             "compiler": f"gcc {compiler}",
             "schema": SCHEMA,
@@ -424,21 +416,28 @@ def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any])
 def _lock(
     item: EnvironmentPlan,
     packages: Sequence[Package],
+    projects: Sequence[guard.Project],
     stack: Stack,
-    minor: str,
+    origin: Origin,
+    named: Sequence[str],
     observed: Mapping[str, Any],
     locks: Mapping[str, str],
 ) -> None:
-    local = next((origin.local_version for origin in stack.origins if origin.name == item.origin), "")
-    pins = [f"{name}=={version}{'+' + local if local else ''}" for name, version in sorted(stack.versions.items())]
+    local = f"+{origin.local_version}" if origin.kind == INDEX and origin.local_version else ""
+    pins = {name: f"{name}{_pin(version, local)}" for name, version in sorted(stack.versions.items())}
+    brought = [f"{name}=={version}" for name, version in sorted(stack.brings.items())]
+    minor = ".".join(item.python["version"].split(".")[:2])
     built = {wheel.name: wheel.version for wheel in item.wheels}
     requirements = sorted(
         {requirement for package in packages for requirement in package.requires}
+        | {requirement for project in projects for requirement in project.requires}
         | {f"{name}=={version}" for name, version in built.items()}
     )
+    overrides = {line for package in packages for line in package.overrides}
+    overrides |= {line for project in projects for line in project.overrides}
     inputs = {
-        "requirements": [*pins, *requirements],
-        "overrides": sorted([*pins, *{line for package in packages for line in package.overrides}]),
+        "requirements": [*(pins[name] for name in sorted(named)), *stack.requires, *requirements],
+        "overrides": sorted({*pins.values(), *brought, *stack.requires, *overrides}),
         "built": sorted(built),
         "python": minor,
         "architecture": observed["cpu"]["architecture"],
@@ -449,6 +448,13 @@ def _lock(
     key = f"{item.name}-python{minor.replace('.', '')}-{stack.backend}-{inputs['architecture']}-{item.origin}"
     text = locks.get(key, "")
     at_hand = text.startswith(LOCK_MARK + digest(inputs))
+    # The family's members that were asked for, and once the lock is there also those that something else needs.
+    resolved = guard.locked(text) if at_hand else {}
+    item.versions = {
+        name: resolved.get(name, version) if version.startswith(">=") else version
+        for name, version in stack.versions.items()
+        if name in named or name in resolved
+    }
     item.lock = {
         "key": key,
         "status": "hit" if at_hand else ("stale" if text else "missing"),
@@ -457,11 +463,27 @@ def _lock(
         "overrides": inputs["overrides"],
         "built": inputs["built"],
         "sha256": hashlib.sha256(text.encode()).hexdigest() if at_hand else None,
+        "declared": {declared.by: declared.requirement for project in projects for declared in project.declared},
     }
+    family = [*stack.versions, *stack.brings, *map(guard.name_of, stack.requires)]
+    item.held = guard.held(stack.name, family, [(package.name, package.overrides) for package in packages], projects)
+    item.overrides = guard.contradicted(
+        [declared for project in projects for declared in project.declared],
+        {name: version for name, version in {**item.versions, **resolved, **built}.items() if version[0].isdigit()},
+        item.held,
+        item.python["version"],
+        observed["cpu"]["architecture"],
+        at_hand,
+    )
 
 
-def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
-    """Compare the wanted generation with those on the host."""
+def _pin(version: str, local: str) -> str:
+    """``==2.11.0+cpu``; a nightly stack's ``>=2.16.0.dev0`` stays as it is."""
+    return version if version.startswith(">=") else f"=={version}{local}"
+
+
+def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False) -> None:
+    """Compare the wanted generation with those on the host; `anew`: those there are no longer good."""
     item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
     if item.lock["sha256"] and item.conda.get("sha256", True) and all(wheel.key for wheel in item.wheels):
         item.digest = digest(
@@ -478,6 +500,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
                 "variables": item.variables,
                 "lock": item.lock["sha256"],
                 "wheels": {wheel.name: wheel.key for wheel in item.wheels},
+                "projects": [wheel.content for wheel in item.projects],
             }
         )
     current = present["current"]
@@ -487,11 +510,11 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
         return
     short = item.digest[:16]
     same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
-    good = [entry for entry in same if entry["intact"]]
+    good = [entry for entry in same if entry["intact"] and not anew]
     # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
     if current and current["manifest"].get("digest", item.digest) == item.digest:
         verdict = current["verdict"]
-        if not current["damage"] and verdict and verdict.get("exit") == 0:
+        if not current["damage"] and verdict and verdict.get("exit") == 0 and not anew:
             item.state, item.generation = "kept", current["generation"]
             return
         if current["damage"]:
@@ -596,9 +619,11 @@ def _room(observed: Mapping[str, Any], catalog: Catalog, result: Plan) -> None:
     for item in result.environments:
         if "install" not in item.phases:
             continue
-        source = observed["sources"].get(item.origin, {"answers": False, "detail": "it was not asked"})
+        stack = catalog.stacks.get(item.stack, NO_STACK)
+        origin = next(origin for origin in stack.origins if origin.name == item.origin)
+        source = observed["sources"].get(_asked(origin), {"answers": False, "detail": "it was not asked"})
         index = observed["sources"].get(PACKAGE_INDEX, source)
-        for name, state in {item.origin: source, PACKAGE_INDEX: index}.items():
+        for name, state in {_asked(origin): source, PACKAGE_INDEX: index}.items():
             if not state["answers"]:
                 result.refusals.append(
                     Refusal(
@@ -608,10 +633,7 @@ def _room(observed: Mapping[str, Any], catalog: Catalog, result: Plan) -> None:
                     )
                 )
         result.refusals.extend(conda.silent(item.name, item.conda, observed["sources"]))
-        stack = catalog.stacks.get(item.stack, NO_STACK)
-        need += OTHER_PACKAGES_GIB + next(
-            (origin.disk_gib for origin in stack.origins if origin.name == item.origin), 0.0
-        )
+        need += OTHER_PACKAGES_GIB + origin.disk_gib
     result.disk_gib = round(need, 1)
     free = observed["disk"]["free"] / 2**30
     if need and free < need:

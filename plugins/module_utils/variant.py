@@ -86,3 +86,17 @@ class Variant:
         raise ValueError(
             f"{name!r} is not a package with its variant (an example: torchaudio-python312-cuda13_0-sm110-armv9)"
         )
+
+
+def mismatch(asked: Variant, torch: Variant) -> str:
+    """In what a variant differs from torch's in the same environment; empty where they match.
+
+    Compiled packages of the torch family share torch's C++ interface and its kernels' GPU, so every part counts.
+    """
+    parts = {"python": "Python", "backend": "backend", "sm": "SM", "isa": "CPU level"}
+    differing = [
+        f"{word} {getattr(asked, part) or 'none'}, torch's is {getattr(torch, part) or 'none'}"
+        for part, word in parts.items()
+        if getattr(asked, part) != getattr(torch, part)
+    ]
+    return "; ".join(differing)

@@ -8,8 +8,10 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+from .catalog import INDEX, SOURCE, WHEELHOUSE
 
 _ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -35,6 +37,7 @@ class Environment:
     engine: str = "venv"
     packages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Wanted:
         environments: What shall be there.
         root: Folder of everything on the host; empty: ``/opt/wavesmith`` with root rights, else ``~/wavesmith``.
         stack: A stack's name that is forced on every environment that says ``auto``; ``auto`` chooses.
+        forced_by: The variable of the run's own surroundings that names the stack; it goes before the inventory. Empty: none does.
+        policy: Where packages with CUDA code may come from, best first: ``source``, ``wheelhouse``, ``index``.
         python: Python version for the environments (``3.12``); empty: the newest of the system that the stack knows.
         package_index: Address of the package index; empty: what the host's pip is set up for.
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
@@ -54,11 +59,15 @@ class Wanted:
         conda_channel_alias: Address below which channels lie that are given by name; empty: the tools' own.
         conda_offline: Whether channels are never asked over the network.
         native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
+        projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
+        repair: Environments that get a new generation though nothing is seen to be wrong with them.
     """
 
     environments: tuple[Environment, ...]
     root: str = ""
     stack: str = "auto"
+    forced_by: str = ""
+    policy: tuple[str, ...] = (WHEELHOUSE, INDEX, SOURCE)
     python: str = ""
     package_index: str = ""
     keep_generations: int = 3
@@ -68,11 +77,14 @@ class Wanted:
     conda_channel_alias: str = ""
     conda_offline: bool = False
     native: str = "system"
+    projects: Mapping[str, Any] = field(default_factory=dict)
+    repair: tuple[str, ...] = ()
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
     "root": (str,),
     "stack": (str,),
+    "policy": (list,),
     "python": (str,),
     "package_index": (str,),
     "keep_generations": (int,),
@@ -82,11 +94,22 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "conda_channel_alias": (str,),
     "conda_offline": (bool,),
     "native": (str,),
+    "projects": (dict,),
+    "repair": (list,),
 }
-_KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number", list: "a list of names"}
-CONTROLLER_VARIABLES = frozenset({"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what"})
+_KINDS = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    float: "a number",
+    dict: "a mapping",
+    list: "a list",
+}
+CONTROLLER_VARIABLES = frozenset(
+    {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain"}
+)
 ENGINES = ("venv", "conda")
-_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list}
+_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
 
 
 def _from_text(value: Any, types: tuple[type, ...]) -> Any:
@@ -122,8 +145,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return "use one of: " + ", ".join(names) if names else "remove it: the catalog has none yet"
 
 
-def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
+def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
     """Read the wanted state from a host's variables (all of them; those without our prefix are passed over).
+
+    Args:
+        variables: The host's variables.
+        environ: Environment variables of the run, which can force a stack.
 
     Returns:
         The wanted state, with defaults for whatever was unusable, and a refusal for each such variable.
@@ -194,8 +221,52 @@ def read(variables: Mapping[str, Any]) -> tuple[Wanted, list[Refusal]]:
     if values.get("native", "system") not in ("system", "channel"):
         problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
         refusals.append(Refusal("variable wavesmith_native", problem, "say system or channel"))
-    environments, problems = _environments(ours.get("environments", {}))
-    return Wanted(environments=environments, **values), refusals + problems
+    if "policy" in values:
+        values["policy"], problems = _policy(values["policy"])
+        refusals += problems
+    forced, problems = _forced(environ or {}, values.get("stack", "auto"))
+    environments, more = _environments(ours.get("environments", {}))
+    names = [environment.name for environment in environments]
+    values["repair"] = tuple(values.get("repair", ()))
+    unknown = [name for name in values["repair"] if name not in names]
+    if unknown:
+        problem = f"there is no environment {unknown[0]!r} here"
+        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(unknown[0]), names)))
+    return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
+
+
+def _policy(listed: Any) -> tuple[tuple[str, ...], list[Refusal]]:
+    kinds = (SOURCE, WHEELHOUSE, INDEX)
+    unknown = [kind for kind in listed if kind not in kinds]
+    if listed and not unknown and len(set(listed)) == len(listed):
+        return tuple(listed), []
+    problem = f"it is {listed!r}, but must list {', '.join(kinds)}, those that are allowed, best first"
+    remedy = suggest(str(unknown[0]), kinds) if unknown else "name each of those you allow once"
+    return Wanted.policy, [Refusal("variable wavesmith_policy", problem, remedy)]
+
+
+FORCE_STACK, FORCE_NIGHTLY, FORCE_STABLE = "WAVESMITH_STACK", "PYTORCH_FORCE_NIGHTLY", "PYTORCH_FORCE_STABLE"
+NIGHTLY = "nightly"
+
+
+def _forced(environ: Mapping[str, str], stack: str) -> tuple[dict[str, str], list[Refusal]]:
+    """The stack that the environment of the run forces: WAVESMITH_STACK, then PYTORCH_FORCE_NIGHTLY and PYTORCH_FORCE_STABLE."""
+    on = {name: environ.get(name, "").strip().lower() in ("1", "true", "yes") for name in (FORCE_NIGHTLY, FORCE_STABLE)}
+    named = environ.get(FORCE_STACK, "").strip()
+    if (
+        all(on.values())
+        or (named and named != NIGHTLY and on[FORCE_NIGHTLY])
+        or (named == NIGHTLY and on[FORCE_STABLE])
+    ):
+        given = ", ".join(name for name in (FORCE_STACK, *on) if environ.get(name))
+        return {}, [Refusal(f"environment variables {given}", "they contradict each other", "set one of them only")]
+    if named:
+        return {"stack": named, "forced_by": f"environment variable {FORCE_STACK}"}, []
+    if on[FORCE_NIGHTLY]:
+        return {"stack": NIGHTLY, "forced_by": f"environment variable {FORCE_NIGHTLY}"}, []
+    if on[FORCE_STABLE] and stack == NIGHTLY:
+        return {"stack": "auto", "forced_by": f"environment variable {FORCE_STABLE}"}, []
+    return {}, []
 
 
 def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
@@ -240,6 +311,7 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
                     engine=settings.get("engine", "venv"),
                     packages=tuple(dict.fromkeys(settings.get("packages", ()))),
                     models=tuple(dict.fromkeys(settings.get("models", ()))),
+                    projects=tuple(dict.fromkeys(settings.get("projects", ()))),
                 )
             )
     return tuple(found), refusals

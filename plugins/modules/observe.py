@@ -49,7 +49,8 @@ options:
     description:
       - Folder below which every file is read.
       - With another folder than C(/) a recorded host is replayed. The output of a command is then the content of
-        C(.commands/<argv joined by spaces, slashes as underscores>.txt) there.
+        C(.commands/<argv joined by spaces, slashes as underscores>.txt) there, its exit status that of C(.code) beside
+        it, and C(.timeout) means that it hung.
     type: str
     default: /
   timeout:
@@ -102,13 +103,32 @@ observed:
       description: Distribution, kernel, C library, and whether it is WSL, a container, or runs systemd.
       type: dict
     machine:
-      description: Hardware model, whether it is a Jetson, and its L4T release.
+      description:
+        - Hardware model, the C(kind) of machine, and in C(why) the witness for that.
+        - The kind is C(jetson), C(dgx_spark) (any machine with GB10), C(grace), C(wsl2), C(container), C(board),
+          C(server), C(workstation) or C(unknown).
+        - Of a Jetson also its module, L4T release and JetPack (of an unknown L4T the nearest older one's).
       type: dict
-      sample: {model: NVIDIA Jetson AGX Thor Developer Kit, l4t: 38.2.0, jetson: true}
+      sample:
+        model: NVIDIA Jetson AGX Thor Developer Kit
+        kind: jetson
+        why: /etc/nv_tegra_release
+        jetson: true
+        module: Jetson AGX Thor (developer kit)
+        l4t: 38.2.0
+        jetpack: "7.0"
     cpu:
-      description: Architecture, instruction set level, usable cores, page size in bytes, model.
+      description:
+        - Architecture, instruction set level, usable cores, page size in bytes, model, and C(sve) with the width of the
+          SVE registers in bits and its witness (C(null) where there is no SVE).
       type: dict
-      sample: {architecture: aarch64, isa: armv9, cores: 14, page_size: 4096, model: ""}
+      sample:
+        architecture: aarch64
+        isa: armv9
+        cores: 14
+        model: Neoverse-V3AE
+        sve: {bits: 128, source: prctl}
+        page_size: 4096
     memory:
       description: Total and available main memory in bytes.
       type: dict
@@ -116,20 +136,28 @@ observed:
       description: Free and total bytes of the file system for O(root), seen at its nearest existing parent.
       type: dict
     accelerators:
-      description: GPUs with vendor, name, C(sm) or C(gfx), memory in bytes (C(null) when unified) and the witness.
+      description:
+        - GPUs with vendor (C(nvidia), C(amd), C(intel); C(directx) for what WSL2 shows as C(/dev/dxg) only), name, C(sm)
+          or C(gfx), memory in bytes (C(null) when unified or unknown), and the witness.
+        - A C(+) in the witness joins that of the GPU and that of its C(sm).
       type: list
       elements: dict
       sample: [{vendor: nvidia, name: NVIDIA Thor, sm: "11.0", gfx: null, memory: null, source: nvidia-smi}]
     nvidia:
-      description: Version of the driver and the newest CUDA it serves.
+      description: Version of the driver, the newest CUDA it serves, and the witness of each.
       type: dict
+      sample: {driver: 580.95.05, driver_source: nvidia-smi, cuda: "13.0", cuda_source: nvidia-smi}
     rocm:
-      description: Version of ROCm below C(/opt/rocm).
+      description: Version of ROCm and the witness.
       type: dict
+      sample: {version: "6.4", source: /opt/rocm/.info/version}
     toolkits:
-      description: CUDA toolkits with version, path, the witness, and whether the compiler is there.
+      description:
+        - Every CUDA toolkit with version, path, the witness, whether the compiler is there, and in C(sms) the compute
+          capabilities it compiles for (C(null) where nvcc does not list them).
       type: list
       elements: dict
+      sample: [{version: "12.6", path: /usr/local/cuda-12.6, source: version.json, nvcc: true, sms: ["8.7", "9.0"]}]
     compilers:
       description: Version of each compiler by name, C(null) when absent.
       type: dict

@@ -9,7 +9,9 @@ from typing import Any
 
 import yaml
 from ansible.errors import AnsibleError
+from ansible.module_utils.common.yaml import yaml_load  # libyaml where there is one: three times as fast
 from ansible_collections.wavesmith.provision.plugins.module_utils import catalog, matrix
+from packaging.specifiers import SpecifierSet
 
 try:
     import jsonschema
@@ -27,7 +29,12 @@ def load(folder: Path = FOLDER) -> catalog.Catalog:
     Raises:
         AnsibleError: a file is not what its schema asks for; it names the file, the place and the rule.
     """
-    stacks = [catalog.stack(_read(path, "stack", folder)) for path in sorted((folder / "stacks").glob("*.yml"))]
+    pairing = _read(folder / "pairing.yml", "pairing", folder)
+    stacks = []
+    for path in sorted((folder / "stacks").glob("*.yml")):
+        stack = catalog.stack(_read(path, "stack", folder), load_cuda(folder).toolkits)
+        _paired(path, stack, pairing)
+        stacks.append(stack)
     packages = []
     for path in sorted((folder / "packages").glob("*.yml")):
         data = _read(path, "package", folder)
@@ -41,6 +48,29 @@ def load(folder: Path = FOLDER) -> catalog.Catalog:
         models={},
         platforms=catalog.platforms(_read(folder / "platforms.yml", "platforms", folder)),
     )
+
+
+def _paired(path: Path, stack: catalog.Stack, pairing: dict[str, Any]) -> None:
+    """Refuse a stack whose versions do not belong together.
+
+    Raises:
+        AnsibleError: it names the package, its version and those that fit.
+    """
+    versions = {**stack.versions, **stack.brings}
+    torch = versions["torch"].removeprefix(">=")
+    for name, rows in pairing.items():
+        fits = next((row["fits"] for row in rows if name != "sources" and _within(torch, row["torch"])), "")
+        wanted = f"=={torch}" if fits == "same" else fits
+        if name in versions and not _within(versions[name].removeprefix(">="), wanted):
+            known = f"it takes {wanted}" if wanted else "no version is known to fit"
+            raise AnsibleError(
+                f"{path}: {name} {versions[name]} does not belong to torch {torch}: {known}. "
+                "Remedy: correct the version, or add the pair with its source to catalog/pairing.yml"
+            )
+
+
+def _within(version: str, specifier: str) -> bool:
+    return bool(specifier) and SpecifierSet(specifier).contains(version, prereleases=True)
 
 
 @lru_cache(maxsize=4)
@@ -57,18 +87,35 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
         raise AnsibleError(f"{path}: {error}. Remedy: add what it names, or correct the name") from error
 
 
-def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
+@lru_cache(maxsize=4)
+def projects(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """Read and check the projects of the catalog, by name.
+
+    Raises:
+        AnsibleError: a file is not what its schema asks for; it names the file, the place and the rule.
+    """
+    return {path.stem: _read(path, "project", folder) for path in sorted((folder / "projects").glob("*.yml"))}
+
+
+def problem(data: Any, kind: str, folder: Path = FOLDER) -> str:
+    """What is wrong with data by the schema of its kind; empty where nothing is."""
     if jsonschema is None:
         raise AnsibleError("the Python package jsonschema is missing on the controller. Remedy: pip install jsonschema")
+    schema = json.loads((folder / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
+    found = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
+    if found is None:
+        return ""
+    return f"{'.'.join(str(part) for part in found.absolute_path) or 'the file'}: {found.message}"
+
+
+def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = yaml_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise AnsibleError(f"{path} cannot be read: {error}. Remedy: correct the file") from error
-    schema = json.loads((folder / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
-    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
-    if problem is not None:
-        place = ".".join(str(part) for part in problem.absolute_path) or "the file"
-        raise AnsibleError(f"{path}: {place}: {problem.message}. Remedy: see catalog/schema/{kind}.json")
-    if kind not in ("platforms", "cuda") and data["name"] != path.stem:
+    wrong = problem(data, kind, folder)
+    if wrong:
+        raise AnsibleError(f"{path}: {wrong}. Remedy: see catalog/schema/{kind}.json")
+    if "name" in data and data["name"] != path.stem:
         raise AnsibleError(f"{path}: name is {data['name']!r}. Remedy: name the file {data['name']}.yml")
     return dict(data)

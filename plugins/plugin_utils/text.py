@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils import guard
 
-def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any]) -> str:
-    """A readable plan: what the host is, what each environment gets and why, the steps, warnings and refusals."""
+
+def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain: bool = False) -> str:
+    """A readable plan: what the host is, what each environment gets and why, the steps, warnings and refusals.
+
+    With `explain` also what was said about each stack that was not taken, and about each that was refused.
+    """
     cpu, memory, disk = observed["cpu"], observed["memory"], observed["disk"]
     gpus = (
         ", ".join(f"{gpu['name']}{' SM ' + gpu['sm'] if gpu.get('sm') else ''}" for gpu in observed["accelerators"])
@@ -19,13 +24,18 @@ def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any]) -> str:
         )
     ]
     for item in plan["environments"]:
+        considered = [
+            f"    {'takes  ' if row['taken'] else 'not    '}  {row['stack']}: {row['why']}"
+            for row in item["considered"]
+        ]
         if not item["stack"]:
-            lines.append(f"  environment {item['name']}: not planned, see the refusals")
+            lines += [f"  environment {item['name']}: not planned, see the refusals", *(considered if explain else [])]
             continue
         versions = " ".join(f"{name} {version}" for name, version in sorted(item["versions"].items()))
         lines += [
             f"  environment {item['name']}: {_STATES[item['state']]}",
             f"    stack    {item['stack']} ({item['stack_why']}){': ' + versions if versions else ''}",
+            *(considered if explain else []),
             f"    variant  {item['variant']}",
             f"    origin   {item['origin']} ({item['origin_why']})",
             f"    python   {item['python']['version']} ({item['python']['path'] or _channels(item)}), engine {item['engine']}",
@@ -35,6 +45,7 @@ def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any]) -> str:
             f"    wheel    {wheel['name']} {wheel['version']}: {wheel['status']}{' ' + wheel['key'] if wheel['key'] else ''}"
             for wheel in item["wheels"]
         ]
+        lines += [f"    override {line}" for line in guard.lines(item["overrides"])]
         lines.append(f"    now      {item['current'] or 'nothing'} -> {item['generation'] or 'known after the lock'}")
         lines += [f"    damage   {text}" for text in item["damage"]]
     if plan["steps"]:

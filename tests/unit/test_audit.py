@@ -22,6 +22,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.audit import A
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.elf import Dynamic
 from ansible_collections.wavesmith.provision.plugins.module_utils.fatbin import PTX, SASS, Code, Target
 from ansible_collections.wavesmith.provision.plugins.modules import audit as module
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,7 +83,11 @@ def thor_wheel(tmp_path: Path) -> Path:
         ("sm_100", "10.3", True),
         ("sm_120", "12.1", True),
         ("sm_100", "11.0", False),
-        ("sm_101", "11.0", False),
+        ("sm_101", "11.0", True),  # Thor, as CUDA 12 called it
+        ("sm_100", "10.1", False),
+        ("sm_80", "8.7", False),  # Jetson Orin's integrated GPU
+        ("sm_87", "8.9", False),
+        ("compute_80", "8.7", True),
         ("sm_90a", "9.0", True),
         ("sm_100a", "10.3", False),
         ("sm_100f", "10.3", True),
@@ -477,6 +482,7 @@ def test_torch_2_11_0_of_the_index(
     seconds = time.monotonic() - started
     print(f"{path.name}: {seconds:.1f} s\n{audit.text(report)}")
     assert list(report["targets"]["sass"]["throughout"]) == throughout
+    assert [parse_sm(sm) for sm in catalog_files.load().stacks["cuda13_0"].sms[machine]] == list(map(int, throughout))
     assert list(report["targets"]["sass"]["partial"]) == partial
     assert {item["sm"]: item["serves"] for item in report["verdicts"]} == serves
     assert report["findings"] == []

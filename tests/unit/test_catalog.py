@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleError
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog, Package, Stack
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import (
+    PACKAGE_INDEX,
+    SOURCE,
+    Catalog,
+    Package,
+    Stack,
+    cuda_version,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from packaging.requirements import Requirement
@@ -69,8 +76,24 @@ def test_the_backend_of_a_stack_can_be_written_in_a_variant(stack: Stack) -> Non
 
 
 @pytest.mark.parametrize("stack", STACKS, ids=name)
-def test_a_stack_can_be_had_from_the_package_index_at_last(stack: Stack) -> None:
-    assert (stack.origins[-1].name, stack.origins[-1].url) == (PACKAGE_INDEX, "")
+def test_an_origin_is_the_package_index_or_has_an_address_or_is_built_here(stack: Stack) -> None:
+    for origin in stack.origins:
+        assert (origin.url == "") == (origin.name == PACKAGE_INDEX or origin.kind == SOURCE), origin
+
+
+@pytest.mark.parametrize("stack", [stack for stack in STACKS if stack.sms], ids=name)
+def test_a_stack_has_code_for_capabilities_that_its_cuda_can_compile(stack: Stack) -> None:
+    known = catalog_files.load_cuda()
+    cuda = cuda_version(stack.backend)
+    for architecture, sms in stack.sms.items():
+        for sm in sms:
+            assert cuda in known.sms[sm].nvcc and architecture in known.sms[sm].architectures, sm
+    assert stack.gcc == known.toolkits[cuda]
+
+
+def test_no_two_stacks_of_one_kind_and_origin_are_equally_preferred_for_one_machine() -> None:
+    ranks = [(s.backend.rstrip("0123456789_"), s.preference, s.machines) for s in STACKS]
+    assert len(set(ranks)) == len(ranks)
 
 
 def test_one_origin_has_one_address_in_all_stacks() -> None:
@@ -173,6 +196,28 @@ def test_a_file_that_is_not_text_is_named(folder: Path) -> None:
 def test_a_file_named_other_than_its_entry_is_refused(folder: Path) -> None:
     (folder / "packages" / "librosa.yml").rename(folder / "packages" / "liberosa.yml")
     assert "Remedy: name the file librosa.yml" in complaint(folder)
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "fits"),
+    [("torchaudio", "2.10.0", ">=2.11"), ("torchvision", "0.25.0", "==0.26.*"), ("torchcodec", "0.9.1", ">=0.11")],
+)
+def test_a_stack_whose_versions_do_not_belong_together_is_refused(
+    folder: Path, package: str, version: str, fits: str
+) -> None:
+    path = edit(folder / "stacks" / "cpu.yml", lambda data: data["versions"].update({package: version}))
+    said = complaint(folder)
+    assert said.startswith(f"{path}: {package} {version} does not belong to torch 2.11.0: it takes {fits}. Remedy: ")
+
+
+def test_torchaudio_2_10_is_paired_with_its_own_torch_only(folder: Path) -> None:
+    edit(folder / "stacks" / "thor.yml", lambda data: data["versions"].update(torchaudio="2.11.0"))
+    assert "torchaudio 2.11.0 does not belong to torch 2.10.0: it takes ==2.10.0" in complaint(folder)
+
+
+def test_a_torch_whose_pair_nobody_knows_is_refused(folder: Path) -> None:
+    edit(folder / "stacks" / "directml.yml", lambda data: data["versions"].update(torch="2.3.1", torchaudio="2.3.1"))
+    assert "torchvision 0.19.1 does not belong to torch 2.3.1: no version is known to fit" in complaint(folder)
 
 
 def test_a_recipe_whose_build_requirements_are_missing_is_refused(folder: Path) -> None:

@@ -427,6 +427,27 @@ def test_imports_go_on_after_a_package_that_crashes(leaky: Path, context_of: Cal
     assert "error" not in result["evidence"]["last"]
 
 
+def test_binaries_that_do_not_serve_the_gpu_are_a_failure_with_their_targets(
+    good: Path, context_of: Callable[..., Context]
+) -> None:
+    problem = {"id": "no_code_for_gpu", "detail": "it cannot serve SM 11.0", "remedy": "choose another stack"}
+    read = {"read": True, "sms": ["11.0"], "targets": {"sass": {}}, "problems": [problem]}
+    result = perform(stack.CHECKS[2], context_of(good, binaries=read))
+    assert (result["verdict"], result["detail"], result["remedy"]) == ("fail", problem["detail"], problem["remedy"])
+    assert result["evidence"] == {"GPUs": ["11.0"], "targets": {"sass": {}}}
+
+
+def test_binaries_that_serve_the_gpu_pass(good: Path, context_of: Callable[..., Context]) -> None:
+    read = {"read": True, "sms": ["11.0"], "targets": {}, "problems": []}
+    assert perform(stack.CHECKS[2], context_of(good, binaries=read))["verdict"] == "pass"
+
+
+def test_binaries_that_nobody_has_to_read_are_skipped_not_passed(
+    good: Path, context_of: Callable[..., Context]
+) -> None:
+    assert perform(stack.CHECKS[2], context_of(good, binaries={"read": False}))["verdict"] == "skip"
+
+
 def test_a_module_from_outside_the_prefix_is_a_failure(good: Path, context_of: Callable[..., Context]) -> None:
     result = perform(stack.CHECKS[1], context_of(good, imports={"json": "json"}))
     assert "outside the prefix" in result["detail"]

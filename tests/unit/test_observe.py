@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import io
+import itertools
 import json
 import os
 import shutil
+import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -17,10 +21,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.wavesmith.provision.plugins.module_utils import _probe
+from ansible_collections.wavesmith.provision.plugins.module_utils import _hardware, _probe, hardware
 from ansible_collections.wavesmith.provision.plugins.module_utils import platform as parse
 from ansible_collections.wavesmith.provision.plugins.modules import observe as module
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -54,64 +58,67 @@ def test_the_cpu_is_named_by_its_level(machine: str, architecture: str, isa: str
     assert (cpu["architecture"], cpu["isa"], cpu["cores"]) == (architecture, isa, cores)
 
 
-@pytest.mark.parametrize(
-    ("machine", "gpus"),
-    [
-        ("cpu-debian12", []),
-        ("rtx5090-ubuntu2404", [("NVIDIA GeForce RTX 5090", "12.0", None, 34190917632, "nvidia-smi")] * 2),
-        ("jetson-thor", [("NVIDIA Thor", "11.0", None, None, "nvidia-smi")]),
-        ("dgx-spark", [("NVIDIA GB10", "12.1", None, None, "nvidia-smi")]),
-        ("wsl2", [("NVIDIA GeForce RTX 4070", "8.9", None, 12878610432, "nvidia-smi")]),
-        ("gpu-hung", [("NVIDIA H100 80GB HBM3", None, None, None, "proc")]),
-        ("gpu-not-found", [("PCI device 10de:2330", None, None, None, "pci")]),
-        ("rx7900-ubuntu2404", [("navi31", None, "gfx1100", 25753026560, "kfd")]),
-    ],
-)
-def test_the_accelerators_are_found_by_the_best_witness(machine: str, gpus: list[tuple[Any, ...]]) -> None:
-    found = replay(machine)["accelerators"]
-    assert [(gpu["name"], gpu["sm"], gpu["gfx"], gpu["memory"], gpu["source"]) for gpu in found] == gpus
-
-
-def test_driver_and_toolkits_are_told_apart() -> None:
-    observed = replay("rtx5090-ubuntu2404")
-    assert observed["nvidia"] == {"driver": "580.95.05", "cuda": "13.0"}
-    assert observed["toolkits"] == [
-        {"version": "12.8", "path": "/usr/local/cuda-12.8", "source": "version.json", "nvcc": True},
-        {"version": "13.0", "path": "/usr/local/cuda-13.0", "source": "nvcc", "nvcc": True},
+def test_every_toolkit_says_what_it_compiles_for() -> None:
+    assert replay("rtx5090-ubuntu2404")["toolkits"] == [
+        {"version": "12.8", "path": "/usr/local/cuda-12.8", "source": "version.json", "nvcc": True, "sms": None},
+        {"version": "13.0", "path": "/usr/local/cuda-13.0", "source": "nvcc", "nvcc": True, "sms": None},
     ]
+    (toolkit,) = replay("h200")["toolkits"]
+    assert toolkit["sms"][-3:] == ["10.0", "10.1", "12.0"]
 
 
-def test_a_jetson_is_known_by_its_device_tree() -> None:
-    observed = replay("jetson-thor")
-    assert observed["machine"] == {"model": "NVIDIA Jetson AGX Thor Developer Kit", "l4t": "38.2.0", "jetson": True}
-    assert observed["os"]["kernel"] == "6.8.12-tegra"
+def test_the_real_nvcc_of_this_machine_is_asked() -> None:
+    toolkits = [toolkit for toolkit in _probe.observe()["toolkits"] if toolkit["nvcc"]]
+    if not toolkits:
+        pytest.skip("there is no nvcc on this machine")
+    for toolkit in toolkits:
+        assert "9.0" in toolkit["sms"]
 
 
-def test_a_jetson_without_nvidia_smi_takes_its_capability_from_the_device_tree(tmp_path: Path) -> None:
-    tree = tmp_path / "proc/device-tree"
-    tree.mkdir(parents=True)
-    (tree / "compatible").write_bytes(b"nvidia,p3768-0000+p3767-0000\0nvidia,p3767-0000\0nvidia,tegra234\0")
-    (tree / "model").write_bytes(b"NVIDIA Jetson Orin NX\0")
-    (gpu,) = _probe.observe(probe_root=str(tmp_path))["accelerators"]
-    assert (gpu["name"], gpu["sm"], gpu["source"]) == ("NVIDIA Jetson Orin NX", "8.7", "proc")
+def test_a_script_in_front_of_a_toolkit_is_not_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path, text in (
+        ("cuda/bin/nvcc", "echo release 12.9, V12.9.41"),
+        ("bin/nvcc", f"exec {tmp_path}/cuda/bin/nvcc"),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / path).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_HOME", f"{tmp_path}/cuda")
+    mine = [toolkit for toolkit in _probe.observe()["toolkits"] if toolkit["path"].startswith(str(tmp_path))]
+    assert [(toolkit["path"], toolkit["version"]) for toolkit in mine] == [(f"{tmp_path}/cuda", "12.9")]
 
 
-def test_a_hung_nvidia_smi_is_a_finding_and_the_driver_still_known() -> None:
+def test_a_toolkit_named_by_cuda_home_is_found(tmp_path: Path) -> None:
+    (tmp_path / ".commands").mkdir()
+    (tmp_path / ".commands/env.txt").write_text("CUDA_HOME=/opt/nvidia/cuda\n")
+    (tmp_path / "opt/nvidia/cuda/bin").mkdir(parents=True)
+    (tmp_path / "opt/nvidia/cuda/bin/nvcc").touch()
+    (tmp_path / "opt/nvidia/cuda/version.json").write_text('{"cuda": {"version": "12.9.1"}}')
+    (toolkit,) = _probe.observe(probe_root=str(tmp_path))["toolkits"]
+    assert (toolkit["path"], toolkit["version"]) == ("/opt/nvidia/cuda", "12.9")
+
+
+def test_the_kernel_of_a_jetson_is_reported() -> None:
+    assert replay("jetson-thor")["os"]["kernel"] == "6.8.12-tegra"
+
+
+def test_a_hung_nvidia_smi_costs_one_timeout_and_the_driver_is_still_known() -> None:
     observed = replay("gpu-hung", timeout=0.5)
-    assert findings(observed) == ["nvidia.smi"]
     assert "0.5 s" in observed["findings"][0]["detail"]
-    assert observed["nvidia"] == {"driver": "580.65.06", "cuda": None}
-
-
-def test_no_devices_were_found_is_a_finding() -> None:
-    observed = replay("gpu-not-found")
-    assert findings(observed) == ["nvidia.smi"]
-    assert "No devices were found" in observed["findings"][0]["detail"]
+    assert observed["nvidia"] == {
+        "driver": "580.65.06",
+        "driver_source": "proc",
+        "cuda": "13.0",
+        "cuda_source": "driver",
+    }
 
 
 def test_an_nvidia_card_without_a_driver_is_a_finding(tmp_path: Path) -> None:
     shutil.copytree(SAMPLES / "gpu-not-found", tmp_path / "host")
     shutil.rmtree(tmp_path / "host/.commands")
+    (tmp_path / "host/.commands").mkdir()
+    (tmp_path / "host/.commands/uname -nrm.txt").write_text("lost01 6.8.0-85-generic x86_64")
     assert findings(_probe.observe(probe_root=str(tmp_path / "host"))) == ["nvidia.driver"]
 
 
@@ -178,6 +185,126 @@ def test_nvidia_smi_rows(text: str, expected: list[tuple[Any, ...]]) -> None:
 )
 def test_gfx_names(number: str, name: str | None) -> None:
     assert parse.gfx_name(number) == name
+
+
+@pytest.mark.parametrize(
+    ("driver", "cuda"),
+    [("580.95.05", "13.0"), ("585.1", "13.0"), ("999.1", "13.3"), ("470.1", "11.4"), ("304.1", None), (None, None)],
+)
+def test_the_newest_cuda_of_a_driver_comes_from_the_table_of_branches(driver: str | None, cuda: str | None) -> None:
+    assert parse.driver_cuda(driver) == cuda
+
+
+@pytest.mark.parametrize(
+    ("l4t", "version", "exact"),
+    [
+        ("38.2.0", "7.0", True),
+        ("39.2", "7.2", True),
+        ("38.9.1", "7.1", False),
+        ("41.0.0", "7.2.1", False),
+        ("28.2.1", "4.6.1", False),
+    ],
+)
+def test_an_unknown_l4t_is_treated_as_the_nearest_older_one(l4t: str, version: str, exact: bool) -> None:
+    jetpack = parse.jetpack(l4t)
+    assert jetpack is not None
+    assert (jetpack.version, jetpack.exact) == (version, exact)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "trouble", "name"),
+    [
+        (None, "", "not found", None),
+        (None, "", "no answer within 3 s", "nvidia.smi_hangs"),
+        (None, "", "Exec format error", "nvidia.smi"),
+        (-11, "", "", "nvidia.smi_crashes"),
+        (139, "", "", "nvidia.smi_crashes"),
+        (-250, "", "", "nvidia.smi_crashes"),
+        (6, "No devices were found", "", "nvidia.no_devices"),
+        (18, "Failed to initialize NVML: Driver/library version mismatch", "", "nvidia.version_mismatch"),
+        (255, "Failed to initialize NVML: Unknown Error", "", "nvidia.container_lost"),
+        (4, "Failed to initialize NVML: Insufficient Permissions", "", "nvidia.access"),
+        (2, 'Field "compute_cap" is not a valid field to query.', "", "nvidia.smi_old"),
+        (15, "Unable to determine the device handle for GPU 0000:01:00.0: GPU is lost.", "", "nvidia.lost"),
+        (1, "GPU access blocked by the operating system", "", "nvidia.blocked"),
+        (0, "", "", "nvidia.smi"),
+    ],
+)
+def test_each_way_in_which_nvidia_smi_fails_has_its_name(
+    code: int | None, text: str, trouble: str, name: str | None
+) -> None:
+    finding = parse.judge_smi(code, text, trouble)
+    assert (finding and finding["id"]) == name
+
+
+@pytest.mark.parametrize(
+    ("ids", "kind", "name", "sm", "gfx"),
+    [
+        ("10DE:1DB6", "30200", "NVIDIA GV100 [10de:1db6]", "7.0", None),
+        ("10DE:1EB8", "30200", "NVIDIA TU104 [10de:1eb8]", "7.5", None),
+        ("10DE:20B0", "30200", "NVIDIA GA100 [10de:20b0]", "8.0", None),
+        ("10DE:26B9", "30200", "NVIDIA AD102 [10de:26b9]", "8.9", None),
+        ("10DE:2342", "30200", "NVIDIA GH100 [10de:2342]", "9.0", None),
+        ("10DE:2901", "30200", "NVIDIA GB100 [10de:2901]", "10.0", None),
+        ("10DE:3182", "30200", "NVIDIA GB110 [10de:3182]", "10.3", None),
+        ("10DE:2B00", "30200", "NVIDIA Thor [10de:2b00]", "11.0", None),
+        ("10DE:2E12", "30200", "NVIDIA GB10 [10de:2e12]", "12.1", None),
+        ("10DE:FFFF", "30000", "NVIDIA GPU [10de:ffff]", None, None),
+        ("1002:744C", "30000", "AMD Radeon RX 7900", None, "gfx1100"),
+        ("1002:74A1", "120000", "AMD Instinct MI300X", None, "gfx942"),
+        ("8086:56A0", "30000", "Intel Arc A770", None, None),
+    ],
+)
+def test_a_pci_id_names_a_gpu(ids: str, kind: str, name: str, sm: str | None, gfx: str | None) -> None:
+    slot = parse.pci_slot("0000:01:00.0", f"PCI_CLASS={kind}\nPCI_ID={ids}\n")
+    assert slot is not None
+    assert (slot.gpu.name, slot.gpu.sm, slot.gpu.gfx) == (name, sm, gfx)
+
+
+@pytest.mark.parametrize(
+    "uevent",
+    [
+        "PCI_CLASS=40300\nPCI_ID=10DE:22BA\n",  # the audio function of a GPU
+        "PCI_CLASS=120000\nPCI_ID=8086:7D1D\n",  # Intel's NPU
+        "PCI_CLASS=30000\nPCI_ID=1A03:2000\n",  # a server's management console
+        "PCI_CLASS=30200\nPCI_ID=1414:008E\n",  # WSL2's
+        "",
+    ],
+)
+def test_what_is_no_gpu_is_left_out(uevent: str) -> None:
+    assert parse.pci_slot("0000:01:00.0", uevent) is None
+
+
+def test_no_two_entries_of_the_chip_table_contradict_each_other() -> None:
+    for first, last, chip, _sm in hardware.NVIDIA_CHIPS:
+        assert first <= last, chip
+    ranges = sorted((first, last) for first, last, _chip, _sm in hardware.NVIDIA_CHIPS if first != last)
+    assert all(one[1] < other[0] for one, other in itertools.pairwise(ranges))
+
+
+def test_gpus_of_one_kind_take_the_capability_of_their_slots_though_a_container_sees_fewer() -> None:
+    gpu, slot = parse.Accelerator("nvidia", "A", source="proc"), parse.Accelerator("nvidia", "B", sm="8.0")
+    assert [found.sm for found in parse.complete([gpu], [slot, slot])] == ["8.0"]
+    assert [found.sm for found in parse.complete([gpu], [slot, dataclasses.replace(slot, sm="9.0")])] == [None]
+
+
+def test_rocm_agent_enumerator_is_the_last_resort(tmp_path: Path) -> None:
+    (tmp_path / ".commands").mkdir()
+    (tmp_path / ".commands/rocm_agent_enumerator.txt").write_text("gfx000\ngfx1101\n")
+    (gpu,) = _probe.observe(probe_root=str(tmp_path))["accelerators"]
+    assert (gpu["vendor"], gpu["gfx"], gpu["source"]) == ("amd", "gfx1101", "rocm_agent_enumerator")
+
+
+@pytest.mark.parametrize(
+    ("chassis", "vendor", "kind"),
+    [("23", "Dell Inc.", "server"), ("10", "LENOVO", "workstation"), ("1", "QEMU", "server"), ("", "", "unknown")],
+)
+def test_the_chassis_tells_a_server_from_a_workstation(chassis: str, vendor: str, kind: str) -> None:
+    assert parse.machine_class(chassis, vendor)[0] == kind
+
+
+def test_mixed_arm_cores_are_all_named() -> None:
+    assert replay("gb10-dell")["cpu"]["model"] == "Cortex-A725, Cortex-X925"
 
 
 @pytest.mark.parametrize(
@@ -377,6 +504,76 @@ def test_a_hanging_command_ends_with_its_children(tmp_path: Path) -> None:
     pytest.fail(f"the child {child} of the hanging command still runs")
 
 
+NVML = """
+#include <stdio.h>
+#include <string.h>
+int nvmlInit_v2(void) { return INIT; }
+const char *nvmlErrorString(int code) { return "Driver/library version mismatch"; }
+int nvmlSystemGetCudaDriverVersion_v2(int *version) { *version = 13020; return 0; }
+int nvmlSystemGetDriverVersion(char *text, unsigned size) { snprintf(text, size, "595.71.05"); return 0; }
+int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return 0; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **gpu) { *gpu = (void *)(long)(index + 1); return 0; }
+int nvmlDeviceGetName(void *gpu, char *text, unsigned size) {
+    snprintf(text, size, gpu == (void *)1 ? "NVIDIA GeForce RTX 4090" : "NVIDIA GB10");
+    return 0;
+}
+int nvmlDeviceGetCudaComputeCapability(void *gpu, int *major, int *minor) {
+    *major = gpu == (void *)1 ? 8 : 12;
+    *minor = gpu == (void *)1 ? 9 : 1;
+    return 0;
+}
+int nvmlDeviceGetMemoryInfo(void *gpu, unsigned long long *memory) {
+    if (gpu != (void *)1)
+        return 3; /* NVML_ERROR_NOT_SUPPORTED */
+    memory[0] = 24564ULL << 20;
+    return 0;
+}
+"""
+
+
+def nvml(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str = "0") -> _probe.Answer:
+    """Ask a library of NVML's name that we compile here; the way to it is the real one."""
+    if not shutil.which("gcc"):
+        pytest.skip("there is no gcc on this machine")
+    (folder / "nvml.c").write_text(NVML)
+    subprocess.run(
+        ["gcc", "-shared", "-fPIC", f"-DINIT={init}", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"], check=True
+    )
+    monkeypatch.setenv("LD_LIBRARY_PATH", str(folder))
+    return _probe.Host(timeout=1).python("nvml", _hardware.NVML_QUERY)
+
+
+def test_nvml_is_asked_where_nvidia_smi_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = nvml(tmp_path, monkeypatch)
+    found, driver = parse.parse_nvidia_smi(answer.text)
+    assert [(gpu.name, gpu.sm, gpu.memory) for gpu in found] == [
+        ("NVIDIA GeForce RTX 4090", "8.9", 24564 * 1024**2),
+        ("NVIDIA GB10", "12.1", None),
+    ]
+    assert (driver, parse.parse_driver_cuda(answer.text)) == ("595.71.05", "13.2")
+
+
+def test_nvml_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = nvml(tmp_path, monkeypatch, init="18")
+    assert answer.code == 1
+    assert "Driver/library version mismatch" in answer.text
+
+
+@pytest.mark.parametrize("init", ["*(int *)0", "({for(;;);0;})"])
+def test_nvml_that_crashes_or_hangs_harms_nobody(init: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = time.monotonic()
+    answer = nvml(tmp_path, monkeypatch, init)
+    assert time.monotonic() - started < 3
+    assert answer.code != 0
+    assert parse.parse_nvidia_smi(answer.text) == ([], None)
+
+
+def test_a_drivers_file_that_blocks_its_reader_costs_one_timeout(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "information")
+    answer = _probe.Host(timeout=0.3).cat([str(tmp_path / "information")])
+    assert (answer.code, answer.trouble) == (None, "no answer within 0.3 s")
+
+
 def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     os.mkfifo(tmp_path / "proc/cpuinfo")
@@ -396,40 +593,24 @@ def test_this_machine_is_observed_quickly() -> None:
 # Any content
 
 
-READ = [
-    "etc/os-release",
-    "etc/nv_tegra_release",
-    "etc/pip.conf",
-    "proc/cpuinfo",
-    "proc/meminfo",
-    "proc/version",
-    "proc/1/environ",
-    "proc/device-tree/compatible",
-    "proc/device-tree/model",
-    "proc/driver/nvidia/version",
-    "proc/driver/nvidia/gpus/0/information",
-    "run/systemd/container",
-    "sys/bus/pci/devices/0/vendor",
-    "sys/bus/pci/devices/0/device",
-    "sys/bus/pci/devices/0/class",
-    "sys/class/kfd/kfd/topology/nodes/0/name",
-    "sys/class/kfd/kfd/topology/nodes/0/properties",
-    "sys/class/kfd/kfd/topology/nodes/0/mem_banks/0/properties",
-    "usr/local/cuda-13.0/version.json",
-    "opt/rocm/.info/version",
-    "var/lib/dpkg/status",
-    "usr/bin/python3.12",
-    ".commands/env.txt",
-    ".commands/uname -nrm.txt",
-    ".commands/id -u.txt",
-    ".commands/id -un.txt",
-    ".commands/getconf PAGESIZE.txt",
-    ".commands/gcc -dumpfullversion.txt",
-    ".commands/nvcc --version.txt",
-    ".commands/nvidia-smi.txt",
-    f".commands/{' '.join(_probe.NVIDIA_SMI)}.txt",
-    f".commands/{' '.join(['_usr_bin_python3.12', *_probe.PYTHON_QUERY])}.txt",
-]
+def asked() -> list[str]:
+    """Return every file below a probe root that observing one of the samples looked at: files and commands' outputs."""
+    seen = set()
+
+    class Recorder(_probe.Host):
+        def at(self, path: str) -> str:
+            seen.add(path.lstrip("/"))
+            return super().at(path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_probe, "Host", Recorder)
+        for machine in SAMPLES.iterdir():
+            _probe.observe(probe_root=str(machine))
+    files = {path for path in seen if any((machine / path).is_file() for machine in SAMPLES.iterdir())}
+    return sorted(files | {".commands/rocm_agent_enumerator.txt", ".commands/env.txt"})
+
+
+READ = asked()
 # Real content cut and joined with noise reaches deeper than noise alone.
 REAL = [path.read_bytes() for path in sorted(SAMPLES.rglob("*")) if path.is_file() and path.stat().st_size]
 CONTENT = st.one_of(
@@ -443,17 +624,36 @@ CONTENT = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(contents=st.lists(CONTENT, min_size=len(READ), max_size=len(READ)))
-def test_no_content_of_any_file_makes_it_raise(tmp_path: Path, contents: list[bytes]) -> None:
-    for name, content in zip(READ, contents, strict=True):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    # An index that the noise happens to name is resolved but not asked.
-    host = _probe.Host(str(tmp_path))
-    parse.split_url(_probe.find_package_index(host, _probe.find_user(host))[0])
-    observed = _probe.observe(probe_root=str(tmp_path), apt_packages=["git", "c++"])
+@settings(max_examples=150, deadline=None)
+@given(contents=st.dictionaries(st.sampled_from(READ), CONTENT, max_size=40))
+def test_no_content_of_any_file_and_no_output_of_any_command_makes_it_raise(contents: dict[str, bytes]) -> None:
+    with tempfile.TemporaryDirectory() as root:
+        for name, content in contents.items():
+            path = Path(root, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        # An index that the noise happens to name is resolved but not asked.
+        host = _probe.Host(root)
+        parse.split_url(_probe.find_package_index(host, _probe.find_user(host))[0])
+        observed = _probe.observe(probe_root=root, apt_packages=["git", "c++"])
+    json.dumps(observed).encode()
+    assert all(finding["id"] and finding["detail"] and finding["remedy"] for finding in observed["findings"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    machine=st.sampled_from(sorted(path.name for path in SAMPLES.iterdir())),
+    noise=st.dictionaries(st.sampled_from(READ), CONTENT, min_size=1, max_size=3),
+)
+def test_a_machine_with_a_few_spoilt_files_is_still_observed(machine: str, noise: dict[str, bytes]) -> None:
+    class Spoilt(_probe.Host):
+        def read(self, path: str) -> str:
+            spoilt = noise.get(path.lstrip("/"))
+            return super().read(path) if spoilt is None else parse.decode(spoilt)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_probe, "Host", Spoilt)
+        observed = replay(machine)
     json.dumps(observed).encode()
 
 

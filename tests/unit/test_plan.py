@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
+from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, OwnWheel, Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
     LOCK_MARK,
     PHASES,
     EnvironmentPlan,
     Plan,
     plan,
-    runs_on,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Refusal, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
@@ -45,11 +45,14 @@ def host(**changes: Any) -> dict[str, Any]:
         "schema": 1,
         "user": {"name": "root", "uid": 0, "home": "/root", "privilege": "root"},
         "os": {"id": "debian", "version_id": "12", "pretty_name": "Debian GNU/Linux 12 (bookworm)"},
+        "machine": {"kind": "server"},
         "cpu": {"architecture": "x86_64", "isa": "avx2", "cores": 4},
         "disk": {"path": "/opt", "free": 100 * GIB, "total": 200 * GIB},
         "accelerators": [],
         "nvidia": {"driver": None, "cuda": None},
         "compilers": {"gcc": "12.2.0"},
+        "toolkits": [],
+        "findings": [],
         "pythons": [{"path": "/usr/bin/python3.11", "version": "3.11.2", "headers": True, "venv": True}],
         "apt": {"present": True, "installed": {}, "missing": []},
         "sources": {"cpu_wheels": dict(ANSWERS), "package_index": dict(ANSWERS)},
@@ -254,9 +257,30 @@ def test_one_lock_serves_all_instruction_sets_of_an_architecture() -> None:
 
 def test_the_lock_holds_the_stack_and_nothing_can_move_it() -> None:
     lock = only(decide(host())).lock
-    pins = ["torch==2.11.0+cpu", "torchaudio==2.11.0+cpu"]
-    assert lock["requirements"][:2] == pins
-    assert set(pins) <= set(lock["overrides"])
+    assert lock["requirements"][0] == "torch==2.11.0+cpu"
+    pinned = {"torch==2.11.0+cpu", "torchaudio==2.11.0+cpu", "torchvision==0.26.0+cpu", "triton==3.6.0"}
+    assert pinned <= set(lock["overrides"])
+
+
+def test_a_member_of_the_torch_family_that_nobody_asks_for_is_not_required_but_cannot_be_moved() -> None:
+    lock = only(decide(host())).lock
+    assert not [line for line in lock["requirements"] if line.startswith(("torchvision", "torchcodec"))]
+    assert "torchcodec==0.11.1+cpu" in lock["overrides"]
+
+
+def test_the_versions_of_a_generation_are_those_asked_for_and_those_that_the_lock_brings() -> None:
+    assert only(decide(host())).versions == {"torch": "2.11.0"}
+    locks = locked(only(decide(host())), "torch==2.11.0+cpu\ntorchvision==0.26.0+cpu\n")
+    assert only(decide(host(), locks=locks)).versions == {"torch": "2.11.0", "torchvision": "0.26.0"}
+
+
+def test_a_nightly_stack_gets_the_versions_of_the_night_its_lock_was_resolved_in() -> None:
+    observed = thor(cpu={"architecture": "x86_64"}, accelerators=[gpu("12.0")])
+    observed["sources"]["nightly_wheels"] = ANSWERS
+    first = only(decide(observed, stack="nightly"))
+    assert first.lock["requirements"][0] == "torch>=2.16.0.dev0"
+    locks = locked(first, "torch==2.16.0.dev20261120+cu130\n")
+    assert only(decide(observed, stack="nightly", locks=locks)).versions == {"torch": "2.16.0.dev20261120+cu130"}
 
 
 def test_a_package_built_from_source_is_in_the_lock_by_its_exact_version() -> None:
@@ -367,75 +391,31 @@ def test_a_current_generation_without_a_manifest_is_never_made_again_in_place() 
     assert (found.state, found.generation) == ("drifted", f"{gone['generation']}-r1")
 
 
-# Stacks
+# Stacks (how one is chosen: test_choose.py)
 
 
-def test_a_host_without_an_accelerator_gets_the_cpu_stack() -> None:
-    item = only(decide(host()))
-    assert (item.stack, item.accelerated, item.variant) == ("cpu", False, "python311-cpu-avx2")
-    assert "no accelerator" in item.stack_why
+def test_the_plan_says_for_every_stack_why_it_was_taken_or_not() -> None:
+    item = only(decide(thor()))
+    assert {row["stack"] for row in item.considered} == set(CATALOG.stacks)
+    assert (item.stack, item.stack_why) == ("cuda13_0", "for NVIDIA Thor (SM 11.0)")
 
 
-@pytest.mark.parametrize(
-    ("sm", "architecture", "isa"),
-    [
-        ("11.0", "aarch64", "armv9"),
-        ("12.1", "aarch64", "armv9"),
-        ("12.0", "x86_64", "avx512"),
-        ("8.9", "x86_64", "avx2"),
-    ],
-)
-def test_an_nvidia_gpu_gets_the_cuda_stack(sm: str, architecture: str, isa: str) -> None:
-    item = only(decide(thor(cpu={"architecture": architecture, "isa": isa}, accelerators=[gpu(sm)])))
-    assert (item.stack, item.accelerated) == ("cuda13_0", True)
-    assert item.variant == f"python311-cuda13_0-sm{sm.replace('.', '')}-{isa}"
-
-
-def test_a_forced_stack_is_taken_where_it_can_work() -> None:
-    item = only(decide(thor(), stack="cpu"))
-    assert (item.stack, item.stack_why) == ("cpu", "forced by a variable")
-
-
-def test_the_stack_of_an_environment_goes_before_that_of_the_host() -> None:
-    assert only(decide(thor(), replace(SPEECH, stack="cuda13_0"), stack="cpu")).stack == "cuda13_0"
-
-
-def test_a_cuda_stack_forced_on_a_host_without_a_gpu_is_refused() -> None:
-    found = refusal(decide(host(), stack="cuda13_0"))
-    assert "needs an NVIDIA GPU and none was found" in found.problem
-
-
-def test_a_gpu_without_code_in_the_wheels_is_refused_before_anything_is_changed() -> None:
-    result = decide(thor(accelerators=[gpu("7.0", "Tesla V100")]))
-    assert "no code for SM 7.0 of Tesla V100" in refusal(result).problem
+def test_a_refused_choice_changes_nothing() -> None:
+    result = decide(thor(accelerators=[gpu("3.7", "Tesla K80")]))
+    assert "no code for Tesla K80 (SM 3.7)" in refusal(result).problem
     assert (result.steps, result.phases) == ([], [])
 
 
-def test_one_gpu_of_two_without_code_is_refused() -> None:
-    assert "SM 6.1" in refusal(decide(thor(accelerators=[gpu("11.0"), gpu("6.1")]))).problem
+def test_what_was_noticed_on_the_host_is_warned_of_with_its_remedy() -> None:
+    noticed = {"id": "nvidia.nouveau", "detail": "nouveau drives the GPU", "remedy": "install NVIDIA's driver"}
+    silent = {"id": "source.cpu_wheels", "detail": "it is silent", "remedy": "wait"}
+    result = decide(host(findings=[noticed, silent]))
+    assert result.warnings == ["nouveau drives the GPU. Remedy: install NVIDIA's driver"]
 
 
-def test_a_gpu_whose_sm_could_not_be_read_is_refused_not_guessed() -> None:
-    assert "compute capability of a GPU could not be read" in refusal(decide(thor(accelerators=[gpu(None)]))).problem
-
-
-def test_a_driver_that_is_too_old_is_refused_with_both_versions() -> None:
-    problem = refusal(decide(thor(nvidia={"driver": "570.124.06"}))).problem
-    assert "580" in problem and "570.124.06" in problem
-
-
-def test_a_driver_whose_version_is_unknown_is_not_refused() -> None:
-    assert decide(thor(nvidia={"driver": None})).refusals == []
-
-
-def test_an_accelerator_without_a_stack_stays_unused_with_a_warning() -> None:
-    result = decide(host(accelerators=[gpu(None, "Radeon", "amd")]))
-    assert only(result).stack == "cpu"
-    assert result.warnings == ["accelerators of amd stay unused: the catalog has no stack for them yet"]
-
-
-def test_an_architecture_without_wheels_is_refused() -> None:
-    assert "riscv64" in refusal(decide(host(cpu={"architecture": "riscv64", "isa": "generic"}))).problem
+def test_the_variant_has_the_gpu_of_a_cuda_stack_only() -> None:
+    assert only(decide(thor())).variant == "python311-cuda13_0-sm110-armv9"
+    assert only(decide(thor(), stack="cpu")).variant == "python311-cpu-armv9"
 
 
 def test_an_environment_without_torch_needs_no_stack() -> None:
@@ -451,42 +431,38 @@ def test_torch_is_refused_where_no_stack_is_wanted(environment: Environment, sta
     assert "'torch' belongs to a stack" in found.problem
 
 
-# SM rule
+# Variants that are named
+
+
+def test_a_package_may_name_its_variant_where_it_is_that_of_torch() -> None:
+    asked = replace(SPEECH, packages=("torch", "torchaudio-python311-cuda13_0-sm110-armv9"))
+    result = decide(thor(), asked)
+    assert (result.refusals, only(result).versions) == ([], {"torch": "2.11.0", "torchaudio": "2.11.0"})
 
 
 @pytest.mark.parametrize(
-    ("sm", "targets", "runs"),
+    ("variant", "problem"),
     [
-        ("12.1", ["12.0"], True),
-        ("8.9", ["8.6"], True),
-        ("8.6", ["8.9"], False),
-        ("11.0", ["10.0", "12.0"], False),
-        ("9.0", [], False),
-        ("10.0", ["1.0"], False),
+        ("python311-cuda13_0-sm90-armv9", "SM 9.0, torch's is 11.0"),
+        ("python311-cuda13_0-sm110-armv8_2", "CPU level armv8_2, torch's is armv9"),
+        ("python312-cuda12_8-sm110-armv9", "Python 3.12, torch's is 3.11; backend cuda12_8, torch's is cuda13_0"),
+        ("python311-cpu-armv9", "backend cpu, torch's is cuda13_0; SM none, torch's is 11.0"),
     ],
 )
-def test_code_runs_on_the_same_major_from_its_minor_on(sm: str, targets: list[str], runs: bool) -> None:
-    assert runs_on(sm, targets) is runs
+def test_a_variant_that_is_not_that_of_torch_is_refused(variant: str, problem: str) -> None:
+    found = refusal(decide(thor(), replace(SPEECH, packages=("torch", f"torchaudio-{variant}"))))
+    assert found.problem == f"torchaudio-{variant} does not match torch: {problem}"
+    assert found.remedy == "say torchaudio alone, or torchaudio-python311-cuda13_0-sm110-armv9"
 
 
-SM = st.tuples(st.integers(1, 30), st.integers(0, 9))
+# Building the stack
 
 
-@given(SM, st.lists(SM, max_size=4))
-def test_code_runs_exactly_where_a_target_has_the_major_and_no_larger_minor(
-    sm: tuple[int, int], targets: list[tuple[int, int]]
-) -> None:
-    named = [f"{major}.{minor}" for major, minor in targets]
-    assert runs_on(f"{sm[0]}.{sm[1]}", named) is any(major == sm[0] and minor <= sm[1] for major, minor in targets)
-
-
-@given(SM, st.lists(SM, max_size=3), SM)
-def test_a_further_target_takes_no_gpu_away(
-    sm: tuple[int, int], targets: list[tuple[int, int]], more: tuple[int, int]
-) -> None:
-    named = [f"{major}.{minor}" for major, minor in targets]
-    if runs_on(f"{sm[0]}.{sm[1]}", named):
-        assert runs_on(f"{sm[0]}.{sm[1]}", [*named, f"{more[0]}.{more[1]}"])
+def test_a_stack_that_is_built_is_refused_where_the_catalog_has_no_recipe_for_it() -> None:
+    catalog = replace(CATALOG, packages={name: item for name, item in CATALOG.packages.items() if name != "torch"})
+    observed = thor(machine={"kind": "jetson"}, pythons=[{"path": "/usr/bin/python3.12", "version": "3.12.3"}])
+    found = refusal(decide(observed, policy=("source",), catalog=catalog))
+    assert found.problem == "the catalog has no recipe that builds torch 2.10.0 for stack thor"
 
 
 # Origins
@@ -823,3 +799,74 @@ def test_the_same_input_gives_the_same_bytes_and_is_left_alone(wanted: Wanted, o
 def test_after_a_run_that_did_it_all_nothing_is_left_to_do(isa: str, accelerators: list[dict[str, Any]]) -> None:
     observed, locks, _ = settled(thor(cpu={"architecture": "aarch64", "isa": isa}, accelerators=accelerators))
     assert decide(observed, locks=locks).steps == []
+
+
+# Projects and what the stack overrides
+
+
+def with_project(*requirements: str, overrides: Mapping[str, str] | None = None, **changes: Any) -> tuple[Any, Any]:
+    """An environment with torch and a project `voice` that requires this, and the catalog that knows it."""
+    declared = tuple(Declared(line, f"voice requirements.txt:{n}") for n, line in enumerate(requirements, 1))
+    project = Project("voice", declared, overrides or {})
+    return Environment("speech", projects=("voice",), **changes), replace(CATALOG, projects={"voice": project})
+
+
+def overridden(item: EnvironmentPlan) -> list[tuple[str, str]]:
+    return [(entry["asked"], entry["got"]) for entry in item.overrides]
+
+
+def test_a_projects_pin_on_torch_is_overridden_and_said_before_anything_is_resolved() -> None:
+    environment, catalog = with_project("torch==2.7", "numpy==1.26.0")
+    item = only(decide(host(), environment, catalog=catalog))
+    assert overridden(item) == [("torch==2.7", item.versions["torch"])]
+    assert {"torch==2.7", "numpy==1.26.0"} <= set(item.lock["requirements"])
+    assert any(line.startswith("torch==2.11.0") for line in item.lock["overrides"])
+
+
+def test_once_resolved_the_versions_of_the_lock_are_judged() -> None:
+    environment, catalog = with_project("numpy==1.22.0", "fairseq", overrides={"numpy<2": "1.22 has no wheel"})
+    item = only(decide(host(), environment, catalog=catalog))
+    item = only(decide(host(), environment, catalog=catalog, locks=locked(item, "numpy==1.26.4\n")))
+    assert overridden(item) == [("fairseq", "left out"), ("numpy==1.22.0", "1.26.4")]
+    assert item.overrides[1]["why"] == "voice: 1.22 has no wheel"
+
+
+def test_a_projects_requirements_are_part_of_the_lock() -> None:
+    environment, catalog = with_project("numpy")
+    locks = locked(only(decide(host(), environment, catalog=catalog)))
+    assert only(decide(host(), environment, catalog=catalog, locks=locks)).lock["status"] == "hit"
+    environment, catalog = with_project("numpy", "scipy")
+    assert only(decide(host(), environment, catalog=catalog, locks=locks)).lock["status"] == "stale"
+
+
+def test_another_wheel_of_a_project_is_another_generation() -> None:
+    environment, catalog = with_project()
+    locks = locked(only(decide(host(), environment, catalog=catalog)))
+    digests = set()
+    for content in ("", "one", "two"):
+        own = OwnWheel("voice-1.0-py3-none-any.whl", "/x", "0" * 64, content) if content else None
+        project = replace(catalog.projects["voice"], wheel=own)
+        digests.add(
+            only(decide(host(), environment, catalog=replace(catalog, projects={"voice": project}), locks=locks)).digest
+        )
+    assert len(digests) == 3 and None not in digests
+
+
+def test_a_project_that_requires_torch_gets_that_of_the_stack() -> None:
+    environment, catalog = with_project("torchaudio>=2")
+    assert "torchaudio" in only(decide(host(), environment, catalog=catalog)).versions
+
+
+def test_torch_is_refused_to_a_project_where_the_environment_has_no_stack() -> None:
+    environment, catalog = with_project("torch==2.7", stack="none")
+    found = refusal(decide(host(), environment, catalog=catalog))
+    assert str(found) == (
+        "environment speech: torch==2.7 (voice requirements.txt:1) belongs to a stack, but stack is none. "
+        "Remedy: say stack: auto"
+    )
+
+
+def test_an_environment_that_shall_be_repaired_gets_a_new_generation_though_nothing_is_wrong() -> None:
+    observed, locks, item = settled(host())
+    result = decide(observed, locks=locks, repair=("speech",))
+    assert (only(result).generation, result.phases) == (f"{item.generation}-r1", ["install", "verify", "activate"])

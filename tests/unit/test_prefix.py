@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +18,42 @@ import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix, _store
 from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed, Job
 
+from .conftest import make_fatbin, make_library
+
 UV = Path(sys.prefix) / "bin" / "uv"
 BASE = os.path.realpath(sys.executable)
 VERSION = "{}.{}.{}".format(*sys.version_info[:3])
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def wheel(folder: Path, name: str, files: dict[str, str], declared: dict[str, str] | None = None) -> Path:
-    """A wheel of version 1.0 with an index page beside it; `declared` is what its RECORD says of a file's text."""
-    info = f"{name}-1.0.dist-info"
+def wheel(
+    folder: Path,
+    name: str,
+    files: dict[str, Any],
+    declared: dict[str, str] | None = None,
+    version: str = "1.0",
+    requires: Sequence[str] = (),
+) -> Path:
+    """A wheel with an index page beside it; `declared` is what its RECORD says of a file's text."""
+    info = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
     files = {
         **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": WHEEL,
     }
     record = ""
     for path, text in {**files, **(declared or {})}.items():
-        digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
-        record += f"{path},sha256={digest},{len(text)}\n"
-    made = folder / name / f"{name}-1.0-py3-none-any.whl"
-    made.parent.mkdir(parents=True)
+        data = text if isinstance(text, bytes) else text.encode()
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+        record += f"{path},sha256={digest},{len(data)}\n"
+    made = folder / name / f"{name}-{version}-py3-none-any.whl"
+    made.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(made, "w") as archive:
         for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
             archive.writestr(path, text)
-    made.with_name("index.html").write_text(f'<a href="{made.name}#sha256={sha256(made)}">{made.name}</a>')
+    links = [f'<a href="{path.name}#sha256={sha256(path)}">{path.name}</a>' for path in made.parent.glob("*.whl")]
+    made.with_name("index.html").write_text("\n".join(links))
     return made
 
 
@@ -62,15 +74,20 @@ class Host:
         (self.root / "state").mkdir()
         self.job = Job(str(self.root / "state"), os.open(os.devnull, os.O_RDONLY))
         self.lock = ""
+        self.sms: list[str] = []
+        self.prebuilt = True
 
-    def serve(self, name: str, files: dict[str, str], **options: Any) -> None:
-        self.lock += f"{name}==1.0 --hash=sha256:{sha256(wheel(self.simple, name, files, **options))}\n"
+    def serve(self, name: str, files: dict[str, Any], **options: Any) -> None:
+        version = options.get("version", "1.0")
+        self.lock += f"{name}=={version} --hash=sha256:{sha256(wheel(self.simple, name, files, **options))}\n"
 
     def spec(self, generation: str = "one") -> dict[str, Any]:
         fields = {
             "digest": "d",
             "imports": {},
             "accelerated": False,
+            "sms": self.sms,
+            "prebuilt": self.prebuilt,
             "stack": "none",
             "backend": "cpu",
             "versions": {},
@@ -78,6 +95,9 @@ class Host:
             "variant": "v",
             "engine": "venv",
             "variables": {},
+            "held": {},
+            "overrides": [],
+            "projects": [],
         }
         python = {"path": BASE, "version": VERSION}
         return {
@@ -287,7 +307,7 @@ def test_a_python_that_is_not_there_is_a_failure_with_a_remedy(host: Host) -> No
 
 def test_the_packages_of_a_lock_are_installed_and_sealed(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
-    assert host.install() == {"generation": "one", "packages": 1}
+    assert host.install() == {"environment": "speech", "generation": "one", "packages": 1, "overrides": []}
     assert ask(host.prefix(), "__import__('tinyvoice').SOUND") == 440
     assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"] == {"tinyvoice": "1.0"}
     assert _store.damage(str(host.prefix())) == []
@@ -338,6 +358,33 @@ def test_a_package_whose_bytes_are_not_what_it_declares_is_refused(host: Host) -
     assert not (host.prefix() / _store.MANIFEST).exists()
 
 
+def test_a_package_without_machine_code_for_the_gpu_of_the_host_is_refused(host: Host) -> None:
+    host.serve("fast", {"fast/kernels.so": make_library(make_fatbin((90, "", "sass")))})
+    host.sms = ["11.0"]
+    with pytest.raises(Failed, match=r"cannot serve SM 11\.0 .*fast: none of its 1 fatbins.* Remedy: choose a stack"):
+        host.install()
+    assert not host.prefix().exists()
+
+
+def test_a_package_with_machine_code_for_the_gpu_is_installed(host: Host) -> None:
+    host.serve("fast", {"fast/kernels.so": make_library(make_fatbin((110, "", "sass")))})
+    host.sms = ["11.0"]
+    assert host.install()["packages"] == 1
+
+
+def test_cuda_code_that_others_built_is_refused_where_the_policy_wants_it_built(host: Host) -> None:
+    host.serve("fast", {"quick/kernels.so": make_library(make_fatbin((110, "", "sass")))})
+    host.sms, host.prebuilt = ["11.0"], False
+    with pytest.raises(Failed, match=r"CUDA code of fast was built by others.*add index to wavesmith_policy"):
+        host.install()
+
+
+def test_the_libraries_of_nvidia_itself_may_be_prebuilt_everywhere(host: Host) -> None:
+    host.serve("cublas", {"nvidia/cu13/lib/libcublas.so.13": make_library(make_fatbin((75, "", "sass")))})
+    host.sms, host.prebuilt = ["11.0"], False
+    assert host.install()["packages"] == 1
+
+
 def test_a_wheel_that_is_not_in_the_wheelhouse_is_refused(host: Host) -> None:
     host.make()
     spec = {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}
@@ -359,6 +406,30 @@ def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
     assert ask(host.prefix(), "__import__('pyworld').BUILT") is True
 
 
+def own_wheel(made: Path, data: bytes | None = None) -> dict[str, str]:
+    """A project's own wheel as the controller sends it."""
+    sent = base64.b64encode(made.read_bytes() if data is None else data).decode()
+    return {"file": made.name, "sha256": sha256(made), "content": "c", "path": str(made), "data": sent}
+
+
+def test_a_project_itself_is_installed_and_its_wheel_kept_with_the_generation(host: Host) -> None:
+    made = wheel(host.root / "built", "voice", {"voice.py": "SOUND = 440\n"})
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    host.make()
+    _prefix.install(host.job, str(host.root), {**host.spec(), "projects": [own_wheel(made)]}, host.index)
+    assert ask(host.prefix(), "__import__('voice').SOUND") == 440
+    assert sha256(host.prefix() / "wavesmith" / made.name) == sha256(made)
+    assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"]["voice"] == "1.0"
+
+
+def test_a_project_whose_wheel_was_changed_on_the_way_is_refused(host: Host) -> None:
+    made = wheel(host.root / "built", "voice", {"voice.py": ""})
+    host.make()
+    spec = {**host.spec(), "projects": [own_wheel(made, b"swapped")]}
+    with pytest.raises(Failed, match="voice-1.0-py3-none-any.whl is not the wheel that was built. Remedy"):
+        _prefix.install(host.job, str(host.root), spec, host.index)
+
+
 def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> None:
     kept = host.root / "wheels" / "abc"
     kept.mkdir(parents=True)
@@ -374,7 +445,7 @@ def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> No
 
 
 def resolve(host: Host, *requirements: str) -> str:
-    spec = {**host.spec(), "requirements": list(requirements), "overrides": []}
+    spec = {**host.spec(), "requirements": list(requirements), "overrides": [], "declared": {}}
     return _prefix.resolve(host.job, str(host.root), spec, host.index)
 
 

@@ -63,7 +63,7 @@ def phases(*environments: Environment) -> dict[str, Any]:
     [
         "thor01: Debian GNU/Linux 12, x86_64 avx2, 4 cores, 16 GiB, no accelerator; 100 GiB free for /opt/wavesmith",
         "  environment speech: will be made",
-        "    stack    cpu (chosen: no accelerator was found): torch 2.11.0 torchaudio 2.11.0",
+        "    stack    cpu (no accelerator was found): torch 2.11.0",
         "    variant  python311-cpu-avx2",
         "    now      nothing -> known after the lock",
     ],

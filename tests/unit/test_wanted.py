@@ -20,14 +20,80 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
     max_leaves=8,
 )
-KNOWN = ["root", "stack", "python", "package_index", "keep_generations", "system_packages", "probe_timeout"]
-SETTINGS = ["stack", "engine", "packages", "models"]
+KNOWN = ["root", "stack", "policy", "python", "package_index", "keep_generations", "system_packages", "probe_timeout"]
+KNOWN += ["projects", "repair"]
+SETTINGS = ["stack", "engine", "packages", "models", "projects"]
 
 
 def refusal(variables: dict[str, Any]) -> Refusal:
     """The one refusal that these variables give."""
     (found,) = read(variables)[1]
     return found
+
+
+def test_an_environment_to_repair_that_is_not_there_is_refused_with_the_nearest_name() -> None:
+    found = refusal({"wavesmith_environments": {"speech": {}}, "wavesmith_repair": ["speeches"]})
+    assert str(found) == (
+        "variable wavesmith_repair: there is no environment 'speeches' here. Remedy: did you mean speech?"
+    )
+
+
+# What the run's own environment forces
+
+
+@pytest.mark.parametrize(
+    ("environ", "stack", "forced_by"),
+    [
+        ({}, "cpu", ""),
+        ({"WAVESMITH_STACK": ""}, "cpu", ""),
+        ({"WAVESMITH_STACK": "thor"}, "thor", "environment variable WAVESMITH_STACK"),
+        ({"PYTORCH_FORCE_NIGHTLY": "true"}, "nightly", "environment variable PYTORCH_FORCE_NIGHTLY"),
+        (
+            {"PYTORCH_FORCE_NIGHTLY": "1", "WAVESMITH_STACK": "nightly"},
+            "nightly",
+            "environment variable WAVESMITH_STACK",
+        ),
+        ({"PYTORCH_FORCE_NIGHTLY": "false"}, "cpu", ""),
+        ({"PYTORCH_FORCE_STABLE": "true"}, "cpu", ""),
+        ({"PYTORCH_FORCE_STABLE": "true", "WAVESMITH_STACK": "thor"}, "thor", "environment variable WAVESMITH_STACK"),
+    ],
+)
+def test_the_environment_of_the_run_forces_a_stack(environ: dict[str, str], stack: str, forced_by: str) -> None:
+    wanted, refusals = read({"wavesmith_stack": "cpu"}, environ)
+    assert (wanted.stack, wanted.forced_by, refusals) == (stack, forced_by, [])
+
+
+def test_forcing_stable_sets_a_nightly_stack_of_the_inventory_aside() -> None:
+    wanted, _ = read({"wavesmith_stack": "nightly"}, {"PYTORCH_FORCE_STABLE": "yes"})
+    assert (wanted.stack, wanted.forced_by) == ("auto", "environment variable PYTORCH_FORCE_STABLE")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"PYTORCH_FORCE_NIGHTLY": "true", "PYTORCH_FORCE_STABLE": "true"},
+        {"PYTORCH_FORCE_NIGHTLY": "true", "WAVESMITH_STACK": "cpu"},
+        {"PYTORCH_FORCE_STABLE": "true", "WAVESMITH_STACK": "nightly"},
+    ],
+)
+def test_what_contradicts_itself_is_refused(environ: dict[str, str]) -> None:
+    (found,) = read({}, environ)[1]
+    assert found.item == "environment variables " + ", ".join(sorted(environ, key=lambda name: name[0] != "W"))
+    assert found.remedy == "set one of them only"
+
+
+# The policy
+
+
+@pytest.mark.parametrize("policy", [[], ["source", "source"], ["sauce"], [["source"]], [3]])
+def test_a_policy_lists_each_origin_once(policy: list[Any]) -> None:
+    found = refusal({"wavesmith_policy": policy})
+    assert found.item == "variable wavesmith_policy"
+    assert "must list source, wheelhouse, index" in found.problem
+
+
+def test_a_misspelt_origin_gets_the_nearest_name() -> None:
+    assert "did you mean source" in refusal({"wavesmith_policy": ["sourced"]}).remedy
 
 
 # Good input
@@ -44,6 +110,7 @@ def test_every_variable_is_read() -> None:
         },
         "wavesmith_root": "/srv/wavesmith",
         "wavesmith_stack": "cpu",
+        "wavesmith_policy": ["source", "wheelhouse"],
         "wavesmith_python": "3.12",
         "wavesmith_package_index": "https://mirror.example/simple",
         "wavesmith_keep_generations": 5,
@@ -54,6 +121,7 @@ def test_every_variable_is_read() -> None:
         environments=(Environment("speech", "cpu", "venv", ("torch",), ("m",)),),
         root="/srv/wavesmith",
         stack="cpu",
+        policy=("source", "wheelhouse"),
         python="3.12",
         package_index="https://mirror.example/simple",
         keep_generations=5,

@@ -47,6 +47,7 @@ class Spec:
         imports: Distribution name to module name, for every package that must import.
         versions: Distribution name to version, for the packages of the stack.
         accelerated: Whether torch must compute on an accelerator; a fall to the CPU is then a failure.
+        binaries: What was read out of the libraries: ``read``, ``sms``, ``targets`` and ``problems``.
         hub: Address of the model hub, empty where none is in reach.
     """
 
@@ -59,6 +60,7 @@ class Spec:
     versions: Mapping[str, str] = field(default_factory=dict)
     imports: Mapping[str, str] = field(default_factory=dict)
     accelerated: bool = False
+    binaries: Mapping[str, Any] = field(default_factory=dict)
     hub: str = ""
 
     @property
@@ -90,6 +92,7 @@ class Spec:
             versions=_texts(stack, "versions"),
             imports=_texts(raw, "imports"),
             accelerated=_entry(raw, "accelerated", bool, False),
+            binaries=_entry(raw, "binaries", dict, {}),
             hub=_entry(raw, "hub", str, "") or "",
         )
         if not spec.prefix.is_absolute() or not spec.prefix.is_dir():

@@ -166,6 +166,17 @@ def _import_process(
     return lines, reason + (f": {tail[0]}" if tail else "")
 
 
+def binaries(context: Context) -> Finding:
+    """The libraries hold machine code for the GPUs of this host, and come from where the policy allows."""
+    read = context.spec.binaries
+    if not read.get("read"):
+        raise Skipped("this host has no NVIDIA GPU, and its policy allows CUDA code that others built")
+    evidence = {"GPUs": read["sms"], "targets": read["targets"]}
+    for problem in read["problems"]:
+        raise Failed(problem["detail"], problem["remedy"], evidence)
+    return Finding(f"there is machine code for SM {', '.join(read['sms']) or '(no GPU)'}", evidence)
+
+
 CHECKS = (
     Check("stack.versions", "stack versions match", versions),
     Check(
@@ -174,4 +185,5 @@ CHECKS = (
         imports,
         f"add what the message says is missing to that package's entry in the catalog, or {REPAIR}",
     ),
+    Check("stack.binaries", "binaries serve the GPU", binaries),
 )
