@@ -51,8 +51,13 @@ class Campaign:
             "wavesmith_conda_channels": [str(folder / "voices")],
             "wavesmith_keep_generations": 1,
         }
-        self.log: list[str] = [f"seed {SEED}"]
+        self.log: list[str] = []
+        self.note(f"seed {SEED}")
         self.change()
+
+    def note(self, text: str) -> None:
+        self.log.append(text)
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
     def change(self) -> None:
         """Want another environment: the other engine, other packages, now and then a lock that is to be resolved anew."""
@@ -62,7 +67,7 @@ class Campaign:
         self.wanted["wavesmith_environments"] = {"tiny": {"engine": engine, "stack": "none", "packages": packages}}
         if self.random.random() < 0.3:
             shutil.rmtree(self.folder / "locks", ignore_errors=True)
-        self.log.append(f"want {engine} with {packages}")
+        self.note(f"want {engine} with {packages}")
 
     def start(self, playbook: str) -> subprocess.Popen[bytes]:
         extra = self.folder / "wanted.json"
@@ -90,7 +95,7 @@ class Campaign:
         started = time.monotonic()
         code = self.start(playbook).wait(600)
         assert code == 0, "\n".join([*self.log, (self.folder / "output").read_text()[-3000:]])
-        self.log.append(f"{playbook} ended well")
+        self.note(f"{playbook} ended well")
         return time.monotonic() - started
 
     def kill(self, after: float) -> None:
@@ -107,7 +112,7 @@ class Campaign:
                 except ProcessLookupError:
                     pass
         controller.wait()
-        self.log.append(f"killed {'everything' if everything else 'the controller'} after {after:.1f} s")
+        self.note(f"killed {'everything' if everything else 'the controller'} after {after:.1f} s")
 
     def workers(self) -> list[int]:
         """Processes that this campaign's runs started: they name our folder, or hold a file of its state open."""
@@ -181,4 +186,3 @@ def test_after_a_hundred_kills_current_works_and_nothing_is_left_over(campaign: 
         "lock",
         "tiny.history.json",
     }
-    print(*campaign.log, sep="\n")
