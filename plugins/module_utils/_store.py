@@ -298,6 +298,7 @@ def survey(root: str, environments: list[str]) -> dict[str, Any]:
         "toolbox": {"digest": toolbox, "intact": intact},
         "environments": {},
         "wheels": [],
+        "build_memory": read_json(os.path.join(root, "state", "build-memory.json")) or {},
         "busy": holder(root),
     }
     for name in environments:

@@ -7,7 +7,6 @@ was resolved, a wheel key before a compiler is there) is `None`, and the same fu
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 from . import guard
 from .catalog import INDEX, PACKAGE_INDEX, SOURCE, Catalog, Origin, Package, Stack, cuda_version
 from .choose import NO_STACK, allowed_origins, choose, unknown_stack
+from .recipe import Target, builds, target_of, wanted_builds
+from .recipe import digest as digest  # for those who ask the plan
 from .variant import Variant, mismatch
 from .wanted import Environment, Refusal, Wanted, suggest
 
@@ -46,11 +47,6 @@ DECIDED = (
     "overrides",
 )
 """What the plan decides about a generation and its manifest keeps."""
-
-
-def digest(value: Any) -> str:
-    """sha256 of a value's canonical JSON, as hex."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass
@@ -212,7 +208,7 @@ def _environment(
     item.python = {"path": python["path"], "version": python["version"]}
     minor = ".".join(python["version"].split(".")[:2])
     variant = Variant(minor, stack.backend, choice.sm if cuda_version(stack.backend) else "", observed["cpu"]["isa"])
-    item.variant = variant.name
+    item.variant, target = variant.name, target_of(observed, variant)
     for name, asked in variants.items():
         problem = mismatch(asked, variant)
         if problem:
@@ -226,14 +222,16 @@ def _environment(
     named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
     for origin, why in _origins(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
-        built = _family(stack, named, item, catalog, result) if origin.kind == SOURCE else []
-        item.wheels = [_wheel(package, item, observed) for package in [*built, *packages] if package.recipe]
+        item.wheels, unbuildable = _wheels(
+            [*named, *(package.name for package in packages)], stack, origin, target, item, observed, catalog
+        )
         _lock(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
         _state(item, present, item.name in wanted.repair)
         if not item.phases or _answers(origin, observed):
             break
+    result.refusals += unbuildable
     _buildable(item, stack, observed, result)
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
@@ -291,24 +289,12 @@ def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: 
     return found
 
 
-def _family(stack: Stack, named: Sequence[str], item: EnvironmentPlan, catalog: Catalog, result: Plan) -> list[Package]:
-    """The recipes of the torch family, torch first: the others are compiled against it."""
-    found = []
-    for name in sorted(named, key=lambda name: name != "torch"):
-        package = catalog.packages.get(name)
-        if package and package.recipe and package.recipe.version == stack.versions[name]:
-            found.append(package)
-        else:
-            problem = f"the catalog has no recipe that builds {name} {stack.versions[name]} for stack {stack.name}"
-            remedy = "put index first in wavesmith_policy, or add the recipe to catalog/packages/"
-            result.refusals.append(Refusal(f"environment {item.name}", problem, remedy))
-    return found
-
-
 def _buildable(item: EnvironmentPlan, stack: Stack, observed: Mapping[str, Any], result: Plan) -> None:
     """Refuse a build of CUDA code without its toolkit, or with a compiler that the toolkit does not take."""
     cuda = cuda_version(stack.backend)
-    if not cuda or not any(wheel.status == "build" and wheel.name in stack.versions for wheel in item.wheels):
+    if not cuda or not any(
+        wheel.status == "build" and "CUDA_HOME" in wheel.spec["environment"] for wheel in item.wheels
+    ):
         return
     toolkits = [toolkit["version"] for toolkit in observed.get("toolkits", ()) if toolkit["nvcc"]]
     if cuda not in toolkits:
@@ -377,33 +363,27 @@ def _origins(
     return found or [(allowed[0], "; ".join(passed))]
 
 
-def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any]) -> WheelPlan:
-    recipe = package.recipe
-    assert recipe is not None
-    compiler = observed["compilers"].get("gcc")
-    spec: dict[str, Any] = {
-        "name": package.name,
-        "version": recipe.version,
-        "sdist": recipe.sdist,
-        "sha256": recipe.sha256,
-        "build_lock": recipe.build_lock,
-        "environment": dict(recipe.environment),
-        "extensions": list(recipe.extensions),
-        "python": item.python["path"],
-    }
-    key = None
-    if compiler:
-        identity = {
-            **spec,
-            "python": item.python["version"],
-            "variant": item.variant,
-            "compiler": f"gcc {compiler}",
-            "schema": SCHEMA,
-        }
-        key = digest(identity)[:32]
-        spec["key"], spec["variant"], spec["compiler"] = key, item.variant, f"gcc {compiler}"
-    hit = key is not None and key in observed["wheels"]
-    return WheelPlan(package.name, recipe.version, key, "hit" if hit else "build", recipe.seconds, spec)
+def _wheels(
+    names: Sequence[str],
+    stack: Stack,
+    origin: Origin,
+    target: Target,
+    item: EnvironmentPlan,
+    observed: Mapping[str, Any],
+    catalog: Catalog,
+) -> tuple[list[WheelPlan], list[Refusal]]:
+    """The wheels of an environment that are built from source, and why some cannot be."""
+    wanted = wanted_builds(names, catalog, stack.versions, origin.kind == SOURCE)
+    specs, problems = builds(wanted, catalog, stack.versions, origin, target, item.python["path"])
+    wheels = []
+    for spec in specs:
+        # What an earlier build on this host needed is better known than the recipe's estimate.
+        spec["memory_gib"] = max(spec["memory_gib"], observed.get("build_memory", {}).get(spec["name"], 0.0))
+        spec["needed_by"] = [item.name]
+        status = "hit" if spec.get("key") in observed["wheels"] else "build"
+        wheels.append(WheelPlan(spec["name"], spec["version"], spec.get("key"), status, spec["seconds"], spec))
+    subject = f"environment {item.name}"
+    return wheels, [Refusal(subject, problem.what, problem.remedy) for problem in problems]
 
 
 def _lock(

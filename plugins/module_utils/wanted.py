@@ -57,6 +57,7 @@ class Wanted:
         probe_timeout: Seconds that a package source has to answer.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
+        ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
     """
 
     environments: tuple[Environment, ...]
@@ -71,6 +72,7 @@ class Wanted:
     probe_timeout: float = 3.0
     projects: Mapping[str, Any] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
+    ccache_remote: str = ""
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -84,6 +86,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "probe_timeout": (float, int),
     "projects": (dict,),
     "repair": (list,),
+    "ccache_remote": (str,),
 }
 _KINDS = {
     str: "text",

@@ -20,8 +20,19 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
     max_leaves=8,
 )
-KNOWN = ["root", "stack", "policy", "python", "package_index", "keep_generations", "system_packages", "probe_timeout"]
-KNOWN += ["projects", "repair"]
+KNOWN = [
+    "root",
+    "stack",
+    "policy",
+    "python",
+    "package_index",
+    "keep_generations",
+    "system_packages",
+    "probe_timeout",
+    "ccache_remote",
+    "projects",
+    "repair",
+]
 SETTINGS = ["stack", "engine", "packages", "models", "projects"]
 
 
