@@ -93,6 +93,11 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
         raise AnsibleError(f"{path}: {error}. Remedy: add what it names, or correct the name") from error
 
 
+@lru_cache(maxsize=32)
+def _validator(path: Path) -> Any:
+    return jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+
+
 def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
     if jsonschema is None:
         raise AnsibleError("the Python package jsonschema is missing on the controller. Remedy: pip install jsonschema")
@@ -100,11 +105,11 @@ def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
         data = yaml_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise AnsibleError(f"{path} cannot be read: {error}. Remedy: correct the file") from error
-    schema = json.loads((folder / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
-    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
+    validator = _validator(folder / "schema" / f"{kind}.json")
+    problem = None if validator.is_valid(data) else jsonschema.exceptions.best_match(validator.iter_errors(data))
     if problem is not None:
         place = ".".join(str(part) for part in problem.absolute_path) or "the file"
         raise AnsibleError(f"{path}: {place}: {problem.message}. Remedy: see catalog/schema/{kind}.json")
-    if "name" in schema["properties"] and data["name"] != path.stem:
+    if "name" in validator.schema["properties"] and data["name"] != path.stem:
         raise AnsibleError(f"{path}: name is {data['name']!r}. Remedy: name the file {data['name']}.yml")
     return dict(data)
