@@ -20,7 +20,7 @@ for version in 3.11 3.12 3.13; do
         --constraint "requirements/controller-$name.txt" --extra dev \
         --output-file "requirements/dev-$name.txt" pyproject.toml
 done
-for recipe in catalog/packages/locks/*.in; do
+for recipe in catalog/packages/locks/*.in catalog/projects/backends.in; do
     compile --universal --python-version 3.10 "$@" --output-file "${recipe%.in}.txt" "$recipe"
 done
 compile --universal --python-version 3.9 "$@" --output-file roles/toolbox/files/toolbox.txt requirements/toolbox.in

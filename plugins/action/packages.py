@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
+from typing import Any
+
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 
 
 class ActionModule(FollowAction):
-    """Follows one job."""
+    """Follows one job; the wheels of projects, which are built on the controller, travel with it."""
 
     phase = "install"
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Put the bytes of each project's wheel beside its name."""
+        for spec in self._task.args.get("generations") or []:
+            for wheel in spec.get("projects", []):
+                wheel["data"] = base64.b64encode(Path(wheel["path"]).read_bytes()).decode()
+        return super().run(tmp, task_vars)

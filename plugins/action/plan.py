@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import json
 import os
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -14,13 +16,16 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, WHEELHOUSE, Catalog
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder, ours
-
-TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
-
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
+    artifacts_folder,
+    from_bundle,
+    ours,
+    read_locks,
+)
 
 # Each host is planned in a process forked from this one: what is read here is read once for all of them.
 with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
@@ -39,15 +44,20 @@ class ActionModule(ActionBase):
         own = ours(variables, self._templar)
         catalog = catalog_files.load()
         wanted, refusals = wants.read(own, os.environ)
+        projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         answer = self._execute_module(
             module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
         )
         if answer.get("failed") or "observed" not in answer:
             return {**answer, "failed": True}
         observed = answer["observed"]
-        locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(own).glob("*.txt"))}
-        toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        planned = core.plan(wanted, refusals, observed, catalog, locks, toolbox)
+        locks = read_locks(own)
+        toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
+        kept = house(own, len(variables.get("groups", {}).get("all", [])))
+        # Not asked where it may not be used; its silence is said, and what it has is built then.
+        offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
+        catalog = replace(catalog, projects=projects)
+        planned = core.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
         plan = planned.data()
         text = plan_text(host, plan, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
         saved = artifacts_folder(own) / host / "plan.json"
@@ -66,6 +76,7 @@ class ActionModule(ActionBase):
             "observed": observed,
             "text": text,
             "diff": _difference(plan),
+            "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **phases(planned, locks),
         }
 
@@ -99,10 +110,14 @@ def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
         }
         if "lock" in item.phases:
             todo["lock"].append(
-                {**common, **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides")}}
+                {
+                    **common,
+                    **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides", "declared")},
+                }
             )
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in core.DECIDED}
+            fields["projects"] = [asdict(wheel) for wheel in item.projects]
             todo["install"].append(
                 {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], "")}
             )

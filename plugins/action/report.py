@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils import guard
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, ours
 
@@ -22,6 +23,7 @@ class ActionModule(ActionBase):
         host = variables["inventory_hostname"]
         plan, observed = self._task.args["plan"], self._task.args["observed"]
         verdicts = dict(self._task.args.get("verdicts") or {})
+        made = {entry["generation"]: entry for entry in self._task.args.get("installed") or []}
         rows = []
         for item in plan["environments"]:
             current = observed["environments"].get(item["name"], {}).get("current") or {}
@@ -34,11 +36,14 @@ class ActionModule(ActionBase):
                     "generation": generation,
                     "stack": item["stack"],
                     "verdict": verdicts[item["name"]],
+                    "overrides": {**(current.get("manifest") or {}), **made.get(generation, {})}.get("overrides", []),
                 }
             )
         for row in rows:
             if row["verdict"]:
                 Display().display(render(row["verdict"]))
+            for line in guard.lines(row["overrides"]):
+                Display().display(f"[{host}] {row['environment']} overrides {line}")
             if row["generation"]:
                 place = f"{plan['root']}/envs/{row['environment']}/current"
                 Display().display(

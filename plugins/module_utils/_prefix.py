@@ -8,11 +8,12 @@ import hashlib
 import os
 import re
 import shutil
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from . import _store
+from . import _store, guard
 from ._binaries import problems
 from ._build import kept_wheel
 from ._job import Failed, Job
@@ -40,14 +41,17 @@ _WRAPPER = """\
 # from reading BASH_ENV. The path is the generation's own, so that a running program stays in it when `current` moves on.
 unset {dropped}
 export PYTHONNOUSERSITE=1
+{bound}
 exec -a "{prefix}/bin/python" "{base}" "$@"
 """
 _PIP_CONF = """\
+# What this generation was verified with stays: a requirement that contradicts it is refused.
 # `user = false` keeps pip out of the user site; `no-user = true` would mean the opposite (pip reads it as `user = true`).
 [global]
 require-virtualenv = true
 [install]
 user = false
+constraint = {constraints}
 """
 _GUARD = '''\
 """Take foreign folders off the search path, also when Python was not started through this environment's bin/python."""
@@ -66,6 +70,7 @@ _ACTIVATE = """
 # Wavesmith: what the interpreter does for itself holds for the shell as well.
 _WAVESMITH_NOUSERSITE="${PYTHONNOUSERSITE-}"
 _WAVESMITH_PYTHONPATH="${PYTHONPATH-}"
+_WAVESMITH_UV_CONSTRAINT="${UV_CONSTRAINT-}"
 export PYTHONNOUSERSITE=1
 unset PYTHONPATH
 """
@@ -73,7 +78,8 @@ _DEACTIVATE = """
     if [ -n "${_WAVESMITH_NOUSERSITE+set}" ]; then
         if [ -n "$_WAVESMITH_NOUSERSITE" ]; then export PYTHONNOUSERSITE="$_WAVESMITH_NOUSERSITE"; else unset PYTHONNOUSERSITE; fi
         if [ -n "$_WAVESMITH_PYTHONPATH" ]; then export PYTHONPATH="$_WAVESMITH_PYTHONPATH"; fi
-        unset _WAVESMITH_NOUSERSITE _WAVESMITH_PYTHONPATH
+        if [ -n "$_WAVESMITH_UV_CONSTRAINT" ]; then export UV_CONSTRAINT="$_WAVESMITH_UV_CONSTRAINT"; else unset UV_CONSTRAINT; fi
+        unset _WAVESMITH_NOUSERSITE _WAVESMITH_PYTHONPATH _WAVESMITH_UV_CONSTRAINT
     fi
 """
 
@@ -123,16 +129,17 @@ def site_packages(prefix: str, version: str) -> str:
 
 def _isolate(prefix: str, base: str) -> None:
     python = os.path.join(prefix, "bin", "python")
+    constraints = os.path.join(prefix, guard.CONSTRAINTS)
     os.unlink(python)
-    _store.write_text(
-        python, _WRAPPER.format(dropped=" ".join(DROPPED), prefix=prefix, base=os.path.realpath(base)), 0o755
-    )
+    names = {"dropped": " ".join(DROPPED), "prefix": prefix, "base": os.path.realpath(base)}
+    _store.write_text(python, _WRAPPER.format(**names, bound=guard.bind("PIP_CONSTRAINT", prefix)), 0o755)
     for name in os.listdir(os.path.join(prefix, "bin")):
         path = os.path.join(prefix, "bin", name)
         if re.fullmatch(r"python[\d.]+", name):
             os.unlink(path)
             os.symlink("python", path)
-    _store.write_text(os.path.join(prefix, "pip.conf"), _PIP_CONF)
+    _store.write_text(constraints, guard.constraints({}))  # filled in when the packages are there
+    _store.write_text(os.path.join(prefix, "pip.conf"), _PIP_CONF.format(constraints=constraints))
     (library,) = (name for name in os.listdir(os.path.join(prefix, "lib")) if name.startswith("python"))
     site = os.path.join(prefix, "lib", library, "site-packages")
     _store.write_text(os.path.join(site, "_wavesmith_isolation.py"), _GUARD)
@@ -143,7 +150,10 @@ def _isolate(prefix: str, base: str) -> None:
     head, found, tail = text.partition("deactivate () {\n")
     if not found:
         raise Failed("uv's activate script has no deactivate function any more. Remedy: report it; use the pinned uv")
-    _store.write_text(activate, head + found + _DEACTIVATE.lstrip("\n") + tail + _ACTIVATE)
+    _store.write_text(
+        activate,
+        head + found + _DEACTIVATE.lstrip("\n") + tail + _ACTIVATE + guard.bind("UV_CONSTRAINT", prefix) + "\n",
+    )
 
 
 def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> str:
@@ -182,11 +192,18 @@ def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> st
         try:
             job.run([*argv, paths["requirements"]], environment(root, package_index))
         except Failed as error:
-            raise explain(error, f"resolving {spec['key']}") from error
+            raise _with_origins(explain(error, f"resolving {spec['key']}"), spec["declared"]) from error
         with open(paths["lock"], encoding="utf-8") as file:
             return file.read()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _with_origins(error: Failed, declared: list[list[str]]) -> Failed:
+    """The failure with who declares the requirements that the resolver's lines name."""
+    named = {guard.normal(word) for line in error.log for word in re.findall(r"[A-Za-z0-9][\w.-]*", line)}
+    asked = [f"{asked} is asked for by {by}" for asked, by in declared if guard.name_of(asked) in named]
+    return Failed(str(error), [*error.log, *asked])
 
 
 def _origin(spec: dict[str, Any]) -> list[str]:
@@ -217,6 +234,7 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
     wanted = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", spec["lock"], re.MULTILINE)
     count = len(wanted) + len(spec["wheels"])
     wheels = [kept_wheel(root, wheel["key"]) for wheel in spec["wheels"]]
+    wheels += [_own_wheel(prefix, wheel) for wheel in spec["projects"]]
     if not os.path.exists(python):
         raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
     lock = os.path.join(prefix, "wavesmith", "lock.txt")
@@ -265,25 +283,63 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
     for name in (".lock", ".gitignore", "CACHEDIR.TAG"):  # uv's own; the lock file is writable for everyone
         if os.path.exists(os.path.join(prefix, name)):
             os.unlink(os.path.join(prefix, name))
+    packages = _installed(site)
+    _store.write_text(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages))
     manifest = {
         "schema": 1,
         "created": time.time(),
         **{key: spec[key] for key in ("environment", "generation", *DECIDED)},
+        "overrides": [*spec["overrides"], *_overridden(root, python, tools, packages, spec["held"])],
         "lock_key": spec["key"],
         "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},
-        "packages": _installed(site),
+        "packages": packages,
+        "records": {name: _record(site, name) for name in spec["versions"]},
     }
     _store.seal(prefix, manifest)
-    return {"generation": spec["generation"], "packages": len(manifest["packages"])}
+    return {
+        "environment": spec["environment"],
+        "generation": spec["generation"],
+        "packages": len(packages),
+        "overrides": manifest["overrides"],
+    }
+
+
+def _own_wheel(prefix: str, wheel: dict[str, str]) -> str:
+    """Keep a project's own wheel in the generation, and return its path."""
+    data = base64.b64decode(wheel["data"])
+    if hashlib.sha256(data).hexdigest() != wheel["sha256"]:
+        raise Failed(f"{wheel['file']} is not the wheel that was built. Remedy: run the playbook again")
+    path = os.path.join(prefix, "wavesmith", wheel["file"])
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
 
 
 def _installed(site: str) -> dict[str, str]:
     found = {}
     for name in os.listdir(site):
         if name.endswith(".dist-info"):
-            package, _, version = name[: -len(".dist-info")].rpartition("-")
-            found[re.sub(r"[-_.]+", "-", package).lower()] = version
+            found[guard.package_of(name)] = name[: -len(".dist-info")].rpartition("-")[2]
     return found
+
+
+def _overridden(
+    root: str, python: str, tools: dict[str, str], packages: dict[str, str], held: dict[str, str]
+) -> list[dict[str, str]]:
+    """What the installed packages require and did not get."""
+    argv = [uv(root), "pip", "check", "--python", python]
+    done = subprocess.run(argv, env=tools, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return guard.installed_against(done.stderr + done.stdout, packages, held)
+
+
+def _record(site: str, package: str) -> str:
+    """sha256 of a package's RECORD, empty where it has none: another one means that somebody installed it again."""
+    for name in os.listdir(site):
+        record = os.path.join(site, name, "RECORD")
+        if guard.package_of(name) == package and os.path.exists(record):
+            with open(record, "rb") as file:
+                return hashlib.sha256(file.read()).hexdigest()
+    return ""
 
 
 def _wrong_bytes(site: str) -> dict[str, str]:
@@ -293,7 +349,7 @@ def _wrong_bytes(site: str) -> dict[str, str]:
         record = os.path.join(site, folder, "RECORD")
         if not folder.endswith(".dist-info") or not os.path.exists(record):
             continue
-        package = re.sub(r"[-_.]+", "-", folder[: -len(".dist-info")].rpartition("-")[0]).lower()
+        package = guard.package_of(folder)
         with open(record, encoding="utf-8", newline="") as file:
             for row in csv.reader(file):
                 if len(row) >= 2 and row[1].startswith("sha256="):

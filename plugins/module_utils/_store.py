@@ -24,6 +24,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from . import guard
+
 MANIFEST = "wavesmith/manifest.json"
 FILES = "wavesmith/files.json"
 VERDICT = "wavesmith/verdict.json"
@@ -41,6 +43,12 @@ class Busy(StoreError):
 def default_roots() -> tuple[str, str]:
     """Where things go when nothing else is said: with root's rights, and without."""
     return "/opt/wavesmith", os.path.join(os.path.expanduser("~"), "wavesmith")
+
+
+def existing_root() -> str:
+    """The one of the default roots that is there, else the first."""
+    roots = default_roots()
+    return next((path for path in roots if os.path.isdir(path)), roots[0])
 
 
 def read_json(path: str) -> Any:
@@ -220,10 +228,10 @@ def seal(prefix: str, manifest: Mapping[str, Any]) -> None:
 
 
 def damage(prefix: str) -> list[str]:
-    """What differs from the sealed state: `missing`, `changed` and (for bytes nobody recorded) no entry at all.
+    """What differs from the sealed state: `missing`, `changed`, and `added` for a second version of a package.
 
-    Files are told by size, modification time and inode, so tens of thousands are compared in a fraction of a second; added
-    files are not damage, because pip puts them there on the user's word.
+    Files are told by size, modification time and inode, so tens of thousands are compared in a fraction of a second; other
+    added files are not damage, because pip puts them there on the user's word.
     """
     files = read_json(os.path.join(prefix, FILES))
     if not isinstance(files, dict):
@@ -237,10 +245,27 @@ def damage(prefix: str) -> list[str]:
             continue
         if now != mark:
             found.append(f"changed: {relative}")
+    found += _doubled(prefix, files)
     python = os.path.join(prefix, "bin", "python")
     if not os.access(python, os.X_OK):
         found.append("bin/python does not run")
     return sorted(found)
+
+
+def _doubled(prefix: str, files: Mapping[str, Any]) -> list[str]:
+    """Packages of the sealed state with metadata of a second version beside theirs: an installation that replaced half of one."""
+    sealed = {os.path.dirname(relative) for relative in files if relative.endswith(".dist-info/METADATA")}
+    names = {guard.package_of(os.path.basename(folder)) for folder in sealed}
+    found = []
+    for site in {os.path.dirname(folder) for folder in sealed}:
+        try:
+            entries = os.listdir(os.path.join(prefix, site))
+        except OSError:
+            continue
+        for entry in entries:
+            if guard.package_of(entry) in names and os.path.join(site, entry) not in sealed:
+                found.append(f"added: {os.path.join(site, entry)}, a second version of a package")
+    return found
 
 
 def generations(root: str, environment: str) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .guard import Project
 from .versions import Range, numbers
 
 PACKAGE_INDEX = "package_index"
@@ -215,6 +216,7 @@ class Catalog:
     models: Mapping[str, Any]
     platforms: Platforms
     base: tuple[str, ...] = field(default=("pip", "setuptools"))
+    projects: Mapping[str, Project] = field(default_factory=dict)
 
 
 def cuda_version(backend: str) -> str:

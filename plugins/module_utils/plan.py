@@ -7,11 +7,11 @@ was resolved, a wheel key before a compiler is there) is `None`, and the same fu
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
+from . import guard
 from .catalog import INDEX, PACKAGE_INDEX, SOURCE, Catalog, Origin, Package, Stack, cuda_version
 from .choose import NO_STACK, allowed_origins, choose, unknown_stack
 from .recipe import Target, builds, target_of, wanted_builds
@@ -20,16 +20,15 @@ from .variant import Variant, mismatch
 from .wanted import Environment, Refusal, Wanted, suggest
 
 SCHEMA = 1
-ISOLATION = 1
+ISOLATION = 2
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
 _SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
 """Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as it shall be."""
 LOCK_MARK = "# wavesmith-lock inputs: "
-_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)", re.MULTILINE)
 OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
-SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "install": 90, "verify": 75, "activate": 1}
+SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
 DECIDED = (
     "digest",
@@ -44,13 +43,15 @@ DECIDED = (
     "accelerated",
     "sms",
     "prebuilt",
+    "held",
+    "overrides",
 )
 """What the plan decides about a generation and its manifest keeps."""
 
 
 @dataclass
 class WheelPlan:
-    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit` or `build`."""
+    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit`, `fetch` or `build`."""
 
     name: str
     version: str
@@ -83,6 +84,9 @@ class EnvironmentPlan:
     accelerated: bool = False
     sms: list[str] = field(default_factory=list)
     prebuilt: bool = True
+    held: dict[str, str] = field(default_factory=dict)
+    overrides: list[dict[str, str]] = field(default_factory=list)
+    projects: list[guard.OwnWheel] = field(default_factory=list)
     digest: str | None = None
     generation: str | None = None
     current: str | None = None
@@ -107,10 +111,14 @@ class Plan:
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
-        # Not `asdict`, which copies everything below and takes as long as the planning itself.
-        environments = [{**vars(item), "wheels": [vars(wheel) for wheel in item.wheels]} for item in self.environments]
-        refusals = [vars(refusal) for refusal in self.refusals]
-        return {"schema": SCHEMA, **vars(self), "environments": environments, "refusals": refusals}
+        return {"schema": SCHEMA, **_plain(self)}
+
+
+def _plain(value: Any) -> Any:
+    """Records as mappings. Not `asdict`, which copies all that is in them and takes as long as the planning itself."""
+    if is_dataclass(value):
+        return {name: _plain(item) for name, item in vars(value).items()}
+    return [_plain(item) for item in value] if isinstance(value, list) and value and is_dataclass(value[0]) else value
 
 
 def plan(
@@ -120,6 +128,7 @@ def plan(
     catalog: Catalog,
     locks: Mapping[str, str],
     toolbox: str,
+    wheelhouse: Collection[str] = (),
 ) -> Plan:
     """Plan one host.
 
@@ -130,6 +139,7 @@ def plan(
         catalog: What can be installed.
         locks: Text of the locks at hand, by lock key.
         toolbox: Digest of the toolbox's lock.
+        wheelhouse: Keys of the wheels that the wheelhouse offers.
     """
     result = Plan(root=observed["root"], toolbox=toolbox, refusals=list(refusals))
     if wanted.stack not in (*catalog.stacks, "auto", "none"):
@@ -137,7 +147,7 @@ def plan(
     if not wanted.environments and not result.refusals:
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
-        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result))
+        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result, wheelhouse))
     # A host that has what it shall have needs nothing: neither sources nor system packages nor disk are asked about it.
     idle = not any(item.phases for item in result.environments)
     _system(wanted, observed, catalog, result, idle)
@@ -179,6 +189,7 @@ def _environment(
     catalog: Catalog,
     locks: Mapping[str, str],
     result: Plan,
+    wheelhouse: Collection[str],
 ) -> EnvironmentPlan:
     item = EnvironmentPlan(environment.name, engine=environment.engine)
     present = observed["environments"].get(environment.name, {"current": None, "generations": []})
@@ -208,16 +219,20 @@ def _environment(
             result.refusals.append(
                 Refusal(f"environment {item.name}", f"{asked.full_name(name)} does not match torch: {problem}", remedy)
             )
-    named = [name for name in stack.versions if name in environment.packages or name in variants]
+    projects = _projects(environment, stack, catalog, result)
+    item.projects = [project.wheel for project in projects if project.wheel]
+    required = {guard.name_of(line) for project in projects for line in project.requires}
+    named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
     for origin, why in _origins(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         item.wheels, unbuildable = _wheels(
             [*named, *(package.name for package in packages)], stack, origin, target, item, observed, catalog
         )
-        _lock(item, packages, stack, origin, named, observed, locks)
+        _offer(item.wheels, wheelhouse)
+        _lock(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
-        _state(item, present)
+        _state(item, present, item.name in wanted.repair)
         if not item.phases or _answers(origin, observed):
             break
     result.refusals += unbuildable
@@ -256,6 +271,26 @@ def _packages(
             remedy = suggest(name, catalog.models)
             result.refusals.append(Refusal(item, f"model {name!r} is not in the catalog", remedy))
     return found, variants
+
+
+def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: Plan) -> list[guard.Project]:
+    """The environment's projects; what they say of the stack's packages that the stack cannot give them is refused."""
+    found = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
+    family = {name for other in catalog.stacks.values() for name in other.versions} if stack is NO_STACK else set()
+    decided = {guard.name_of(line) for project in found for line in project.overrides}
+    for asked in (asked for project in found for asked in project.declared):
+        if guard.name_of(asked.requirement) in family - decided:
+            problem = f"{asked.requirement} ({asked.by}) belongs to a stack, but stack is none"
+            result.refusals.append(Refusal(f"environment {environment.name}", problem, "say stack: auto"))
+    for project in found:
+        for line in project.overrides:
+            if guard.name_of(line) in {*stack.versions, *stack.brings}:
+                problem = f"its override {line} is on a package that belongs to the stack {stack.name}"
+                remedy = (
+                    f"leave it out; to have it, choose a stack for environment {environment.name} that has this version"
+                )
+                result.refusals.append(Refusal(f"project {project.name}", problem, remedy))
+    return found
 
 
 def _buildable(item: EnvironmentPlan, stack: Stack, observed: Mapping[str, Any], result: Plan) -> None:
@@ -355,9 +390,17 @@ def _wheels(
     return wheels, [Refusal(subject, problem.what, problem.remedy) for problem in problems]
 
 
+def _offer(wheels: Sequence[WheelPlan], wheelhouse: Collection[str]) -> None:
+    """What the wheelhouse has is fetched, not built."""
+    for wheel in wheels:
+        if wheel.status == "build" and wheel.key in wheelhouse:
+            wheel.status, wheel.seconds = "fetch", SECONDS["fetch"]
+
+
 def _lock(
     item: EnvironmentPlan,
     packages: Sequence[Package],
+    projects: Sequence[guard.Project],
     stack: Stack,
     origin: Origin,
     named: Sequence[str],
@@ -371,13 +414,14 @@ def _lock(
     built = {wheel.name: wheel.version for wheel in item.wheels}
     requirements = sorted(
         {requirement for package in packages for requirement in package.requires}
+        | {requirement for project in projects for requirement in project.requires}
         | {f"{name}=={version}" for name, version in built.items()}
     )
+    overrides = {line for package in packages for line in package.overrides}
+    overrides |= {line for project in projects for line in project.overrides}
     inputs = {
         "requirements": [*(pins[name] for name in sorted(named)), *stack.requires, *requirements],
-        "overrides": sorted(
-            {*pins.values(), *brought, *stack.requires, *(line for package in packages for line in package.overrides)}
-        ),
+        "overrides": sorted({*pins.values(), *brought, *stack.requires, *overrides}),
         "built": sorted(built),
         "python": minor,
         "architecture": observed["cpu"]["architecture"],
@@ -389,7 +433,7 @@ def _lock(
     text = locks.get(key, "")
     at_hand = text.startswith(LOCK_MARK + digest(inputs))
     # The family's members that were asked for, and once the lock is there also those that something else needs.
-    resolved = dict(_LOCKED.findall(text)) if at_hand else {}
+    resolved = guard.locked(text) if at_hand else {}
     item.versions = {
         name: resolved.get(name, version) if version.startswith(">=") else version
         for name, version in stack.versions.items()
@@ -403,7 +447,21 @@ def _lock(
         "overrides": inputs["overrides"],
         "built": inputs["built"],
         "sha256": hashlib.sha256(text.encode()).hexdigest() if at_hand else None,
+        "declared": [
+            *([declared.requirement, declared.by] for project in projects for declared in project.declared),
+            *([line, f"the overrides of {project.name}"] for project in projects for line in project.overrides),
+        ],
     }
+    family = [*stack.versions, *stack.brings, *map(guard.name_of, stack.requires)]
+    item.held = guard.held(stack.name, family, [(package.name, package.overrides) for package in packages], projects)
+    item.overrides = guard.contradicted(
+        [declared for project in projects for declared in project.declared],
+        {name: version for name, version in {**item.versions, **resolved, **built}.items() if version[0].isdigit()},
+        item.held,
+        item.python["version"],
+        observed["cpu"]["architecture"],
+        at_hand,
+    )
 
 
 def _pin(version: str, local: str) -> str:
@@ -411,8 +469,8 @@ def _pin(version: str, local: str) -> str:
     return version if version.startswith(">=") else f"=={version}{local}"
 
 
-def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
-    """Compare the wanted generation with those on the host."""
+def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False) -> None:
+    """Compare the wanted generation with those on the host; `anew`: those there are no longer good."""
     item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
     if item.lock["sha256"] and all(wheel.key for wheel in item.wheels):
         item.digest = digest(
@@ -427,6 +485,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
                 "python": item.python,
                 "lock": item.lock["sha256"],
                 "wheels": {wheel.name: wheel.key for wheel in item.wheels},
+                "projects": [wheel.content for wheel in item.projects],
             }
         )
     current = present["current"]
@@ -436,11 +495,11 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
         return
     short = item.digest[:16]
     same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
-    good = [entry for entry in same if entry["intact"]]
+    good = [entry for entry in same if entry["intact"] and not anew]
     # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
     if current and current["manifest"].get("digest", item.digest) == item.digest:
         verdict = current["verdict"]
-        if not current["damage"] and verdict and verdict.get("exit") == 0:
+        if not current["damage"] and verdict and verdict.get("exit") == 0 and not anew:
             item.state, item.generation = "kept", current["generation"]
             return
         if current["damage"]:
@@ -465,7 +524,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any]) -> None:
 
 def _needs(item: EnvironmentPlan, phase: str) -> bool:
     if phase == "build":
-        return any(wheel.status == "build" for wheel in item.wheels)
+        return any(wheel.status != "hit" for wheel in item.wheels)
     return bool(item.lock["status"] != "hit")
 
 
@@ -477,11 +536,11 @@ def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
                 _step(
                     "build",
                     f"{item.name}: {wheel.name} {wheel.version}",
-                    f"from source for {item.variant}",
+                    ("from source for " if wheel.status == "build" else "from the wheelhouse for ") + item.variant,
                     wheel.seconds,
                 )
                 for wheel in item.wheels
-                if wheel.status == "build"
+                if wheel.status != "hit"
             )
         elif phase == "lock":
             steps.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from .catalog import INDEX, SOURCE, WHEELHOUSE
@@ -37,6 +37,7 @@ class Environment:
     engine: str = "venv"
     packages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,12 @@ class Wanted:
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a package source has to answer.
+        projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
+        repair: Environments that get a new generation though nothing is seen to be wrong with them.
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
+        wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
+            and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
+        bundle: An offline bundle: its folder, the same on the controller and the hosts, or its http(s) address.
     """
 
     environments: tuple[Environment, ...]
@@ -67,7 +73,11 @@ class Wanted:
     keep_generations: int = 3
     system_packages: bool = True
     probe_timeout: float = 3.0
+    projects: Mapping[str, Any] = field(default_factory=dict)
+    repair: tuple[str, ...] = ()
     ccache_remote: str = ""
+    wheelhouse: str = ""
+    bundle: str = ""
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -79,13 +89,24 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "keep_generations": (int,),
     "system_packages": (bool,),
     "probe_timeout": (float, int),
+    "wheelhouse": (str,),
+    "bundle": (str,),
+    "projects": (dict,),
+    "repair": (list,),
     "ccache_remote": (str,),
 }
-_KINDS = {str: "text", int: "a whole number", bool: "true or false", float: "a number", list: "a list"}
+_KINDS = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    float: "a number",
+    dict: "a mapping",
+    list: "a list",
+}
 CONTROLLER_VARIABLES = frozenset(
     {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain"}
 )
-_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list}
+_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
 
 
 def _from_text(value: Any, types: tuple[type, ...]) -> Any:
@@ -184,6 +205,13 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             Refusal("variable wavesmith_probe_timeout", "it must be more than 0", "give seconds, such as 3")
         )
         del values["probe_timeout"]
+    for name in ("wheelhouse", "bundle"):
+        place = values.get(name, "")
+        if place and not re.match(r"(https?://[^/]|file:///|/|~/)", place):
+            problem = f"{place!r} is neither an absolute folder nor an address"
+            remedy = "give a folder such as /srv/wheels, or an address that begins with http://, https:// or file:///"
+            refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
+            del values[name]
     python = values.get("python", "")
     if python and not re.fullmatch(r"3\.\d{1,2}", python):
         refusals.append(
@@ -195,6 +223,11 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
         refusals += problems
     forced, problems = _forced(environ or {}, values.get("stack", "auto"))
     environments, more = _environments(ours.get("environments", {}))
+    names = [environment.name for environment in environments]
+    values["repair"] = tuple(values.get("repair", ()))
+    for name in [name for name in values["repair"] if name not in names][:1]:
+        problem = f"there is no environment {name!r} here"
+        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(name), names)))
     return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
 
 
@@ -272,6 +305,7 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
                     engine=settings.get("engine", "venv"),
                     packages=tuple(dict.fromkeys(settings.get("packages", ()))),
                     models=tuple(dict.fromkeys(settings.get("models", ()))),
+                    projects=tuple(dict.fromkeys(settings.get("projects", ()))),
                 )
             )
     return tuple(found), refusals

@@ -30,6 +30,11 @@ options:
     description: Generations this run switched to, by environment.
     type: dict
     default: {}
+  installed:
+    description: Generations this run made, with the requirements that were overridden in each.
+    type: list
+    elements: dict
+    default: []
 attributes:
   check_mode:
     support: full

@@ -20,6 +20,7 @@ except ImportError:  # the collection was installed without its Python requireme
 
 COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
+TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
 
 @lru_cache(maxsize=4)
@@ -93,23 +94,40 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
         raise AnsibleError(f"{path}: {error}. Remedy: add what it names, or correct the name") from error
 
 
+@lru_cache(maxsize=4)
+def projects(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """Read and check the projects of the catalog, by name.
+
+    Raises:
+        AnsibleError: a file is not what its schema asks for; it names the file, the place and the rule.
+    """
+    return {path.stem: _read(path, "project", folder) for path in sorted((folder / "projects").glob("*.yml"))}
+
+
 @lru_cache(maxsize=32)
 def _validator(path: Path) -> Any:
     return jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
+def problem(data: Any, kind: str, folder: Path = FOLDER) -> str:
+    """What is wrong with data by the schema of its kind; empty where nothing is."""
     if jsonschema is None:
         raise AnsibleError("the Python package jsonschema is missing on the controller. Remedy: pip install jsonschema")
+    validator = _validator(folder / "schema" / f"{kind}.json")
+    if validator.is_valid(data):
+        return ""
+    found = jsonschema.exceptions.best_match(validator.iter_errors(data))
+    return f"{'.'.join(str(part) for part in found.absolute_path) or 'the file'}: {found.message}"
+
+
+def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
     try:
         data = yaml_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise AnsibleError(f"{path} cannot be read: {error}. Remedy: correct the file") from error
-    validator = _validator(folder / "schema" / f"{kind}.json")
-    problem = None if validator.is_valid(data) else jsonschema.exceptions.best_match(validator.iter_errors(data))
-    if problem is not None:
-        place = ".".join(str(part) for part in problem.absolute_path) or "the file"
-        raise AnsibleError(f"{path}: {place}: {problem.message}. Remedy: see catalog/schema/{kind}.json")
-    if "name" in validator.schema["properties"] and data["name"] != path.stem:
+    wrong = problem(data, kind, folder)
+    if wrong:
+        raise AnsibleError(f"{path}: {wrong}. Remedy: see catalog/schema/{kind}.json")
+    if "name" in data and data["name"] != path.stem:
         raise AnsibleError(f"{path}: name is {data['name']!r}. Remedy: name the file {data['name']}.yml")
     return dict(data)

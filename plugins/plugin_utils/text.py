@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils import guard
+
 
 def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain: bool = False) -> str:
     """A readable plan: what the host is, what each environment gets and why, the steps, warnings and refusals.
@@ -43,6 +45,7 @@ def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain
             f"    wheel    {wheel['name']} {wheel['version']}: {wheel['status']}{' ' + wheel['key'] if wheel['key'] else ''}"
             for wheel in item["wheels"]
         ]
+        lines += [f"    override {line}" for line in guard.lines(item["overrides"])]
         lines.append(f"    now      {item['current'] or 'nothing'} -> {item['generation'] or 'known after the lock'}")
         lines += [f"    damage   {text}" for text in item["damage"]]
     if plan["steps"]:

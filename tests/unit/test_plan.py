@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
+from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, OwnWheel, Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
     LOCK_MARK,
     PHASES,
@@ -183,6 +184,24 @@ def test_a_host_that_wants_nothing_is_told_so() -> None:
     result = plan(Wanted(environments=()), [], host(), CATALOG, {}, TOOLBOX)
     assert result.steps == []
     assert "wavesmith_environments is empty" in result.warnings[0]
+
+
+# What the wheelhouse has
+
+
+def test_a_wheel_that_the_wheelhouse_has_is_fetched_not_built() -> None:
+    (built,) = only(decide(host())).wheels
+    offering = plan(Wanted(environments=(SPEECH,)), [], host(), CATALOG, {}, TOOLBOX, wheelhouse=[str(built.key)])
+    (wheel,) = only(offering).wheels
+    assert (wheel.key, wheel.status) == (built.key, "fetch") and wheel.seconds < built.seconds
+    assert offering.phases[0] == "build" and offering.steps[0]["detail"].startswith("from the wheelhouse")
+
+
+def test_a_wheel_that_is_on_the_host_is_not_fetched() -> None:
+    observed, locks, item = settled(host())
+    keys = [str(wheel.key) for wheel in item.wheels]
+    result = plan(Wanted(environments=(SPEECH,)), [], observed, CATALOG, locks, TOOLBOX, wheelhouse=keys)
+    assert result.steps == [] and [wheel.status for wheel in only(result).wheels] == ["hit"]
 
 
 # A bare host
@@ -799,3 +818,82 @@ def test_the_same_input_gives_the_same_bytes_and_is_left_alone(wanted: Wanted, o
 def test_after_a_run_that_did_it_all_nothing_is_left_to_do(isa: str, accelerators: list[dict[str, Any]]) -> None:
     observed, locks, _ = settled(thor(cpu={"architecture": "aarch64", "isa": isa}, accelerators=accelerators))
     assert decide(observed, locks=locks).steps == []
+
+
+# Projects and what the stack overrides
+
+
+def with_project(*requirements: str, overrides: Mapping[str, str] | None = None, **changes: Any) -> tuple[Any, Any]:
+    """An environment with torch and a project `voice` that requires this, and the catalog that knows it."""
+    declared = tuple(Declared(line, f"voice requirements.txt:{n}") for n, line in enumerate(requirements, 1))
+    project = Project("voice", declared, overrides or {})
+    return Environment("speech", projects=("voice",), **changes), replace(CATALOG, projects={"voice": project})
+
+
+def overridden(item: EnvironmentPlan) -> list[tuple[str, str]]:
+    return [(entry["asked"], entry["got"]) for entry in item.overrides]
+
+
+def test_a_projects_pin_on_torch_is_overridden_and_said_before_anything_is_resolved() -> None:
+    environment, catalog = with_project("torch==2.7", "numpy==1.26.0")
+    item = only(decide(host(), environment, catalog=catalog))
+    assert overridden(item) == [("torch==2.7", item.versions["torch"])]
+    assert {"torch==2.7", "numpy==1.26.0"} <= set(item.lock["requirements"])
+    assert any(line.startswith("torch==2.11.0") for line in item.lock["overrides"])
+
+
+def test_once_resolved_the_versions_of_the_lock_are_judged() -> None:
+    environment, catalog = with_project("numpy==1.22.0", "fairseq", overrides={"numpy<2": "1.22 has no wheel"})
+    item = only(decide(host(), environment, catalog=catalog))
+    item = only(decide(host(), environment, catalog=catalog, locks=locked(item, "numpy==1.26.4\n")))
+    assert overridden(item) == [("fairseq", "left out"), ("numpy==1.22.0", "1.26.4")]
+    assert item.overrides[1]["why"] == "voice: 1.22 has no wheel"
+
+
+def test_a_projects_requirements_are_part_of_the_lock() -> None:
+    environment, catalog = with_project("numpy")
+    locks = locked(only(decide(host(), environment, catalog=catalog)))
+    assert only(decide(host(), environment, catalog=catalog, locks=locks)).lock["status"] == "hit"
+    environment, catalog = with_project("numpy", "scipy")
+    assert only(decide(host(), environment, catalog=catalog, locks=locks)).lock["status"] == "stale"
+
+
+def test_another_wheel_of_a_project_is_another_generation() -> None:
+    environment, catalog = with_project()
+    locks = locked(only(decide(host(), environment, catalog=catalog)))
+    digests = set()
+    for content in ("", "one", "two"):
+        own = OwnWheel("voice-1.0-py3-none-any.whl", "/x", "0" * 64, content) if content else None
+        project = replace(catalog.projects["voice"], wheel=own)
+        digests.add(
+            only(decide(host(), environment, catalog=replace(catalog, projects={"voice": project}), locks=locks)).digest
+        )
+    assert len(digests) == 3 and None not in digests
+
+
+def test_a_project_that_requires_torch_gets_that_of_the_stack() -> None:
+    environment, catalog = with_project("torchaudio>=2")
+    assert "torchaudio" in only(decide(host(), environment, catalog=catalog)).versions
+
+
+def test_torch_is_refused_to_a_project_where_the_environment_has_no_stack() -> None:
+    environment, catalog = with_project("torch==2.7", stack="none")
+    found = refusal(decide(host(), environment, catalog=catalog))
+    assert str(found) == (
+        "environment speech: torch==2.7 (voice requirements.txt:1) belongs to a stack, but stack is none. "
+        "Remedy: say stack: auto"
+    )
+
+
+def test_an_override_of_a_project_on_a_package_of_the_stack_is_refused() -> None:
+    environment, catalog = with_project("torch", overrides={"torch==2.7": "it was trained with it"})
+    assert str(refusal(decide(host(), environment, catalog=catalog))) == (
+        "project voice: its override torch==2.7 is on a package that belongs to the stack cpu. "
+        "Remedy: leave it out; to have it, choose a stack for environment speech that has this version"
+    )
+
+
+def test_an_environment_that_shall_be_repaired_gets_a_new_generation_though_nothing_is_wrong() -> None:
+    observed, locks, item = settled(host())
+    result = decide(observed, locks=locks, repair=("speech",))
+    assert (only(result).generation, result.phases) == (f"{item.generation}-r1", ["install", "verify", "activate"])

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,20 @@ VERSION = "{}.{}.{}".format(*sys.version_info[:3])
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
-def wheel(folder: Path, name: str, files: dict[str, Any], declared: dict[str, str] | None = None) -> Path:
-    """A wheel of version 1.0 with an index page beside it; `declared` is what its RECORD says of a file's text."""
-    info = f"{name}-1.0.dist-info"
+def wheel(
+    folder: Path,
+    name: str,
+    files: dict[str, Any],
+    declared: dict[str, str] | None = None,
+    version: str = "1.0",
+    requires: Sequence[str] = (),
+) -> Path:
+    """A wheel with an index page beside it; `declared` is what its RECORD says of a file's text."""
+    info = f"{name}-{version}.dist-info"
+    needs = "".join(f"Requires-Dist: {line}\n" for line in requires)
     files = {
         **files,
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
         f"{info}/WHEEL": WHEEL,
     }
     record = ""
@@ -39,12 +47,13 @@ def wheel(folder: Path, name: str, files: dict[str, Any], declared: dict[str, st
         data = text if isinstance(text, bytes) else text.encode()
         digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
         record += f"{path},sha256={digest},{len(data)}\n"
-    made = folder / name / f"{name}-1.0-py3-none-any.whl"
-    made.parent.mkdir(parents=True)
+    made = folder / name / f"{name}-{version}-py3-none-any.whl"
+    made.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(made, "w") as archive:
         for path, text in {**files, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
             archive.writestr(path, text)
-    made.with_name("index.html").write_text(f'<a href="{made.name}#sha256={sha256(made)}">{made.name}</a>')
+    links = [f'<a href="{path.name}#sha256={sha256(path)}">{path.name}</a>' for path in made.parent.glob("*.whl")]
+    made.with_name("index.html").write_text("\n".join(links))
     return made
 
 
@@ -69,7 +78,8 @@ class Host:
         self.prebuilt = True
 
     def serve(self, name: str, files: dict[str, Any], **options: Any) -> None:
-        self.lock += f"{name}==1.0 --hash=sha256:{sha256(wheel(self.simple, name, files, **options))}\n"
+        version = options.get("version", "1.0")
+        self.lock += f"{name}=={version} --hash=sha256:{sha256(wheel(self.simple, name, files, **options))}\n"
 
     def spec(self, generation: str = "one") -> dict[str, Any]:
         fields = {
@@ -84,6 +94,9 @@ class Host:
             "origin": "package_index",
             "variant": "v",
             "engine": "venv",
+            "held": {},
+            "overrides": [],
+            "projects": [],
         }
         python = {"path": BASE, "version": VERSION}
         return {
@@ -293,7 +306,7 @@ def test_a_python_that_is_not_there_is_a_failure_with_a_remedy(host: Host) -> No
 
 def test_the_packages_of_a_lock_are_installed_and_sealed(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
-    assert host.install() == {"generation": "one", "packages": 1}
+    assert host.install() == {"environment": "speech", "generation": "one", "packages": 1, "overrides": []}
     assert ask(host.prefix(), "__import__('tinyvoice').SOUND") == 440
     assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"] == {"tinyvoice": "1.0"}
     assert _store.damage(str(host.prefix())) == []
@@ -392,6 +405,30 @@ def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
     assert ask(host.prefix(), "__import__('pyworld').BUILT") is True
 
 
+def own_wheel(made: Path, data: bytes | None = None) -> dict[str, str]:
+    """A project's own wheel as the controller sends it."""
+    sent = base64.b64encode(made.read_bytes() if data is None else data).decode()
+    return {"file": made.name, "sha256": sha256(made), "content": "c", "path": str(made), "data": sent}
+
+
+def test_a_project_itself_is_installed_and_its_wheel_kept_with_the_generation(host: Host) -> None:
+    made = wheel(host.root / "built", "voice", {"voice.py": "SOUND = 440\n"})
+    host.serve("tinyvoice", {"tinyvoice.py": ""})
+    host.make()
+    _prefix.install(host.job, str(host.root), {**host.spec(), "projects": [own_wheel(made)]}, host.index)
+    assert ask(host.prefix(), "__import__('voice').SOUND") == 440
+    assert sha256(host.prefix() / "wavesmith" / made.name) == sha256(made)
+    assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"]["voice"] == "1.0"
+
+
+def test_a_project_whose_wheel_was_changed_on_the_way_is_refused(host: Host) -> None:
+    made = wheel(host.root / "built", "voice", {"voice.py": ""})
+    host.make()
+    spec = {**host.spec(), "projects": [own_wheel(made, b"swapped")]}
+    with pytest.raises(Failed, match="voice-1.0-py3-none-any.whl is not the wheel that was built. Remedy"):
+        _prefix.install(host.job, str(host.root), spec, host.index)
+
+
 def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> None:
     kept = host.root / "wheels" / "abc"
     kept.mkdir(parents=True)
@@ -407,7 +444,7 @@ def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> No
 
 
 def resolve(host: Host, *requirements: str) -> str:
-    spec = {**host.spec(), "requirements": list(requirements), "overrides": []}
+    spec = {**host.spec(), "requirements": list(requirements), "overrides": [], "declared": []}
     return _prefix.resolve(host.job, str(host.root), spec, host.index)
 
 

@@ -30,14 +30,25 @@ KNOWN = [
     "system_packages",
     "probe_timeout",
     "ccache_remote",
+    "projects",
+    "repair",
+    "wheelhouse",
+    "bundle",
 ]
-SETTINGS = ["stack", "engine", "packages", "models"]
+SETTINGS = ["stack", "engine", "packages", "models", "projects"]
 
 
 def refusal(variables: dict[str, Any]) -> Refusal:
     """The one refusal that these variables give."""
     (found,) = read(variables)[1]
     return found
+
+
+def test_an_environment_to_repair_that_is_not_there_is_refused_with_the_nearest_name() -> None:
+    found = refusal({"wavesmith_environments": {"speech": {}}, "wavesmith_repair": ["speeches"]})
+    assert str(found) == (
+        "variable wavesmith_repair: there is no environment 'speeches' here. Remedy: did you mean speech?"
+    )
 
 
 # What the run's own environment forces
@@ -340,3 +351,16 @@ def test_every_environment_is_read_or_refused(environments: dict[str, Any]) -> N
 def test_one_variable_gives_one_refusal_at_most(name: str, value: Any) -> None:
     refusals = read({f"wavesmith_{name}": value})[1]
     assert [found.item for found in refusals] in ([], [f"variable wavesmith_{name}"])
+
+
+@pytest.mark.parametrize("name", ["wheelhouse", "bundle"])
+@pytest.mark.parametrize("place", ["/srv/x", "~/x", "file:///srv/x", "http://house:8427", "https://u:p@house/x"])
+def test_a_folder_or_an_address_is_a_place(name: str, place: str) -> None:
+    assert read({f"wavesmith_{name}": place})[1] == []
+
+
+@pytest.mark.parametrize("name", ["wheelhouse", "bundle"])
+@pytest.mark.parametrize("place", ["x", "../x", "ftp://house/x", "file://x", "http:///x"])
+def test_what_is_neither_a_folder_nor_an_address_is_refused(name: str, place: str) -> None:
+    found = refusal({f"wavesmith_{name}": place})
+    assert found.item == f"variable wavesmith_{name}" and place in found.problem and "/srv/wheels" in found.remedy

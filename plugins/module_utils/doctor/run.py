@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable
 
-from . import compute, isolation, native, stack, voice
+from . import compute, guard, isolation, native, stack, voice
 from .base import FAIL, PASS, SKIP, Check, Context, Finding, Skipped, Spec, SpecError, perform
 from .table import render
 from .worker import run_heavy, work
@@ -22,7 +22,14 @@ SCHEMA = 1
 HEALTHY, FAILED, UNJUDGED = 0, 1, 2
 NAMES = {HEALTHY: "healthy", FAILED: "failed", UNJUDGED: "unjudged"}
 # What needs no package of the environment comes first; the heavy checks follow in one worker process.
-CHECKS: tuple[Check, ...] = (*isolation.CHECKS, *stack.CHECKS, *native.CHECKS, *compute.CHECKS, *voice.CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *isolation.CHECKS,
+    *stack.CHECKS,
+    *guard.CHECKS,
+    *native.CHECKS,
+    *compute.CHECKS,
+    *voice.CHECKS,
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
