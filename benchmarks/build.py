@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +32,22 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog
 PYTHON = os.path.realpath(sys.executable)
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """How long it takes."""
-    started = time.monotonic()
+@dataclass(frozen=True, order=True)
+class Took:
+    """What something took: seconds of CPU, which other work on the machine changes less, and seconds that passed."""
+
+    cpu: float
+    wall: float
+
+    def __str__(self) -> str:
+        return f"{self.cpu:7.2f} s of CPU, {self.wall:7.2f} s passed"
+
+
+def took(work: Callable[[], object]) -> Took:
+    """Run it, and all the processes that it starts."""
+    started, before = time.monotonic(), sum(os.times()[:4])
     work()
-    return time.monotonic() - started
+    return Took(sum(os.times()[:4]) - before, time.monotonic() - started)
 
 
 class Bench:
@@ -113,7 +123,7 @@ def fromager(bench: Bench, folder: Path) -> None:
     ).stdout
     print(f"fromager {next(line for line in listed.splitlines() if line.startswith('fromager=='))}")
 
-    def run(flags: str = "", variant: str = "cpu") -> float:
+    def run(flags: str = "", variant: str = "cpu") -> Took:
         argv = [
             str(tool / "bin/fromager"),
             "--no-network-isolation",
@@ -123,21 +133,22 @@ def fromager(bench: Bench, folder: Path) -> None:
             f"{bench.package}=={version}",
         ]
         environment = {**bench.tools, "CFLAGS": flags, "PATH": f"{tool / 'bin'}:{bench.tools['PATH']}"}
-        return seconds(lambda: subprocess.run(argv, cwd=folder, env=environment, capture_output=True, check=True))
+        return took(lambda: subprocess.run(argv, cwd=folder, env=environment, capture_output=True, check=True))
 
-    print(f"  the first build               {run():7.1f} s")
+    print(f"  the first build               {run()}")
     built = {path: path.stat().st_mtime_ns for path in folder.rglob("*.whl")}
-    print(f"  the same again (a hit)        {run():7.1f} s")
+    print(f"  the same again (a hit)        {run()}")
     for what, options in {"other CFLAGS": {"flags": "-O1"}, "another variant": {"variant": "cuda"}}.items():
-        took = run(**options)
+        spent = run(**options)
         same = {path: path.stat().st_mtime_ns for path in folder.rglob("*.whl")} == built
-        print(f"  {what:<28}  {took:7.1f} s, {'the same wheel' if same else 'another wheel'}")
+        print(f"  {what:<28}  {spent}, {'the same wheel' if same else 'another wheel'}")
 
 
 def main() -> int:
     """Run all, print one line each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--package", default="pyworld", help="a package whose recipe builds an archive of the index")
+    parser.add_argument("--repeat", type=int, default=2, help="how often each is built; the best counts")
     parser.add_argument("--fromager", action="store_true", help="compare with fromager too")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="wavesmith-bench-") as scratch:
@@ -147,19 +158,23 @@ def main() -> int:
         shutil.rmtree(ccache, ignore_errors=True)
         bench.bare()  # both have fetched their build requirements now
         ours, bare = [], []
-        for _ in range(2):
+        for _ in range(arguments.repeat):
             shutil.rmtree(ccache, ignore_errors=True)
-            ours.append(seconds(bench.build))
-            bare.append(seconds(bench.bare))
+            ours.append(took(bench.build))
+            bare.append(took(bench.bare))
         print(
             f"{arguments.package} {bench.recipe.releases[0].version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
         )
-        print(f"bare pip wheel                  {min(bare):7.1f} s")
+        print(f"bare pip wheel                  {min(bare)}")
         cache = ", ccache empty" if shutil.which("ccache") else ""
-        print(f"wavesmith, audited and tried    {min(ours):7.1f} s  ({min(ours) / min(bare):.2f} times{cache})")
+        print(
+            f"wavesmith, audited and tried    {min(ours)}  ({min(ours).cpu / min(bare).cpu:.2f} times the CPU{cache})"
+        )
         if shutil.which("ccache"):
-            line = seconds(lambda: bench.build(bench.changed()))
-            print(f"after a change of one line      {line:7.1f} s  ({min(ours) / line:.1f} times faster, ccache full)")
+            line = took(lambda: bench.build(bench.changed()))
+            print(
+                f"after a change of one line      {line}  ({min(ours).cpu / line.cpu:.1f} times less CPU, ccache full)"
+            )
         bench.build()
         command = [
             sys.executable,
@@ -173,8 +188,8 @@ def main() -> int:
             "--package",
             arguments.package,
         ]
-        hits = [seconds(lambda: subprocess.run(command, capture_output=True, check=True)) for _ in range(7)]
-        print(f"a hit, as a command             {statistics.median(hits):7.2f} s  (best of 7: {min(hits):.2f} s)")
+        hits = [took(lambda: subprocess.run(command, capture_output=True, check=True)) for _ in range(7)]
+        print(f"a hit, as a command             {min(hits)}  (best of 7)")
         key = bench.spec()["key"]
         flags = replace(
             bench.recipe,
