@@ -7,7 +7,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print("\n\n".join(text(spec, observed) for spec in specs))
         return DONE
-    return _build(observed["root"], specs)
+    return _build(observed["root"], specs, observed["wheels"])
 
 
 def _observed(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -205,21 +205,20 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if "$PATH" in value else shlex.quote(value)
 
 
-def _build(root: str, specs: list[dict[str, Any]]) -> int:
+def _build(root: str, specs: list[dict[str, Any]], present: Sequence[str]) -> int:
     """Build what is not there, as the module `wheels` does: by a job that goes on where this command is ended."""
-    from ansible_collections.wavesmith.provision.plugins.module_utils import _build, _long
-    from ansible_collections.wavesmith.provision.plugins.module_utils._job import follow
-    from ansible_collections.wavesmith.provision.plugins.module_utils._store import StoreError
-    from ansible_collections.wavesmith.provision.plugins.module_utils._tools import make_toolbox
-    from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
-
-    missing = [
-        spec for spec in specs if not Path(_build.wheel_folder(root, str(spec.get("key"))), "provenance.json").exists()
-    ]
+    missing = [spec for spec in specs if spec.get("key") not in present]
     if any("key" not in spec for spec in missing):
         print("error: this machine has no compiler. Remedy: apt-get install -y build-essential", file=sys.stderr)
         return UNUSABLE
     if missing:
+        # Here and not above: a hit does not wait for what only a build needs.
+        from ansible_collections.wavesmith.provision.plugins.module_utils import _build, _long
+        from ansible_collections.wavesmith.provision.plugins.module_utils._job import follow
+        from ansible_collections.wavesmith.provision.plugins.module_utils._store import StoreError
+        from ansible_collections.wavesmith.provision.plugins.module_utils._tools import make_toolbox
+        from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
+
         try:
             index = _long.package_index("")
             lock = (COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt").read_text(encoding="utf-8")
@@ -248,7 +247,5 @@ def _build(root: str, specs: list[dict[str, Any]]) -> int:
             )
             return FAILED
     for spec in specs:
-        print(
-            f"{'built' if spec in missing else 'hit  '} {spec['name']} {spec['version']} {_build.wheel_folder(root, spec['key'])}"
-        )
+        print(f"{'built' if spec in missing else 'hit  '} {spec['name']} {spec['version']} {root}/wheels/{spec['key']}")
     return DONE

@@ -79,7 +79,7 @@ _CAUSES: Sequence[tuple[str, re.Pattern[str], str, str]] = (
         TOOL,
         re.compile(
             r"No CMAKE_CUDA_COMPILER could be found|(nvcc|cmake|ninja|gcc|g\+\+|cc|make|patch|git|swig|pkg-config): (?:command )?not found"
-            r"|No such file or directory: '(?:\S*/)?([\w+.-]+)'|CUDA_HOME environment variable is not set|unable to execute '(?:\S*/)?([\w+.-]+)'"
+            r"|No such file or directory: '(?:\S*/)?([\w+-]+)'|CUDA_HOME environment variable is not set|unable to execute '(?:\S*/)?([\w+.-]+)'"
             r"|command '(?:\S*/)?([\w+.-]+)' failed: No such file"
         ),
         "a tool that the build needs is not there: {0}",

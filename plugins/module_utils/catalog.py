@@ -136,7 +136,7 @@ class Contents:
 
     Attributes:
         extensions: Compiled modules, which must load.
-        modules: Modules, which must import.
+        modules: Modules; they may need more than is there when the wheel is tried, so the smoke test imports what it can.
         sass: Compute capabilities it has machine code for, and no others; ``("host",)``: the variant's; empty: no matter.
         not_cpu_only: Whether a build for an accelerator must have code for it, or link its libraries.
     """

@@ -104,14 +104,19 @@ def projects(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
     return {path.stem: _read(path, "project", folder) for path in sorted((folder / "projects").glob("*.yml"))}
 
 
+@lru_cache(maxsize=32)
+def _validator(path: Path) -> Any:
+    return jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+
+
 def problem(data: Any, kind: str, folder: Path = FOLDER) -> str:
     """What is wrong with data by the schema of its kind; empty where nothing is."""
     if jsonschema is None:
         raise AnsibleError("the Python package jsonschema is missing on the controller. Remedy: pip install jsonschema")
-    schema = json.loads((folder / "schema" / f"{kind}.json").read_text(encoding="utf-8"))
-    found = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(data))
-    if found is None:
+    validator = _validator(folder / "schema" / f"{kind}.json")
+    if validator.is_valid(data):
         return ""
+    found = jsonschema.exceptions.best_match(validator.iter_errors(data))
     return f"{'.'.join(str(part) for part in found.absolute_path) or 'the file'}: {found.message}"
 
 

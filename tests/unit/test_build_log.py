@@ -64,6 +64,8 @@ NO_CMAKE_CUDA = "CMake Error at CMakeLists.txt:3 (project):\n  No CMAKE_CUDA_COM
 NO_NINJA = "FileNotFoundError: [Errno 2] No such file or directory: 'ninja'\n"
 NO_TORCH = "  File \"setup.py\", line 8, in <module>\n    import torch\nModuleNotFoundError: No module named 'torch'\n"
 FULL = "{standard input}: Fatal error: can't write 4096 bytes to section .text of a.o: 'No space left on device'\n"
+# setup.py of vocos 0.1.0, whose archive lacks the file.
+NO_FILE = "FileNotFoundError: [Errno 2] No such file or directory: 'requirements.txt'\n"
 LINK = "/usr/bin/ld: cannot find -lsndfile: No such file or directory\ncollect2: error: ld returned 1 exit status\n"
 
 
@@ -89,6 +91,7 @@ LINK = "/usr/bin/ld: cannot find -lsndfile: No such file or directory\ncollect2:
         (NO_TORCH, "missing_module", "torch"),
         (FULL, "disk", "the disk is full"),
         (FIRST_ERROR, "error", "'fft_size' was not declared"),
+        (NO_FILE, "error", "requirements.txt"),
         (LINK, "error", "cannot find -lsndfile"),
         ("", "error", "it said nothing"),
     ],
