@@ -61,8 +61,9 @@ test-hosts: venv-dev
 	if [ $$status -eq 77 ]; then echo 'SKIPPED: the tests on real SSH hosts (the reason stands above)' >&2; else exit $$status; fi
 
 .PHONY: acceptance
-acceptance: venv-dev ## The slow cases: slow tests, and the whole speech environment on a real SSH host
+acceptance: venv-dev ## The slow cases: slow tests, a fleet of SSH hosts that share wheels, and the whole speech environment on one
 	@pytest tests/unit -m slow $(ARGS) || [ $$? -eq 5 ]
+	@molecule/resources/hosts.sh molecule test --scenario-name fleet
 	@molecule/resources/hosts.sh molecule test --scenario-name speech
 
 .PHONY: lint

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("audit", "matrix", "plan")
+COMMANDS = ("audit", "build", "matrix", "plan")
 
 
 def parser() -> argparse.ArgumentParser:

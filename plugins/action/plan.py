@@ -17,13 +17,16 @@ from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import conda
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, Catalog
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, WHEELHOUSE, Catalog
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder, ours
-
-TOOLBOX_LOCK = catalog_files.COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
-
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
+    artifacts_folder,
+    from_bundle,
+    ours,
+    read_locks,
+)
 
 # Each host is planned in a process forked from this one: what is read here is read once for all of them.
 with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
@@ -49,11 +52,13 @@ class ActionModule(ActionBase):
         if answer.get("failed") or "observed" not in answer:
             return {**answer, "failed": True}
         observed = answer["observed"]
-        locks = {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(own).glob("*.txt"))}
-        toolbox = hashlib.sha256(TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        planned = core.plan(
-            wanted, [*refusals, *problems], observed, replace(catalog, projects=projects), locks, toolbox
-        )
+        locks = read_locks(own)
+        toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
+        kept = house(own, len(variables.get("groups", {}).get("all", [])))
+        # Not asked where it may not be used; its silence is said, and what it has is built then.
+        offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
+        catalog = replace(catalog, projects=projects)
+        planned = core.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
         plan = planned.data()
         text = plan_text(host, plan, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
         saved = artifacts_folder(own) / host / "plan.json"
@@ -72,6 +77,7 @@ class ActionModule(ActionBase):
             "observed": observed,
             "text": text,
             "diff": _difference(plan),
+            "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **phases(planned, locks),
         }
 

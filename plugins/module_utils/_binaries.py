@@ -197,7 +197,7 @@ def _candidates(place: Path) -> Iterator[Path]:
 
 def _missing(found: list[tuple[Path, Library]], names: set[str]) -> tuple[tuple[str, str], ...]:
     """Needed libraries that neither the prefix, the driver nor this machine has."""
-    system = _system_libraries()
+    system = system_libraries()
     provided = names | {library.dynamic.soname for _, library in found}
     missing = []
     for file, library in found:
@@ -215,7 +215,7 @@ def _missing(found: list[tuple[Path, Library]], names: set[str]) -> tuple[tuple[
     return tuple(missing)
 
 
-def _system_libraries() -> set[str]:
+def system_libraries() -> set[str]:
     """The names in the dynamic linker's cache; empty where there is none."""
     ldconfig = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin")
     if ldconfig is None:

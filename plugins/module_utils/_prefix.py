@@ -243,10 +243,10 @@ def _python(root: str, python: dict[str, str]) -> list[str]:
     )
 
 
-def _with_origins(error: Failed, declared: dict[str, str]) -> Failed:
+def _with_origins(error: Failed, declared: list[list[str]]) -> Failed:
     """The failure with who declares the requirements that the resolver's lines name."""
     named = {guard.normal(word) for line in error.log for word in re.findall(r"[A-Za-z0-9][\w.-]*", line)}
-    asked = [f"{asked} is asked for by {by}" for by, asked in declared.items() if guard.name_of(asked) in named]
+    asked = [f"{asked} is asked for by {by}" for asked, by in declared if guard.name_of(asked) in named]
     return Failed(str(error), [*error.log, *asked])
 
 

@@ -46,6 +46,12 @@ def default_roots() -> tuple[str, str]:
     return "/opt/wavesmith", os.path.join(os.path.expanduser("~"), "wavesmith")
 
 
+def existing_root() -> str:
+    """The one of the default roots that is there, else the first."""
+    roots = default_roots()
+    return next((path for path in roots if os.path.isdir(path)), roots[0])
+
+
 def read_json(path: str) -> Any:
     """The value in a JSON file, or `None` where it is missing or unreadable."""
     try:
@@ -299,6 +305,7 @@ def survey(root: str, environments: list[str]) -> dict[str, Any]:
         "toolbox": {"digest": toolbox, "intact": intact},
         "environments": {},
         "wheels": [],
+        "build_memory": read_json(os.path.join(root, "state", "build-memory.json")) or {},
         "busy": holder(root),
     }
     for name in environments:

@@ -83,26 +83,100 @@ class Stack:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where the source of one version comes from, and what it has to be.
+
+    Attributes:
+        kind: ``index`` (an sdist of the package index), ``archive`` or ``git`` (with its submodules).
+        name: File name; for ``git`` the repository's short name.
+        digest: sha256 of the file, or the full commit.
+        urls: Addresses in order, mirrors last; empty for ``index``.
+    """
+
+    kind: str
+    name: str
+    digest: str
+    urls: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Release:
+    """One version that a recipe builds.
+
+    Attributes:
+        version: As its wheel says it, without a local version.
+        source: Its source.
+        build_lock: Hashed build requirements, the text itself.
+        patches: Our changes of the source, file name to text, in order.
+        torch: Versions of torch it holds for; empty: any.
+        python_minimum: Oldest Python it holds for.
+        python_maximum: Newest Python it holds for.
+    """
+
+    version: str
+    source: Source
+    build_lock: str
+    patches: Mapping[str, str] = field(default_factory=dict)
+    torch: tuple[str, ...] = ()
+    python_minimum: tuple[int, ...] = (3, 10)
+    python_maximum: tuple[int, ...] = (3, 14)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Variables of the build that hold where all conditions of `when` do, each a list of values that fit."""
+
+    variables: Mapping[str, str]
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What the built wheel must hold, or it is not published.
+
+    Attributes:
+        extensions: Compiled modules, which must load.
+        modules: Modules, which must import.
+        sass: Compute capabilities it has machine code for, and no others; ``("host",)``: the variant's; empty: no matter.
+        not_cpu_only: Whether a build for an accelerator must have code for it, or link its libraries.
+    """
+
+    extensions: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    sass: tuple[str, ...] = ()
+    not_cpu_only: bool = False
+
+
+ALWAYS, WITH_STACK, ON_REQUEST = "always", "with_stack", "on_request"
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How one package is built from its source.
 
     Attributes:
-        version: Version it builds.
-        sdist: File name of the source archive on the package index.
-        sha256: Digest of that archive.
-        build_lock: Hashed build requirements, the text itself.
-        environment: Variables for the build.
-        extensions: Compiled modules the built wheel must hold, and which must load.
+        use: `ALWAYS`, `WITH_STACK` (where the stack itself is built from source) or `ON_REQUEST`.
+        releases: What it builds, the preferred one first.
+        compiled_against: Packages whose wheels it is compiled against: they are in the build environment and in the key.
+        settings: Variables of the build, later ones over earlier ones.
+        commands: Argument lists, in order; empty: pip builds the wheel.
+        contents: What the wheel must hold.
+        smoke: A Python program that must end well where only the wheel and its build requirements are installed.
+        index_locks: For a package others are compiled against: the hashed lock of the wheel an index has, by its version.
+        memory_gib: What one compile job takes at most.
         seconds: About how long a build takes on two cores.
     """
 
-    version: str
-    sdist: str
-    sha256: str
-    build_lock: str
-    environment: Mapping[str, str]
-    extensions: tuple[str, ...]
+    use: str
+    releases: tuple[Release, ...]
+    memory_gib: float
     seconds: int
+    compiled_against: tuple[str, ...] = ()
+    settings: tuple[Settings, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+    contents: Contents = field(default_factory=Contents)
+    smoke: str = ""
+    index_locks: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,26 +257,76 @@ def stack(data: Mapping[str, Any], toolkits: Mapping[str, Range]) -> Stack:
     )
 
 
-def package(data: Mapping[str, Any], build_lock: str = "") -> Package:
-    """A package from a checked file; `build_lock` is the text of the recipe's build requirements."""
+def package(data: Mapping[str, Any], files: Mapping[str, str]) -> Package:
+    """A package from a checked file; `files` is the text of each lock and patch it names."""
     recipe = data.get("recipe")
     return Package(
         name=data["name"],
         requires=tuple(data.get("requires", [data["name"]])),
         overrides=tuple(data.get("overrides", [])),
         module=data.get("module", ""),
-        recipe=None
-        if recipe is None
-        else Recipe(
-            version=recipe["version"],
-            sdist=recipe["source"]["sdist"],
-            sha256=recipe["source"]["sha256"],
-            build_lock=build_lock,
-            environment=dict(recipe.get("environment", {})),
-            extensions=tuple(recipe["must_contain"]["extensions"]),
-            seconds=recipe["seconds"],
-        ),
+        recipe=None if recipe is None else _recipe(recipe, files),
     )
+
+
+def files_of(recipe: Mapping[str, Any]) -> list[str]:
+    """The locks and patches that a recipe's data names, relative to its file."""
+    releases = recipe["releases"]
+    patches = [name for release in releases for name in release.get("patches", [])]
+    return [*(release["build_lock"] for release in releases), *patches, *recipe.get("index_locks", {}).values()]
+
+
+def _recipe(data: Mapping[str, Any], files: Mapping[str, str]) -> Recipe:
+    contents = data["must_contain"]
+    sass = contents.get("sass", [])
+    return Recipe(
+        use=data["use"],
+        releases=tuple(_release(release, files) for release in data["releases"]),
+        compiled_against=tuple(data.get("compiled_against", [])),
+        settings=tuple(
+            Settings(
+                item["set"],
+                {
+                    name: (value,) if isinstance(value, str) else tuple(value)
+                    for name, value in item.get("when", {}).items()
+                },
+            )
+            for item in data.get("environment", [])
+        ),
+        commands=tuple(tuple(command) for command in data.get("commands", [])),
+        contents=Contents(
+            extensions=tuple(contents.get("extensions", [])),
+            modules=tuple(contents.get("modules", [])),
+            sass=(sass,) if isinstance(sass, str) else tuple(sass),
+            not_cpu_only=contents.get("not_cpu_only", False),
+        ),
+        smoke=data.get("smoke", ""),
+        index_locks={version: files[name] for version, name in data.get("index_locks", {}).items()},
+        memory_gib=float(data["memory_gib"]),
+        seconds=data["seconds"],
+    )
+
+
+def _release(data: Mapping[str, Any], files: Mapping[str, str]) -> Release:
+    python = data.get("python", {})
+    return Release(
+        version=data["version"],
+        source=_source(data["source"]),
+        build_lock=files[data["build_lock"]],
+        patches={name: files[name] for name in data.get("patches", [])},
+        torch=tuple(data.get("torch", [])),
+        python_minimum=numbers(python.get("minimum", "3.10")),
+        python_maximum=numbers(python.get("maximum", "3.14")),
+    )
+
+
+def _source(data: Mapping[str, Any]) -> Source:
+    mirrors = tuple(data.get("mirrors", []))
+    if "git" in data:
+        return Source("git", data["git"].rstrip("/").rpartition("/")[2], data["commit"], (data["git"], *mirrors))
+    if "archive" in data:
+        return Source("archive", data["archive"].rpartition("/")[2], data["sha256"], (data["archive"], *mirrors))
+    return Source("index", data["index"], data["sha256"])
 
 
 def platforms(data: Mapping[str, Any]) -> Platforms:

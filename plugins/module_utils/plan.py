@@ -7,14 +7,15 @@ was resolved, a wheel key before a compiler is there) is `None`, and the same fu
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
 from . import activation, conda, guard
 from .catalog import INDEX, PACKAGE_INDEX, SOURCE, Catalog, Origin, Package, Stack, cuda_version
 from .choose import NO_STACK, allowed_origins, choose, unknown_stack
+from .recipe import Target, builds, target_of, wanted_builds
+from .recipe import digest as digest  # for those who ask the plan
 from .variant import Variant, mismatch
 from .wanted import Environment, Refusal, Wanted, suggest
 
@@ -27,7 +28,7 @@ _SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
 LOCK_MARK = "# wavesmith-lock inputs: "
 OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
-SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "install": 90, "verify": 75, "activate": 1}
+SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
 DECIDED = (
     "digest",
@@ -49,14 +50,9 @@ DECIDED = (
 """What the plan decides about a generation and its manifest keeps."""
 
 
-def digest(value: Any) -> str:
-    """sha256 of a value's canonical JSON, as hex."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 @dataclass
 class WheelPlan:
-    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit` or `build`."""
+    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit`, `fetch` or `build`."""
 
     name: str
     version: str
@@ -119,10 +115,14 @@ class Plan:
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
-        # Not `asdict`, which copies everything below and takes as long as the planning itself.
-        environments = [{**vars(item), "wheels": [vars(wheel) for wheel in item.wheels]} for item in self.environments]
-        refusals = [vars(refusal) for refusal in self.refusals]
-        return {"schema": SCHEMA, **vars(self), "environments": environments, "refusals": refusals}
+        return {"schema": SCHEMA, **_plain(self)}
+
+
+def _plain(value: Any) -> Any:
+    """Records as mappings. Not `asdict`, which copies all that is in them and takes as long as the planning itself."""
+    if is_dataclass(value):
+        return {name: _plain(item) for name, item in vars(value).items()}
+    return [_plain(item) for item in value] if isinstance(value, list) and value and is_dataclass(value[0]) else value
 
 
 def plan(
@@ -132,6 +132,7 @@ def plan(
     catalog: Catalog,
     locks: Mapping[str, str],
     toolbox: str,
+    wheelhouse: Collection[str] = (),
 ) -> Plan:
     """Plan one host.
 
@@ -142,6 +143,7 @@ def plan(
         catalog: What can be installed.
         locks: Text of the locks at hand, by lock key.
         toolbox: Digest of the toolbox's lock.
+        wheelhouse: Keys of the wheels that the wheelhouse offers.
     """
     result = Plan(root=observed["root"], toolbox=toolbox, refusals=list(refusals))
     if wanted.stack not in (*catalog.stacks, "auto", "none"):
@@ -149,7 +151,7 @@ def plan(
     if not wanted.environments and not result.refusals:
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
-        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result))
+        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result, wheelhouse))
     # A host that has what it shall have needs nothing: neither sources nor system packages nor disk are asked about it.
     idle = not any(item.phases for item in result.environments)
     _system(wanted, observed, catalog, result, idle)
@@ -191,6 +193,7 @@ def _environment(
     catalog: Catalog,
     locks: Mapping[str, str],
     result: Plan,
+    wheelhouse: Collection[str],
 ) -> EnvironmentPlan:
     item = EnvironmentPlan(environment.name, engine=environment.engine)
     present = observed["environments"].get(environment.name, {"current": None, "generations": []})
@@ -221,7 +224,7 @@ def _environment(
             item.name, minor, observed["cpu"]["architecture"], wanted, locks, LOCK_MARK, digest
         )
     variant = Variant(minor, stack.backend, choice.sm if cuda_version(stack.backend) else "", observed["cpu"]["isa"])
-    item.variant = variant.name
+    item.variant, target = variant.name, target_of(observed, variant)
     for name, asked in variants.items():
         problem = mismatch(asked, variant)
         if problem:
@@ -235,17 +238,22 @@ def _environment(
     named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
     for origin, why in _origins(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
-        built = _family(stack, named, item, catalog, result) if origin.kind == SOURCE else []
-        item.wheels = [_wheel(package, item, observed) for package in [*built, *packages] if package.recipe]
+        item.wheels, unbuildable = _wheels(
+            [*named, *(package.name for package in packages)], stack, origin, target, item, observed, catalog
+        )
+        _offer(item.wheels, wheelhouse)
         _lock(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
         _state(item, present, item.name in wanted.repair)
         if not item.phases or _answers(origin, observed):
             break
+    result.refusals += unbuildable
     _buildable(item, stack, observed, result)
     if item.engine == "conda" and item.wheels:
-        result.refusals += conda.build_refusals(item.name, wanted, [wheel.name for wheel in item.wheels], item.builder)
+        result.refusals += conda.build_refusals(
+            item.name, wanted, {wheel.name: wheel.status for wheel in item.wheels}, item.builder
+        )
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
@@ -283,7 +291,7 @@ def _packages(
 
 
 def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: Plan) -> list[guard.Project]:
-    """The environment's projects; torch is refused to them where the environment has no stack that could provide it."""
+    """The environment's projects; what they say of the stack's packages that the stack cannot give them is refused."""
     found = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
     family = {name for other in catalog.stacks.values() for name in other.versions} if stack is NO_STACK else set()
     decided = {guard.name_of(line) for project in found for line in project.overrides}
@@ -291,27 +299,23 @@ def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: 
         if guard.name_of(asked.requirement) in family - decided:
             problem = f"{asked.requirement} ({asked.by}) belongs to a stack, but stack is none"
             result.refusals.append(Refusal(f"environment {environment.name}", problem, "say stack: auto"))
-    return found
-
-
-def _family(stack: Stack, named: Sequence[str], item: EnvironmentPlan, catalog: Catalog, result: Plan) -> list[Package]:
-    """The recipes of the torch family, torch first: the others are compiled against it."""
-    found = []
-    for name in sorted(named, key=lambda name: name != "torch"):
-        package = catalog.packages.get(name)
-        if package and package.recipe and package.recipe.version == stack.versions[name]:
-            found.append(package)
-        else:
-            problem = f"the catalog has no recipe that builds {name} {stack.versions[name]} for stack {stack.name}"
-            remedy = "put index first in wavesmith_policy, or add the recipe to catalog/packages/"
-            result.refusals.append(Refusal(f"environment {item.name}", problem, remedy))
+    for project in found:
+        for line in project.overrides:
+            if guard.name_of(line) in {*stack.versions, *stack.brings}:
+                problem = f"its override {line} is on a package that belongs to the stack {stack.name}"
+                remedy = (
+                    f"leave it out; to have it, choose a stack for environment {environment.name} that has this version"
+                )
+                result.refusals.append(Refusal(f"project {project.name}", problem, remedy))
     return found
 
 
 def _buildable(item: EnvironmentPlan, stack: Stack, observed: Mapping[str, Any], result: Plan) -> None:
     """Refuse a build of CUDA code without its toolkit, or with a compiler that the toolkit does not take."""
     cuda = cuda_version(stack.backend)
-    if not cuda or not any(wheel.status == "build" and wheel.name in stack.versions for wheel in item.wheels):
+    if not cuda or not any(
+        wheel.status == "build" and "CUDA_HOME" in wheel.spec["environment"] for wheel in item.wheels
+    ):
         return
     toolkits = [toolkit["version"] for toolkit in observed.get("toolkits", ()) if toolkit["nvcc"]]
     if cuda not in toolkits:
@@ -384,33 +388,34 @@ def _origins(
     return found or [(allowed[0], "; ".join(passed))]
 
 
-def _wheel(package: Package, item: EnvironmentPlan, observed: Mapping[str, Any]) -> WheelPlan:
-    recipe = package.recipe
-    assert recipe is not None
-    compiler = observed["compilers"].get("gcc")
-    spec: dict[str, Any] = {
-        "name": package.name,
-        "version": recipe.version,
-        "sdist": recipe.sdist,
-        "sha256": recipe.sha256,
-        "build_lock": recipe.build_lock,
-        "environment": dict(recipe.environment),
-        "extensions": list(recipe.extensions),
-        "python": item.builder["path"],
-    }
-    key = None
-    if compiler:
-        identity = {
-            **spec,
-            "python": item.builder["version"],
-            "variant": item.variant,
-            "compiler": f"gcc {compiler}",
-            "schema": SCHEMA,
-        }
-        key = digest(identity)[:32]
-        spec["key"], spec["variant"], spec["compiler"] = key, item.variant, f"gcc {compiler}"
-    hit = key is not None and key in observed["wheels"]
-    return WheelPlan(package.name, recipe.version, key, "hit" if hit else "build", recipe.seconds, spec)
+def _wheels(
+    names: Sequence[str],
+    stack: Stack,
+    origin: Origin,
+    target: Target,
+    item: EnvironmentPlan,
+    observed: Mapping[str, Any],
+    catalog: Catalog,
+) -> tuple[list[WheelPlan], list[Refusal]]:
+    """The wheels of an environment that are built from source, and why some cannot be."""
+    wanted = wanted_builds(names, catalog, stack.versions, origin.kind == SOURCE)
+    specs, problems = builds(wanted, catalog, stack.versions, origin, target, item.builder["path"])
+    wheels = []
+    for spec in specs:
+        # What an earlier build on this host needed is better known than the recipe's estimate.
+        spec["memory_gib"] = max(spec["memory_gib"], observed.get("build_memory", {}).get(spec["name"], 0.0))
+        spec["needed_by"] = [item.name]
+        status = "hit" if spec.get("key") in observed["wheels"] else "build"
+        wheels.append(WheelPlan(spec["name"], spec["version"], spec.get("key"), status, spec["seconds"], spec))
+    subject = f"environment {item.name}"
+    return wheels, [Refusal(subject, problem.what, problem.remedy) for problem in problems]
+
+
+def _offer(wheels: Sequence[WheelPlan], wheelhouse: Collection[str]) -> None:
+    """What the wheelhouse has is fetched, not built."""
+    for wheel in wheels:
+        if wheel.status == "build" and wheel.key in wheelhouse:
+            wheel.status, wheel.seconds = "fetch", SECONDS["fetch"]
 
 
 def _lock(
@@ -463,7 +468,10 @@ def _lock(
         "overrides": inputs["overrides"],
         "built": inputs["built"],
         "sha256": hashlib.sha256(text.encode()).hexdigest() if at_hand else None,
-        "declared": {declared.by: declared.requirement for project in projects for declared in project.declared},
+        "declared": [
+            *([declared.requirement, declared.by] for project in projects for declared in project.declared),
+            *([line, f"the overrides of {project.name}"] for project in projects for line in project.overrides),
+        ],
     }
     family = [*stack.versions, *stack.brings, *map(guard.name_of, stack.requires)]
     item.held = guard.held(stack.name, family, [(package.name, package.overrides) for package in packages], projects)
@@ -539,7 +547,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False
 
 def _needs(item: EnvironmentPlan, phase: str) -> bool:
     if phase == "build":
-        return any(wheel.status == "build" for wheel in item.wheels)
+        return any(wheel.status != "hit" for wheel in item.wheels)
     return any(lock["status"] != "hit" for lock in (item.lock, item.conda) if lock)
 
 
@@ -551,11 +559,11 @@ def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
                 _step(
                     "build",
                     f"{item.name}: {wheel.name} {wheel.version}",
-                    f"from source for {item.variant}",
+                    ("from source for " if wheel.status == "build" else "from the wheelhouse for ") + item.variant,
                     wheel.seconds,
                 )
                 for wheel in item.wheels
-                if wheel.status == "build"
+                if wheel.status != "hit"
             )
         elif phase == "lock":
             steps.extend(

@@ -61,6 +61,10 @@ class Wanted:
         native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
+        ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
+        wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
+            and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
+        bundle: An offline bundle: its folder, the same on the controller and the hosts, or its http(s) address.
     """
 
     environments: tuple[Environment, ...]
@@ -79,6 +83,9 @@ class Wanted:
     native: str = "system"
     projects: Mapping[str, Any] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
+    ccache_remote: str = ""
+    wheelhouse: str = ""
+    bundle: str = ""
 
 
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -94,8 +101,11 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "conda_channel_alias": (str,),
     "conda_offline": (bool,),
     "native": (str,),
+    "wheelhouse": (str,),
+    "bundle": (str,),
     "projects": (dict,),
     "repair": (list,),
+    "ccache_remote": (str,),
 }
 _KINDS = {
     str: "text",
@@ -208,6 +218,13 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             Refusal("variable wavesmith_probe_timeout", "it must be more than 0", "give seconds, such as 3")
         )
         del values["probe_timeout"]
+    for name in ("wheelhouse", "bundle"):
+        place = values.get(name, "")
+        if place and not re.match(r"(https?://[^/]|file:///|/|~/)", place):
+            problem = f"{place!r} is neither an absolute folder nor an address"
+            remedy = "give a folder such as /srv/wheels, or an address that begins with http://, https:// or file:///"
+            refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
+            del values[name]
     python = values.get("python", "")
     if python and not re.fullmatch(r"3\.\d{1,2}", python):
         refusals.append(
@@ -228,10 +245,9 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     environments, more = _environments(ours.get("environments", {}))
     names = [environment.name for environment in environments]
     values["repair"] = tuple(values.get("repair", ()))
-    unknown = [name for name in values["repair"] if name not in names]
-    if unknown:
-        problem = f"there is no environment {unknown[0]!r} here"
-        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(unknown[0]), names)))
+    for name in [name for name in values["repair"] if name not in names][:1]:
+        problem = f"there is no environment {name!r} here"
+        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(name), names)))
     return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
 
 

@@ -108,9 +108,7 @@ def main() -> None:
     )
     given = module.params
     names = sorted(given["environments"])
-    root = given["root"] or next(
-        (path for path in _store.default_roots() if os.path.isdir(path)), _store.default_roots()[0]
-    )
+    root = given["root"] or _store.existing_root()
     started = time.monotonic()
     before = _listing(root, names)
     after = dict(before)

@@ -20,6 +20,7 @@ except ImportError:  # the collection was installed without its Python requireme
 
 COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
+TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
 
 @lru_cache(maxsize=4)
@@ -38,16 +39,22 @@ def load(folder: Path = FOLDER) -> catalog.Catalog:
     packages = []
     for path in sorted((folder / "packages").glob("*.yml")):
         data = _read(path, "package", folder)
-        lock = data.get("recipe", {}).get("build_lock")
-        if lock and not (path.parent / lock).is_file():
-            raise AnsibleError(f"{path}: build_lock names {lock}, which is not there. Remedy: make it with `make lock`")
-        packages.append(catalog.package(data, (path.parent / lock).read_text(encoding="utf-8") if lock else ""))
+        files = {}
+        for name in catalog.files_of(data["recipe"]) if "recipe" in data else ():
+            if not (path.parent / name).is_file():
+                raise AnsibleError(f"{path}: it names {name}, which is not there. Remedy: {_remedy(name)}")
+            files[name] = (path.parent / name).read_text(encoding="utf-8")
+        packages.append(catalog.package(data, files))
     return catalog.Catalog(
         stacks={stack.name: stack for stack in stacks},
         packages={package.name: package for package in packages},
         models={},
         platforms=catalog.platforms(_read(folder / "platforms.yml", "platforms", folder)),
     )
+
+
+def _remedy(name: str) -> str:
+    return "make it with `make lock`" if name.startswith("locks/") else "write that patch, or correct the name"
 
 
 def _paired(path: Path, stack: catalog.Stack, pairing: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ class FollowAction(ActionBase):
         run = f"{RUN}-{self._task._uuid}"
         estimate = self._estimate(variables)
         arguments = {**self._task.args, "run": run, "wait": WAIT, "seen": ""}
-        started, shown, runs = time.monotonic(), 0.0, 0
+        started, shown, runs, controller = time.monotonic(), 0.0, 0, os.getppid()
         while True:
             answer = self._execute_module(
                 module_name=self._task.resolved_action or self._task.action, module_args=arguments, task_vars=variables
@@ -42,6 +42,9 @@ class FollowAction(ActionBase):
             answer["remote_runs"] = runs
             if answer.get("failed") or answer.get("finished", True):
                 break
+            if os.getppid() != controller:
+                # Killed, and this worker outlived it: let go, so that the next run can come back to the work.
+                return {"failed": True, "msg": "the controller is gone; the work goes on without it"}
             if answer.get("adopted") and not shown:
                 _display.display(f"  [{host}] came back to work that an earlier run had started")
             now = time.monotonic()

@@ -85,6 +85,8 @@ def _text(files: Source, file: str) -> str:
         return files.read(file)
     except FileNotFoundError:
         raise Unusable(f"it has no file {file}", "correct files, path or commit") from None
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{file} cannot be read: {error}", "correct the file") from None
 
 
 def _requirement(text: str, place: str) -> Requirement:
@@ -113,6 +115,10 @@ def _requirements(text: str, file: str, files: Source, above: tuple[str, ...] = 
         included = re.fullmatch(r"(?:-r|--requirement)[ =]*(\S+)", line)
         if included:
             inner = os.path.normpath(os.path.join(os.path.dirname(file), included.group(1)))
+            if inner.startswith(("..", "/")):
+                raise Unusable(
+                    f"{place} includes {inner}, which is outside of the project", "name a folder that holds both"
+                )
             if inner not in (*above, file):
                 yield from _requirements(_text(files, inner), inner, files, (*above, file))
         elif line and not line.startswith(("-", ".", "/")):
@@ -128,6 +134,9 @@ def _pyproject(text: str, file: str, source: Mapping[str, Any]) -> Iterator[tupl
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise Unusable(f"{file} cannot be read: {error}", "correct the file") from None
+    wrong = catalog_files.problem(data, "pyproject")
+    if wrong:
+        raise Unusable(f"{file}: {wrong}", "correct the file")
     project, poetry = data.get("project", {}), data.get("tool", {}).get("poetry", {})
     extras, groups = list(source.get("extras", [])), list(source.get("groups", []))
     if {"dependencies", "optional-dependencies"} & set(project.get("dynamic", [])) and not poetry:
@@ -207,10 +216,15 @@ def _poetry_requirement(name: str, constraint: Any, place: str) -> str:
     if isinstance(constraint, dict) and "path" in constraint:
         raise Unusable(f"{place}: {name} is a path", "name its files as a project of its own")
     try:
-        dependency = Factory.create_dependency(name, constraint)
-    except ValueError as error:
+        text = Factory.create_dependency(name, constraint).to_pep_508(with_extras=False)
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # what poetry-core does with a value of a wrong type
         raise Unusable(f"{place}: {name}: {error}", "correct it, or name other files") from None
-    return str(_requirement(dependency.to_pep_508(with_extras=False), place))
+    return str(_requirement(text, place))
 
 
 def _line(text: str, pattern: str) -> int:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -43,6 +44,13 @@ def open_source(source: Mapping[str, Any], folder: Path) -> Source:
     return _Folder(folder / Path(source["path"]).expanduser()) if "path" in source else _Commit(source)
 
 
+def cache(kind: str) -> Path:
+    """A folder of this user for what can be had again."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wavesmith" / kind
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 class _Folder:
     def __init__(self, path: Path) -> None:
         if not path.is_dir():
@@ -77,22 +85,28 @@ class _Folder:
 class _Commit:
     def __init__(self, source: Mapping[str, Any]) -> None:
         self._commit = source["commit"]
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wavesmith" / "git"
-        self._repository = cache / hashlib.sha256(source["git"].encode()).hexdigest()[:16]
-        if self._git("cat-file", "-e", f"{self._commit}^{{tree}}").returncode == 0:
-            return
-        self._repository.mkdir(parents=True, exist_ok=True)
-        self._git("init", "--quiet", "--bare")
-        done = self._git("fetch", "--quiet", "--depth=1", "--", source["git"], self._commit)
+        self._repository = cache("git") / hashlib.sha256(f"{source['git']} {self._commit}".encode()).hexdigest()[:32]
+        if not self._repository.is_dir():
+            # Fetched beside and renamed: hosts are planned side by side, and a broken fetch must not look whole.
+            with tempfile.TemporaryDirectory(dir=self._repository.parent, prefix=".fetching-") as name:
+                self._fetch(Path(name) / "git", source["git"])
+
+    def _fetch(self, folder: Path, address: str) -> None:
+        self._git("init", "--quiet", "--bare", folder=folder)
+        done = self._git("fetch", "--quiet", "--depth=1", "--", address, self._commit, folder=folder)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["git failed"]
             raise Unusable(
                 f"commit {self._commit[:12]} cannot be fetched from its repository: {said[0]}",
                 "check git, commit and the network of this machine, or name a folder of your own under path",
             )
+        try:
+            folder.rename(self._repository)
+        except OSError:  # another one was first
+            pass
 
-    def _git(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        argv = ["git", "-c", "safe.directory=*", "--git-dir", str(self._repository), *arguments]
+    def _git(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+        argv = ["git", "-c", "safe.directory=*", "--git-dir", str(folder or self._repository), *arguments]
         environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
         return subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 

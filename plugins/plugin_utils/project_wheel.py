@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.guard import OwnWheel
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import FOLDER
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source, Unusable
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source, Unusable, cache
 
 BACKENDS = FOLDER / "projects" / "backends.txt"
 LARGEST = 16 * 2**20
@@ -28,13 +28,12 @@ def build(source: Source, package_index: str) -> OwnWheel:
     Raises:
         Unusable: it cannot be built, or is not for every machine.
     """
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wavesmith" / "projects"
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".building-") as name:
+    folder = cache("projects")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".building-") as name:
         tree, out = Path(name) / "tree", Path(name) / "out"
         tree.mkdir()
         content = hashlib.sha256(f"{source.export(tree)}\n".encode() + BACKENDS.read_bytes()).hexdigest()
-        kept = cache / content[:32]
+        kept = folder / content[:32]
         if not kept.is_dir():
             _uv_build(tree, out, package_index)
             try:

@@ -1,15 +1,31 @@
-"""The host variables that concern the controller only: where locks and artifacts are kept."""
+"""The host variables that concern the controller: where locks, artifacts and the wheelhouse are."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 
 def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
-    """A host's ``wavesmith_*`` variables as values, and where its inventory is."""
+    """A host's ``wavesmith_*`` variables as values, and where its inventory is; a bundle stands for what it holds."""
     found = {key: templar.template(value) for key, value in variables.items() if key.startswith("wavesmith_")}
-    return {**found, "inventory_dir": variables.get("inventory_dir")}
+    bundle = found.get("wavesmith_bundle")
+    return {
+        **(from_bundle(bundle) if isinstance(bundle, str) and bundle else {}),
+        **found,
+        "inventory_dir": variables.get("inventory_dir"),
+    }
+
+
+def from_bundle(bundle: str) -> dict[str, str]:
+    """The variables that an offline bundle stands for, unless they are set."""
+    base = bundle.rstrip("/")
+    url = base if "://" in base else Path(base).expanduser().absolute().as_uri()
+    found = {"wavesmith_package_index": f"{url}/index/simple", "wavesmith_wheelhouse": f"{url}/wheelhouse"}
+    if url.startswith("file://"):
+        found["wavesmith_locks"] = urlsplit(url).path + "/locks"
+    return found
 
 
 def locks_folder(variables: dict[str, Any]) -> Path:
@@ -18,6 +34,11 @@ def locks_folder(variables: dict[str, Any]) -> Path:
         return Path(variables["wavesmith_locks"]).expanduser()
     inventory = variables.get("inventory_dir")
     return Path(inventory) / "locks" if inventory else Path.cwd() / "locks"
+
+
+def read_locks(variables: dict[str, Any]) -> dict[str, str]:
+    """The text of every lock at hand, by its key."""
+    return {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(variables).glob("*.txt"))}
 
 
 def artifacts_folder(variables: dict[str, Any]) -> Path:

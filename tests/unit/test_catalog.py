@@ -16,6 +16,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import
     SOURCE,
     Catalog,
     Package,
+    Release,
     Stack,
     cuda_version,
 )
@@ -51,22 +52,47 @@ def test_no_package_asks_for_the_torch_family_itself(package: Package) -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=name)
-def test_a_package_is_had_from_the_index_or_from_a_recipe(package: Package) -> None:
-    assert bool(package.requires) != bool(package.recipe)
+def test_a_package_is_had_from_an_index_unless_its_recipe_says_otherwise(package: Package) -> None:
+    family = {member for stack in STACKS for member in stack.versions}
+    built = package.recipe is not None and package.recipe.use == "always"
+    assert bool(package.requires) != (built or package.name in family)
 
 
-@pytest.mark.parametrize("package", RECIPES, ids=name)
-def test_the_build_requirements_of_a_recipe_are_pinned_by_hash(package: Package) -> None:
-    assert package.recipe is not None
-    for line in re.split(r"\n(?=\S)", package.recipe.build_lock.replace("\\\n", " ")):
+RELEASES = [(package.name, release) for package in RECIPES if package.recipe for release in package.recipe.releases]
+LOCKS = sorted((ROOT / "catalog" / "packages" / "locks").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
+def test_every_lock_of_a_recipe_pins_by_hash(path: Path) -> None:
+    for line in re.split(r"\n(?=\S)", path.read_text(encoding="utf-8").replace("\\\n", " ")):
         if line and not line.startswith("#"):
             assert re.match(r"[\w.-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line
 
 
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: path.stem)
+def test_every_lock_is_of_some_recipe_and_made_from_its_requirements(path: Path) -> None:
+    named = {
+        f"locks/{path.name}" in file.read_text(encoding="utf-8")
+        for file in (ROOT / "catalog" / "packages").glob("*.yml")
+    }
+    assert any(named) and path.with_suffix(".in").is_file()
+
+
+@pytest.mark.parametrize(("package", "release"), RELEASES, ids=lambda value: getattr(value, "version", value))
+def test_a_recipe_names_the_source_of_its_version(package: str, release: Release) -> None:
+    source = release.source
+    if source.kind == "git":
+        assert re.fullmatch(r"[0-9a-f]{40}", source.digest)
+    else:
+        name = re.sub("[-_.]", "[-_.]", package)
+        assert re.fullmatch(rf"({name}-|v){re.escape(release.version)}\.(tar\.gz|zip)", source.name)
+        assert re.fullmatch(r"[0-9a-f]{64}", source.digest)
+
+
 @pytest.mark.parametrize("package", RECIPES, ids=name)
-def test_a_recipe_names_the_archive_of_its_version(package: Package) -> None:
+def test_what_a_recipe_is_compiled_against_has_a_recipe_too(package: Package) -> None:
     assert package.recipe is not None
-    assert package.recipe.sdist == f"{package.name}-{package.recipe.version}.tar.gz"
+    assert all(CATALOG.packages[other].recipe for other in package.recipe.compiled_against)
 
 
 @pytest.mark.parametrize("stack", STACKS, ids=name)
@@ -162,7 +188,21 @@ def test_a_whole_catalog_loads_from_anywhere(folder: Path) -> None:
             lambda data: {key: data[key] for key in data if key != "driver_minimum"},
             "driver_minimum",
         ),
-        ("packages/pyworld.yml", lambda data: data["recipe"]["source"].update(sha256="beef"), "recipe.source.sha256"),
+        (
+            "packages/pyworld.yml",
+            lambda data: data["recipe"]["releases"][0]["source"].update(sha256="beef"),
+            "recipe.releases.0.source",
+        ),
+        (
+            "packages/pyworld.yml",
+            lambda data: data["recipe"]["environment"].append({"set": {"A": "1"}}),
+            "recipe.environment.1",
+        ),
+        (
+            "packages/pyworld.yml",
+            lambda data: data["recipe"]["releases"][0].update(source={"git": "https://a.example/b", "commit": "v1.0"}),
+            "recipe.releases.0.source",
+        ),
         ("packages/pyworld.yml", lambda data: {key: data[key] for key in data if key != "sources"}, "sources"),
         ("packages/librosa.yml", lambda data: data.update(require=["librosa"]), "require"),
         ("packages/librosa.yml", lambda data: {}, "the file"),
@@ -224,6 +264,14 @@ def test_a_recipe_whose_build_requirements_are_missing_is_refused(folder: Path) 
     (folder / "packages" / "locks" / "cython-numpy.txt").unlink()
     said = complaint(folder)
     assert "locks/cython-numpy.txt, which is not there. Remedy: make it" in said
+
+
+def test_a_recipe_whose_patch_is_missing_is_refused(folder: Path) -> None:
+    edit(
+        folder / "packages" / "pyworld.yml",
+        lambda data: data["recipe"]["releases"][0].update(patches=["patches/pyworld-none.patch"]),
+    )
+    assert "patches/pyworld-none.patch, which is not there. Remedy: write that patch" in complaint(folder)
 
 
 def test_a_catalog_without_its_platforms_is_refused(folder: Path) -> None:

@@ -79,6 +79,16 @@ def test_a_failure_keeps_the_lines_that_matter_in_its_message(said: list[str]) -
     assert answer["msg"] == "it failed. Remedy: mend it\n  | gcc: error\n  | make: stop"
 
 
+def test_a_worker_whose_controller_was_killed_lets_the_work_go(
+    said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parents = iter([4711, 1])
+    monkeypatch.setattr(follow.os, "getppid", lambda: next(parents))
+    action = Action(goes_on("one"), {"finished": True})
+    assert action.run()["failed"]
+    assert len(action.asked) == 1
+
+
 def test_a_module_that_says_nothing_of_finishing_has_finished(said: list[str]) -> None:
     assert Action({"changed": False}).run()["remote_runs"] == 1
 

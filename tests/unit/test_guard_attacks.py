@@ -216,6 +216,19 @@ def by_uv_with_constraints_of_ones_own(host: Guarded) -> subprocess.CompletedPro
     return host.uv("install", "--no-index", "-c", "pins.txt", "torch==2.7")
 
 
+def by_uv_pip_sync(host: Guarded) -> subprocess.CompletedProcess[str]:
+    (host.shop / "only.txt").write_text("numpy==1.26.4\n")
+    return host.uv("sync", "--no-index", "only.txt")
+
+
+def by_uv_sync(host: Guarded) -> subprocess.CompletedProcess[str]:
+    (host.shop / "pyproject.toml").write_text(
+        f'[project]\nname = "voice"\nversion = "1"\nrequires-python = "=={VERSION}"\ndependencies = ["torch==2.7"]\n'
+    )
+    argv = [UV, "sync", "--active", "--offline", "--no-index", "--find-links", str(host.shop)]
+    return host.run(*argv, shell=True, UV_NO_CACHE="1")
+
+
 def by_removal(host: Guarded) -> subprocess.CompletedProcess[str]:
     return host.uv("uninstall", "torch")
 
@@ -235,6 +248,8 @@ def by_taking_the_guard_away(host: Guarded) -> subprocess.CompletedProcess[str]:
 CHANGES: dict[Callable[[Guarded], subprocess.CompletedProcess[str]], str] = {
     by_uv_without_activation: f"torch is 2.7.0, installed by uv, sealed was {TORCH}",
     by_uv_with_constraints_of_ones_own: f"torch is 2.7.0, installed by uv, sealed was {TORCH}",
+    by_uv_pip_sync: "torch is gone",
+    by_uv_sync: f"torch is 2.7.0, installed by uv, sealed was {TORCH}",
     by_removal: "torch is gone",
     by_hand: "torch has a file that is not its wheel's: torch/__init__.py",
     by_half_an_installation: "torch is there 2 times",
@@ -303,7 +318,7 @@ def test_the_manifest_keeps_what_packages_required_and_did_not_get(tmp_path: Pat
 def test_a_resolution_that_fails_names_who_asks_for_what(tmp_path: Path) -> None:
     host = Guarded(tmp_path)
     spec = {**host.spec(), "requirements": ["numpy==1.22.0"], "overrides": []}
-    declared = {"voice requirements.txt:7": "numpy==1.22.0", "voice requirements.txt:8": "onnx"}
+    declared = [["numpy==1.22.0", "voice requirements.txt:7"], ["onnx", "voice requirements.txt:8"]]
     with pytest.raises(_prefix.Failed) as error:
         _prefix.resolve(host.job, str(host.root), {**spec, "declared": declared}, host.index)
     assert error.value.log[-1] == "numpy==1.22.0 is asked for by voice requirements.txt:7"

@@ -60,6 +60,7 @@ def host(**changes: Any) -> dict[str, Any]:
         "toolbox": {"digest": TOOLBOX, "intact": True},
         "environments": {},
         "wheels": [],
+        "build_memory": {},
         "busy": None,
     }
     for key, value in changes.items():
@@ -183,6 +184,24 @@ def test_a_host_that_wants_nothing_is_told_so() -> None:
     result = plan(Wanted(environments=()), [], host(), CATALOG, {}, TOOLBOX)
     assert result.steps == []
     assert "wavesmith_environments is empty" in result.warnings[0]
+
+
+# What the wheelhouse has
+
+
+def test_a_wheel_that_the_wheelhouse_has_is_fetched_not_built() -> None:
+    (built,) = only(decide(host())).wheels
+    offering = plan(Wanted(environments=(SPEECH,)), [], host(), CATALOG, {}, TOOLBOX, wheelhouse=[str(built.key)])
+    (wheel,) = only(offering).wheels
+    assert (wheel.key, wheel.status) == (built.key, "fetch") and wheel.seconds < built.seconds
+    assert offering.phases[0] == "build" and offering.steps[0]["detail"].startswith("from the wheelhouse")
+
+
+def test_a_wheel_that_is_on_the_host_is_not_fetched() -> None:
+    observed, locks, item = settled(host())
+    keys = [str(wheel.key) for wheel in item.wheels]
+    result = plan(Wanted(environments=(SPEECH,)), [], observed, CATALOG, locks, TOOLBOX, wheelhouse=keys)
+    assert result.steps == [] and [wheel.status for wheel in only(result).wheels] == ["hit"]
 
 
 # A bare host
@@ -462,7 +481,7 @@ def test_a_stack_that_is_built_is_refused_where_the_catalog_has_no_recipe_for_it
     catalog = replace(CATALOG, packages={name: item for name, item in CATALOG.packages.items() if name != "torch"})
     observed = thor(machine={"kind": "jetson"}, pythons=[{"path": "/usr/bin/python3.12", "version": "3.12.3"}])
     found = refusal(decide(observed, policy=("source",), catalog=catalog))
-    assert found.problem == "the catalog has no recipe that builds torch 2.10.0 for stack thor"
+    assert found.problem == "the catalog has no recipe that builds torch 2.10.0"
 
 
 # Origins
@@ -553,39 +572,24 @@ def test_a_host_without_a_python_for_the_stack_is_refused(pythons: list[dict[str
 # Wheel keys
 
 
-def key_of(observed: dict[str, Any], **recipe: Any) -> str | None:
-    package = CATALOG.packages["pyworld"]
-    assert package.recipe is not None
-    changed = replace(package, recipe=replace(package.recipe, **recipe))
-    catalog = replace(CATALOG, packages={**CATALOG.packages, "pyworld": changed})
-    return only(decide(observed, catalog=catalog)).wheels[0].key
+def key_of(observed: dict[str, Any]) -> str | None:
+    return only(decide(observed)).wheels[0].key
 
 
 @pytest.mark.parametrize(
     "change",
     [
         {"compilers": {"gcc": "13.1.0"}},
+        {"os": {"libc": "glibc 2.41"}},
         {"cpu": {"isa": "avx512"}},
         {"cpu": {"architecture": "aarch64", "isa": "armv9"}},
         {"pythons": [{"path": "/usr/bin/python3.12", "version": "3.12.3"}]},
         {"accelerators": [gpu("9.0")]},
     ],
-    ids=["compiler", "isa", "architecture", "python", "backend"],
+    ids=["compiler", "libc", "isa", "architecture", "python", "backend"],
 )
-def test_a_wheel_key_changes_with_what_can_change_the_bytes(change: dict[str, Any]) -> None:
+def test_a_wheel_key_changes_with_what_of_a_host_can_change_the_bytes(change: dict[str, Any]) -> None:
     assert key_of(host(**change)) != key_of(host())
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"version": "0.3.6"}, {"sha256": "0" * 64}, {"build_lock": "numpy==2\n"}, {"environment": {"CFLAGS": "-O1"}}],
-)
-def test_a_wheel_key_changes_with_its_recipe(change: dict[str, Any]) -> None:
-    assert key_of(host(), **change) != key_of(host())
-
-
-def test_a_wheel_key_does_not_change_with_the_estimate() -> None:
-    assert key_of(host(), seconds=1) == key_of(host())
 
 
 def test_a_wheel_key_does_not_change_with_words_about_the_stack() -> None:
@@ -597,6 +601,21 @@ def test_a_wheel_key_does_not_change_with_words_about_the_stack() -> None:
 def test_a_wheel_key_does_not_change_with_where_python_lies() -> None:
     pythons = [{"path": "/usr/local/bin/python3.11", "version": "3.11.2"}]
     assert key_of(host(pythons=pythons)) == key_of(host())
+
+
+def test_a_wheel_key_does_not_change_with_a_patch_release_of_python() -> None:
+    pythons = [{"path": "/usr/bin/python3.11", "version": "3.11.14"}]
+    assert key_of(host(pythons=pythons)) == key_of(host())
+
+
+def test_what_a_build_needed_here_is_known_to_the_next_plan() -> None:
+    (wheel,) = only(decide(host(build_memory={"pyworld": 3.5}))).wheels
+    assert wheel.spec["memory_gib"] == 3.5
+
+
+def test_what_needs_less_than_its_recipe_says_keeps_the_recipes_memory() -> None:
+    (wheel,) = only(decide(host(build_memory={"pyworld": 0.1}))).wheels
+    assert wheel.spec["memory_gib"] == 1.0
 
 
 def test_a_wheel_at_hand_is_not_built_again() -> None:
@@ -863,6 +882,14 @@ def test_torch_is_refused_to_a_project_where_the_environment_has_no_stack() -> N
     assert str(found) == (
         "environment speech: torch==2.7 (voice requirements.txt:1) belongs to a stack, but stack is none. "
         "Remedy: say stack: auto"
+    )
+
+
+def test_an_override_of_a_project_on_a_package_of_the_stack_is_refused() -> None:
+    environment, catalog = with_project("torch", overrides={"torch==2.7": "it was trained with it"})
+    assert str(refusal(decide(host(), environment, catalog=catalog))) == (
+        "project voice: its override torch==2.7 is on a package that belongs to the stack cpu. "
+        "Remedy: leave it out; to have it, choose a stack for environment speech that has this version"
     )
 
 

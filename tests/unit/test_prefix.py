@@ -445,7 +445,7 @@ def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> No
 
 
 def resolve(host: Host, *requirements: str) -> str:
-    spec = {**host.spec(), "requirements": list(requirements), "overrides": [], "declared": {}}
+    spec = {**host.spec(), "requirements": list(requirements), "overrides": [], "declared": []}
     return _prefix.resolve(host.job, str(host.root), spec, host.index)
 
 

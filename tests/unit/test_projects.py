@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -16,6 +18,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix
 from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
+from hypothesis import given
+from hypothesis import strategies as st
 
 from .test_plan import CATALOG, decide, gpu, host, locked, only
 from .test_prefix import VERSION, Host, sha256
@@ -86,6 +90,20 @@ def test_an_address_that_an_override_replaces_is_no_obstacle(tmp_path: Path) -> 
     text = "fairseq @ git+https://example.org/fairseq\n"
     found = project(tmp_path, {"requirements.txt": text}, overrides={"fairseq ; python_version < '0'": "not used"})
     assert found.overrides == {"fairseq ; python_version < '0'": "not used"}
+
+
+def test_a_file_outside_of_the_project_is_not_read(tmp_path: Path) -> None:
+    assert "includes ../secret.txt, which is outside of the project" in refusal(
+        tmp_path / "voice", {"requirements.txt": "-r ../secret.txt\n"}
+    )
+
+
+@given(st.text(alphabet=st.sampled_from("torch=<>!~;[]()@ -rc.#\\\n\t\"'7"), max_size=60))
+def test_whatever_a_requirements_file_holds_is_read_or_refused_with_a_remedy(text: str) -> None:
+    with TemporaryDirectory() as folder:
+        found, refusals = read(Path(folder), {"requirements.txt": text})
+    assert bool(found) != bool(refusals)
+    assert all(item.remedy for item in refusals)
 
 
 # pyproject.toml
@@ -172,6 +190,43 @@ def test_a_poetry_dependency_on_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_poetry_constraint_that_no_requirement_can_say_is_refused(tmp_path: Path) -> None:
     text = '[tool.poetry.dependencies]\ntorch = ">=2,<2.3 || ^3"\n'
     assert "pyproject.toml:2: 'torch" in refusal(tmp_path, {"pyproject.toml": text})
+
+
+ODD = st.recursive(
+    st.one_of(st.booleans(), st.integers(), st.sampled_from(["torch==2.7", "^2", "", "x y", "voice[a]", "*"])),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["a", "torch", "dependencies", "version", "git", "python"]), inner, max_size=3),
+    ),
+    max_leaves=6,
+)
+
+
+@given(
+    st.sampled_from(["project.dependencies", "project.optional-dependencies", "dependency-groups", "project.dynamic"])
+    | st.sampled_from(["tool.poetry.dependencies", "tool.poetry.extras", "tool.poetry.group", "project", "tool"]),
+    ODD,
+    st.sampled_from([{}, {"extras": ["a"]}, {"groups": ["a"]}]),
+)
+def test_whatever_a_pyproject_holds_is_read_or_refused_with_a_remedy(
+    key: str, value: Any, chosen: dict[str, Any]
+) -> None:
+    text = toml(key, value)
+    with TemporaryDirectory() as folder:
+        found, refusals = read(Path(folder), {"pyproject.toml": text}, **chosen)
+    assert bool(found) != bool(refusals)
+    assert all(item.remedy for item in refusals)
+
+
+def toml(key: str, value: Any) -> str:
+    """A value as TOML, in one line."""
+
+    def inline(item: Any) -> str:
+        if isinstance(item, dict):
+            return "{" + ", ".join(f'"{name}" = {inline(part)}' for name, part in item.items()) + "}"
+        return "[" + ", ".join(map(inline, item)) + "]" if isinstance(item, list) else json.dumps(item)
+
+    return f"{key} = {inline(value)}\n"
 
 
 # Where a project is

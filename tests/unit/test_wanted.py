@@ -20,8 +20,21 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
     max_leaves=8,
 )
-KNOWN = ["root", "stack", "policy", "python", "package_index", "keep_generations", "system_packages", "probe_timeout"]
-KNOWN += ["projects", "repair"]
+KNOWN = [
+    "root",
+    "stack",
+    "policy",
+    "python",
+    "package_index",
+    "keep_generations",
+    "system_packages",
+    "probe_timeout",
+    "ccache_remote",
+    "projects",
+    "repair",
+    "wheelhouse",
+    "bundle",
+]
 SETTINGS = ["stack", "engine", "packages", "models", "projects"]
 
 
@@ -338,3 +351,16 @@ def test_every_environment_is_read_or_refused(environments: dict[str, Any]) -> N
 def test_one_variable_gives_one_refusal_at_most(name: str, value: Any) -> None:
     refusals = read({f"wavesmith_{name}": value})[1]
     assert [found.item for found in refusals] in ([], [f"variable wavesmith_{name}"])
+
+
+@pytest.mark.parametrize("name", ["wheelhouse", "bundle"])
+@pytest.mark.parametrize("place", ["/srv/x", "~/x", "file:///srv/x", "http://house:8427", "https://u:p@house/x"])
+def test_a_folder_or_an_address_is_a_place(name: str, place: str) -> None:
+    assert read({f"wavesmith_{name}": place})[1] == []
+
+
+@pytest.mark.parametrize("name", ["wheelhouse", "bundle"])
+@pytest.mark.parametrize("place", ["x", "../x", "ftp://house/x", "file://x", "http:///x"])
+def test_what_is_neither_a_folder_nor_an_address_is_refused(name: str, place: str) -> None:
+    found = refusal({f"wavesmith_{name}": place})
+    assert found.item == f"variable wavesmith_{name}" and place in found.problem and "/srv/wheels" in found.remedy

@@ -1,0 +1,49 @@
+"""Make an offline bundle on a host, from its plan and its locks; its wheels are signed first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils import export
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheelhouse import Untrusted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import TOOLBOX_LOCK
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, read_locks
+
+
+class ActionModule(FollowAction):
+    """Gives the module what it needs to know, and follows it."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take the environments from the plan that was registered."""
+        variables = task_vars or {}
+        host, root = variables["inventory_hostname"], self._task.args["root"]
+        own = ours(variables, self._templar)
+        kept = house(own)
+        try:
+            todo = export.environments(variables["wavesmith_plan"]["plan"], read_locks(own))
+            keys = sorted({wheel["key"] for item in todo for wheel in item["wheels"]})
+            signing = {"root": root, "state": "collected", "keys": keys, "builder": host}
+            if keys and not self._task.check_mode:
+                signed = self._execute_module("wavesmith.provision.wheelhouse", signing, task_vars=variables)
+                if signed.get("failed"):
+                    return {**signed, "remote_runs": 1}
+                kept.trust(host, signed["public"])
+        except (ValueError, Untrusted) as error:
+            return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
+        toolbox = TOOLBOX_LOCK.read_text(encoding="utf-8")
+        self._task.args.update(environments=todo, toolbox=toolbox, signers=kept.signers_text())
+        answer = super().run(tmp, variables)
+        answer["remote_runs"] += bool(keys)
+        return answer
+
+    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Say where the bundle is."""
+        folder = (answer.get("result") or {}).get("bundle")
+        if folder:
+            Display().display(
+                f"  [{variables['inventory_hostname']}] the bundle is {folder}: take it along, say wavesmith_bundle there"
+            )
+        return answer

@@ -1,0 +1,61 @@
+"""Elect one builder for each wheel key among the hosts of a play, on the controller; each host gets its share."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ansible import constants
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils.elect import Share, elect
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import digest
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
+
+
+class ActionModule(ActionBase):
+    """Elects once for all hosts of the batch; no remote run."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return what this host builds, fetches, and gives to others before and after the building."""
+        variables = task_vars or {}
+        host, groups = variables["inventory_hostname"], variables["groups"]
+        kept = house(ours(variables, self._templar), len(groups["all"]))
+        batch = list(variables["ansible_play_batch"])
+        # Every host's worker comes here; the first one elects for all, because reading a thousand plans takes a while.
+        folder = Path(constants.DEFAULT_LOCAL_TMP) / f"elect-{digest([self._task._uuid, batch])[:16]}"
+        folder.mkdir(exist_ok=True)
+        with open(folder / "lock", "w", encoding="ascii") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / "shares.json").exists():
+                planned = {name: variables["hostvars"][name].get("wavesmith_plan") or {} for name in batch}
+                plans = {name: found["plan"] for name, found in planned.items() if found.get("plan")}
+                shares = elect(plans, groups.get("builders", ()), kept.offered())
+                _show(shares)
+                for name, share in shares.items():
+                    (folder / f"host-{name}.json").write_text(json.dumps(asdict(share)), encoding="utf-8")
+                (folder / "shares.json").touch()
+        saved = folder / f"host-{host}.json"
+        mine: dict[str, Any] = json.loads(saved.read_text(encoding="utf-8")) if saved.exists() else asdict(Share())
+        built = [spec["key"] for spec in mine["build"]]
+        return {"changed": False, "remote_runs": 0, **mine, "keep": built if kept.shared else []}
+
+
+def _show(shares: Mapping[str, Share]) -> None:
+    """Who builds what for how many, where that is more than one host's own matter."""
+    if len(shares) < 2:
+        return
+    for host, share in shares.items():
+        for spec in share.build:
+            others = sum(entry["key"] == spec["key"] for other in shares.values() for entry in other.later)
+            Display().display(
+                f"  {spec['name']} {spec['version']} for {spec['variant']} is built by {host}"
+                + (f", {others} more get it from there" if others else "")
+            )

@@ -1,0 +1,40 @@
+"""Make Docker build contexts on a host, from its plan and its locks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils import export
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, read_locks
+
+
+class ActionModule(FollowAction):
+    """Gives the module what it needs to know, and follows it."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Take the environments from the plan that was registered."""
+        variables = task_vars or {}
+        planned = variables["wavesmith_plan"]
+        try:
+            todo = export.environments(planned["plan"], read_locks(ours(variables, self._templar)))
+        except ValueError as error:
+            return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
+        for item in planned["plan"]["environments"]:
+            if item.get("projects"):
+                Display().warning(
+                    f"environment {item['name']}: its projects' own wheels are not in the context, only what they require. "
+                    "Remedy: add to the Dockerfile how they are installed"
+                )
+        system = {key: planned["observed"]["os"][key] for key in ("id", "version_id")}
+        apt = ["python3", *catalog_files.load().platforms.apt]
+        self._task.args.update(environments=todo, system=system, apt=apt)
+        return super().run(tmp, variables)
+
+    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Say where the contexts are."""
+        for name, folder in sorted((answer.get("result") or {}).get("contexts", {}).items()):
+            Display().display(f"  [{variables['inventory_hostname']}] docker build -t {name} {folder}")
+        return answer

@@ -1,0 +1,193 @@
+"""Carry wheels between hosts: from a builder into the controller's store, from there or from a served wheelhouse to a host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils import _store, _wheelhouse
+from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import SOURCE
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheelhouse import MANIFEST, SIGNATURE, Untrusted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import House, house
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
+
+
+class ActionModule(FollowAction):
+    """The controller's half of each state of the module."""
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Do what the state asks for; the failure of a wheel is a message with its remedy."""
+        variables = task_vars or {}
+        own = ours(variables, self._templar)
+        kept = house(own, len(variables["groups"]["all"]))
+        state = self._task.args["state"]
+        try:
+            if state == "collected":
+                return self._collect(kept, variables)
+            if state == "present":
+                return self._bring(kept, variables, wants.read(own)[0].policy)
+            if state == "served":
+                return self._serve(kept, variables)
+            return self._prune(kept, variables)
+        except (Untrusted, _store.StoreError) as error:
+            return _failure(str(error))
+        except AnsibleError as error:
+            return _failure(
+                f"{error.message}. Remedy: see whether the host can be reached, start again: what came over is kept"
+            )
+        except OSError as error:
+            return _failure(
+                f"{error.filename or kept.store}: {error.strerror}. Remedy: free some space on the controller, or make it writable"
+            )
+
+    def _ask(self, variables: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+        """One run of the module on the host."""
+        given = {"root": self._task.args.get("root", ""), "state": self._task.args["state"], **arguments}
+        answer: dict[str, Any] = self._execute_module(
+            module_name="wavesmith.provision.wheelhouse", module_args=given, task_vars=variables
+        )
+        answer["remote_runs"] = 1
+        return answer
+
+    def _collect(self, kept: House, variables: dict[str, Any]) -> dict[str, Any]:
+        keys = self._task.args.get("keys") or []
+        host = variables["inventory_hostname"]
+        if not keys or self._task.check_mode:
+            return {"changed": bool(keys), "remote_runs": 0}
+        answer = self._ask(variables, keys=keys, builder=host)
+        if answer.get("failed"):
+            return answer
+        if kept.trust(host, answer["public"]):
+            Display().display(
+                f"  [{host}] is a new signer of wheels: its key was added to {kept.signers}; commit that file"
+            )
+        signers = kept.signers_text()
+        kept.store.mkdir(parents=True, exist_ok=True)
+        for key in keys:
+            if (kept.store / key).exists() and not _wheelhouse.intact(str(kept.store), key, signers):
+                _store.remove(str(kept.store / key))
+            taken = _wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers)
+            answer["changed"] = answer["changed"] or taken
+        return answer
+
+    def _fetcher(self, key: str) -> _wheelhouse.Take:
+        return lambda name, path: self._connection.fetch_file(f"{self._task.args['root']}/wheels/{key}/{name}", path)
+
+    def _bring(self, kept: House, variables: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+        wheels = {wheel["key"]: wheel for wheel in self._task.args.get("wheels") or []}
+        fallback = bool(self._task.args.get("fallback")) and SOURCE in allowed
+        if not wheels or self._task.check_mode:
+            return {"changed": bool(wheels), "remote_runs": 0, "build": []}
+        served, stored = kept.served(), _wheelhouse.entries(str(kept.store))
+        sources = {key: f"{kept.address}/{key}/" for key in wheels if key in served}
+        sources.update(
+            self._upload(kept.store, {key: stored[key] for key in wheels if key in stored and key not in served})
+        )
+        refused = {key: _missing(wheel) for key, wheel in wheels.items() if key not in sources}
+        answer: dict[str, Any] = {"changed": False, "remote_runs": 0}
+        if sources:
+            self._task.args = {
+                **{name: self._task.args[name] for name in ("root", "state")},
+                "sources": sources,
+                "signers": kept.signers_text(),
+            }
+            answer = super().run(None, variables)
+            if answer.get("failed"):
+                return answer
+            result = answer.get("result") or {}
+            refused.update(result.get("refused", {}))
+            answer["changed"] = bool(result.get("published"))
+        lines = [
+            f"wheel {wheels[key]['name']} {wheels[key]['version']}: {reason}" for key, reason in sorted(refused.items())
+        ]
+        if refused and not fallback:
+            return {**answer, "failed": True, "msg": "\n".join(lines)}
+        for line in lines:
+            Display().warning(
+                f"[{variables['inventory_hostname']}] {line}. It is built here now, as wavesmith_policy allows"
+            )
+        environments = variables["wavesmith_plan"]["plan"]["environments"]
+        specs = {wheel["key"]: wheel["spec"] for item in environments for wheel in item["wheels"]}
+        return {**answer, "build": [specs[key] for key in specs if key in refused]}
+
+    def _serve(self, kept: House, variables: dict[str, Any]) -> dict[str, Any]:
+        if self._task.check_mode:
+            return {"changed": False, "remote_runs": 0}
+        stored, host = _wheelhouse.entries(str(kept.store)), variables["inventory_hostname"]
+        answer = self._ask(variables)
+        if answer.get("failed"):
+            return _silenced(answer, host)
+        missing = {key: entry for key, entry in stored.items() if key not in answer["held"]}
+        if not missing:
+            return answer
+        self._task.args = {
+            **{name: self._task.args[name] for name in ("root", "state")},
+            "sources": self._upload(kept.store, missing),
+            "signers": kept.signers_text(),
+        }
+        answer = super().run(None, variables)
+        answer["remote_runs"] += 1
+        kept.forget()
+        refused = (answer.get("result") or {}).get("refused", {})
+        if refused:
+            lines = [f"wheel {stored[key]['wheel']}: {reason}" for key, reason in sorted(refused.items())]
+            answer.update(failed=True, msg="\n".join(lines))
+        return _silenced(answer, host)
+
+    def _prune(self, kept: House, variables: dict[str, Any]) -> dict[str, Any]:
+        keep = int(self._task.args.get("keep", 2))
+        if self._task.args.get("folder", "wheels") == "wheels":
+            return self._ask(variables, keep=keep, folder="wheels")
+        hosts, host = variables["groups"]["all"], variables["inventory_hostname"]
+        asked = {name: variables["hostvars"][name].get("wheelhouse_pruned") or {} for name in hosts}
+        silent = sorted(name for name, answer in asked.items() if "used" not in answer)
+        if silent:
+            return _failure(
+                f"it is not known which wheels {', '.join(silent)} needs, so nothing that is kept for others is removed. "
+                "Remedy: run it for all hosts, without -l, when each can be reached"
+            )
+        keys = sorted({key for answer in asked.values() for key in answer["used"]})
+        answer: dict[str, Any] = {"changed": False, "remote_runs": 0, "removed": []}
+        if host in variables["groups"].get("wheelhouse", ()):
+            answer = self._ask(variables, keep=keep, folder="wheelhouse", keys=keys)
+        if host == variables["ansible_play_hosts_all"][0] and kept.store.is_dir() and not answer.get("failed"):
+            removed = _wheelhouse.prune(str(kept.store), keys, keep, self._task.check_mode)
+            answer.update(changed=answer["changed"] or bool(removed), removed=sorted({*answer["removed"], *removed}))
+        return answer
+
+    def _upload(self, store: Path, wheels: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Put wheels of the store into the host's temporary folder; what the address of each one's files begins with."""
+        if not wheels:
+            return {}
+        folder = self._make_tmp_path()
+        sources, paths = {}, []
+        for key, entry in wheels.items():
+            sources[key] = self._connection._shell.join_path(folder, f"{key}.")
+            for name in (MANIFEST, SIGNATURE, *entry["files"]):
+                paths.append(self._transfer_file(str(store / key / name), sources[key] + name))
+        self._fixup_perms2([folder, *paths])
+        return sources
+
+
+def _missing(wheel: dict[str, str]) -> str:
+    if not wheel["source"]:
+        return "the wheelhouse had it when the run began and has it no more. Remedy: start again, it is built anew"
+    return (
+        f"its builder {wheel['source']} did not give it in this run (wheel key {wheel['key']}). "
+        f"Remedy: see what {wheel['source']} said above, mend it, start again"
+    )
+
+
+def _silenced(answer: dict[str, Any], host: str) -> dict[str, Any]:
+    """A wheelhouse that does not get its wheels is said, and stops nobody: the controller brings them itself."""
+    if answer.pop("failed", False):
+        Display().warning(f"[{host}] the wheelhouse did not get its wheels: {answer.get('msg', 'no reason was given')}")
+    return answer
+
+
+def _failure(message: str) -> dict[str, Any]:
+    return {"changed": False, "failed": True, "remote_runs": 0, "msg": message}

@@ -1,0 +1,125 @@
+"""Elect who builds which wheel: one builder for each wheel key among the hosts of a run.
+
+A key stands for everything that can change the built bytes, architecture and toolchain counted in. So whoever plans a key
+can build it for all the others, and two hosts that cannot share a wheel never name the same key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Share:
+    """What one host does about wheels.
+
+    Attributes:
+        build: Specs of the wheels it builds, a wheel after those it is compiled against.
+        fetch: Wheels that are there and it gets: key, name, version, and `source`, a host's name or empty for the wheelhouse.
+        later: Wheels that another host builds and it gets then, in the same form.
+        give: Keys it holds already and others in the run need.
+    """
+
+    build: list[dict[str, Any]] = field(default_factory=list)
+    fetch: list[dict[str, str]] = field(default_factory=list)
+    later: list[dict[str, str]] = field(default_factory=list)
+    give: list[str] = field(default_factory=list)
+
+
+def elect(
+    plans: Mapping[str, Mapping[str, Any]], builders: Collection[str] = (), offered: Collection[str] = ()
+) -> dict[str, Share]:
+    """Share out the wheels that the plans of a run's hosts miss.
+
+    Keys that one was compiled against stay together, on one host. The longest work is given away first, each time to the
+    host with the least to do; equal ones are told apart by name, so that the same plans give the same answer.
+
+    Args:
+        plans: Each host's plan, as plain data.
+        builders: Hosts that build before others do, where they plan the same key.
+        offered: Keys that the wheelhouse has.
+    """
+    shares = {host: Share() for host in sorted(plans)}
+    holders: dict[str, str] = {}
+    missing: dict[str, dict[str, Mapping[str, Any]]] = {host: {} for host in shares}
+    for host in shares:
+        for environment in plans[host]["environments"]:
+            for wheel in environment["wheels"]:
+                if wheel["status"] == "hit":
+                    holders.setdefault(wheel["key"], host)
+                elif wheel["key"] and "build" in environment["phases"]:
+                    missing[host][wheel["key"]] = wheel
+    wanted = {key: wheel for wheels in missing.values() for key, wheel in wheels.items()}
+    sources = {key: "" if key in offered else holders[key] for key in wanted if key in offered or key in holders}
+    load = dict.fromkeys(shares, 0)
+    parts = list(_parts({key: wheel for key, wheel in wanted.items() if key not in sources}))
+    for part in sorted(parts, key=lambda part: (-sum(wanted[key]["seconds"] for key in part), min(part))):
+        able = [host for host in shares if not missing[host].keys().isdisjoint(part)]
+        able = [host for host in able if host in builders] or able
+        builder = min(able, key=lambda host: (load[host], -len(missing[host].keys() & part), host))
+        own = next(wheel["spec"] for key, wheel in sorted(missing[builder].items()) if key in part)
+        for key in _in_order(part, wanted):
+            sources[key] = builder
+            load[builder] += wanted[key]["seconds"]
+            # The same key means the same Python, but each host has its own path to it.
+            shares[builder].build.append({**wanted[key]["spec"], "python": own["python"]})
+    for host, wheels in missing.items():
+        for key, wheel in sorted(wheels.items()):
+            source = sources[key]
+            entry = {"key": key, "name": wheel["name"], "version": wheel["version"], "source": source}
+            if source == "" or holders.get(key) == source:
+                shares[host].fetch.append(entry)
+                if source and key not in shares[source].give:
+                    shares[source].give.append(key)
+            elif source != host:
+                shares[host].later.append(entry)
+    return shares
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Every text inside a spec."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _names(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            yield from _names(inner)
+
+
+def _against(key: str, wheels: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Those of `wheels` that one of them is compiled against: its spec names their keys."""
+    return {name for name in _names(wheels[key]["spec"]) if name in wheels and name != key}
+
+
+def _parts(wheels: Mapping[str, Mapping[str, Any]]) -> Iterator[set[str]]:
+    """Keys that hang together, because one is compiled against the other."""
+    near: dict[str, set[str]] = {key: set() for key in wheels}
+    for key in wheels:
+        for other in _against(key, wheels):
+            near[key].add(other)
+            near[other].add(key)
+    left = set(wheels)
+    while left:
+        part, edge = set(), {min(left)}
+        while edge:
+            part |= edge
+            edge = set().union(*(near[key] for key in edge)) - part
+        left -= part
+        yield part
+
+
+def _in_order(part: Collection[str], wheels: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The keys of a part, each after those it is compiled against."""
+    inside = {key: wheels[key] for key in part}
+    done: set[str] = set()
+    while len(done) < len(inside):
+        ready = sorted(key for key in inside if key not in done and _against(key, inside) <= done)
+        ready = ready or sorted(
+            inside.keys() - done
+        )  # keys cannot name each other in a circle; a wrong plan must not hang
+        yield ready[0]
+        done.add(ready[0])

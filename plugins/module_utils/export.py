@@ -1,0 +1,91 @@
+"""What leaves a host as a whole: the texts of a Docker build context, and the pages of an offline bundle's index."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .wheelhouse import normal, simple
+
+_INSTALL = "/opt/wavesmith/{environment}/bin/python -m pip install --no-cache-dir --no-deps --require-hashes"
+
+
+def project_of(file: str) -> tuple[str, str]:
+    """Project and version of a wheel or source archive, from its name (PEP 427, PEP 625)."""
+    if file.endswith(".whl"):
+        name, version = file.split("-")[:2]
+    else:
+        name, _, version = re.sub(r"\.(tar\.(gz|bz2|xz)|zip|tgz)$", "", file).rpartition("-")
+    return normal(name), version
+
+
+def requirements(files: Mapping[str, str]) -> str:
+    """A requirements file that admits exactly these files, given with their sha256."""
+    lines = [f"{'=='.join(project_of(name))} --hash=sha256:{sha256}" for name, sha256 in files.items()]
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def dockerfile(environment: str, system: Mapping[str, str], apt: Iterable[str], complete: bool) -> str:
+    """The Dockerfile of an environment.
+
+    Args:
+        environment: Its name; it is made at ``/opt/wavesmith/<environment>``.
+        system: The host's ``id`` and ``version_id``: its wheels need a C library at least as new.
+        apt: System packages it needs.
+        complete: Whether `wheels` holds everything; else what the index serves comes from there.
+    """
+    install = _INSTALL.format(environment=environment)
+    local = f"{install} --no-index --find-links wheels -r"
+    rest = f"RUN {install} -r index.txt\n" if not complete else ""
+    return f"""\
+# Made by Wavesmith. A wheel that is missing, or is not the one that was built, fails the build: it is never taken from elsewhere.
+# Wheels for CUDA want the libraries of their CUDA version in the image: --build-arg BASE=...
+ARG BASE={system["id"]}:{system["version_id"]}
+FROM ${{BASE}}
+RUN apt-get update \\
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends {" ".join(sorted(apt))} \\
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /opt/wavesmith/context
+COPY . .
+RUN python3 -m venv /opt/wavesmith/{environment}
+RUN {local} wheels.txt
+{rest}ENV PATH=/opt/wavesmith/{environment}/bin:$PATH PYTHONNOUSERSITE=1
+"""
+
+
+def index(files: Mapping[str, str]) -> dict[str, str]:
+    """Pages of a package index for files that lie in ``files`` beside ``simple``, given with their sha256."""
+    projects: dict[str, list[tuple[str, str, str]]] = {}
+    for name, sha256 in files.items():
+        projects.setdefault(project_of(name)[0], []).append((name, f"../../files/{name.replace('+', '%2B')}", sha256))
+    return simple("simple", projects)
+
+
+def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What of a plan an export needs, for each environment: lock, wheels, Python, origin.
+
+    A project's own wheel is not among it: it is made on the controller, from files that are there.
+
+    Raises:
+        ValueError: something is not there yet; the message says what, and the remedy.
+    """
+    found = []
+    for item in plan["environments"]:
+        missing = [f"wheel {wheel['name']}" for wheel in item["wheels"] if wheel["status"] != "hit"]
+        missing += [f"lock {item['lock']['key']}"] if item["lock"]["status"] != "hit" else []
+        if missing:
+            raise ValueError(
+                f"environment {item['name']} lacks {', '.join(missing)}. Remedy: run playbooks/build.yml first"
+            )
+        found.append(
+            {
+                "environment": item["name"],
+                "python": item["python"],
+                "origin_url": item["origin_url"],
+                "key": item["lock"]["key"],
+                "lock": locks[item["lock"]["key"]],
+                "wheels": [{"name": wheel["name"], "key": wheel["key"]} for wheel in item["wheels"]],
+            }
+        )
+    return found

@@ -1,0 +1,106 @@
+#!/usr/bin/python
+# Copyright: Wavesmith contributors
+# Apache License 2.0 (see LICENSE)
+"""Make the offline bundle of a host's environments."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: bundle
+short_description: Make the offline bundle of a host's environments
+version_added: "0.1.0"
+description:
+  - Makes C(<root>/bundle) with everything that provisioning the same environments on such a host needs without a network, but for system packages,
+    the files of their locks and of the toolbox as a package index, the signed wheels that were built from source, and the locks.
+  - The work is done by a process of its own on the host, which outlives the connection.
+options:
+  root:
+    description: Wavesmith's folder on the host.
+    type: str
+    required: true
+  environments:
+    description: What to take, with lock, wheels and Python; given by the action plugin from the host's plan.
+    type: list
+    elements: dict
+    default: []
+  sources:
+    description: Whether the sources that its wheels were built from go along, where the host has them (C(cache/sources)).
+    type: bool
+    default: true
+  toolbox:
+    description: The toolbox's lock; given by the action plugin.
+    type: str
+    default: ""
+  signers:
+    description: Who may sign, in the form of C(allowed_signers) of ssh-keygen(1); given by the action plugin.
+    type: str
+    default: ""
+  package_index:
+    description: Address of the package index; empty for the one the host's own pip is set up for.
+    type: str
+    default: ""
+  run:
+    description: Names the run that asks; given by the action plugin.
+    type: str
+    default: by hand
+  wait:
+    description: Seconds to wait for news before answering; given by the action plugin.
+    type: float
+    default: 3600.0
+  seen:
+    description: The state the caller has shown already; given by the action plugin.
+    type: str
+    default: ""
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    description: What is made is new each time.
+author:
+  - Wavesmith contributors (@wavesmith)
+"""
+
+EXAMPLES = r"""
+- name: Make the offline bundle
+  wavesmith.provision.bundle:
+    root: "{{ wavesmith_plan.plan.root }}"
+"""
+
+RETURN = r"""
+finished:
+  description: Whether the work has ended.
+  returned: always
+  type: bool
+result:
+  description: The folder that was made, as C(bundle).
+  returned: when finished
+  type: dict
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils._export import bundle
+from ..module_utils._long import OPTIONS, package_index, serve
+from ..module_utils.plan import digest
+
+
+def main() -> None:
+    """Wire the options to the core."""
+    options = {
+        **OPTIONS,
+        "environments": {"type": "list", "elements": "dict", "default": []},
+        "sources": {"type": "bool", "default": True},
+        "toolbox": {"type": "str", "default": ""},
+        "signers": {"type": "str", "default": ""},
+    }
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    given = module.params
+    root, todo, index = given["root"], given["environments"], package_index(given["package_index"])
+    more = (given["toolbox"], given["signers"], given["sources"])
+    serve(module, f"bundle-{digest(todo)[:16]}", todo, lambda job: {"bundle": bundle(job, root, todo, index, *more)})
+
+
+if __name__ == "__main__":
+    main()

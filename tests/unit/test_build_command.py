@@ -1,0 +1,93 @@
+"""`wavesmith build`: what it prints for any host, held against files that were read through line by line, and what it builds here."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils import _probe, _store
+
+from wavesmith import cli
+
+GOLDEN = Path(__file__).parent / "golden"
+# Each variable in these files has its place upstream in the `source` of its recipe (catalog/packages/*.yml).
+HOSTS = {
+    "thor": ["--sample", "jetson-thor"],
+    "spark": ["--sample", "dgx-spark"],
+    "rtx50": ["--sample", "rtx5090-ubuntu2404", "--stack", "cuda12_8"],
+    "cpu": ["--sample", "cpu-debian12"],
+}
+PACKAGES = [
+    f"--package={name}" for name in ("torch==2.10.0", "torchvision==0.25.0", "torchaudio==2.10.0", "sherpa-onnx")
+]
+CHANGES_OFTEN = ("  key ", "  with ", "  against ")
+"""Lines that change with a lock: the keys and the versions of the build requirements."""
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert cli.main(["build", *argv]) == 0
+    return capsys.readouterr().out
+
+
+def complaint(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert cli.main(["build", *argv]) == 2
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_environment_and_commands_are_these(host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "--dry-run", *HOSTS[host], *PACKAGES)
+    shown = "".join(f"{line}\n" for line in out.splitlines() if not line.startswith(CHANGES_OFTEN))
+    assert shown == (GOLDEN / f"build-{host}.txt").read_text(encoding="utf-8")
+
+
+def test_what_is_compiled_against_torch_names_its_key(capsys: pytest.CaptureFixture[str]) -> None:
+    out = said(capsys, "--dry-run", "--sample", "jetson-thor", "--package", "torchaudio")
+    keys = re.findall(r"  key      ([0-9a-f]{32}) \(build\)", out)
+    assert f"  against  torch 2.10.0 ({keys[0]})" in out
+
+
+def test_a_host_is_also_given_by_its_facts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = Path(__file__).parent / "samples" / "jetson-thor"
+    facts = tmp_path / "thor.json"
+    facts.write_text(json.dumps({"observed": {**_probe.observe(probe_root=str(sample)), "wheels": []}}))
+    one = said(capsys, "--dry-run", "--host-facts", str(facts), "--package", "torch")
+    assert one == said(capsys, "--dry-run", "--sample", "jetson-thor", "--package", "torch")
+
+
+@pytest.mark.parametrize(
+    ("argv", "word"),
+    [
+        (["--dry-run", "--package", "pywrld"], "package 'pywrld' has no recipe. Remedy: did you mean pyworld"),
+        (
+            ["--dry-run", "--sample", "jetson-thro"],
+            "sample 'jetson-thro' is not there. Remedy: did you mean jetson-thor",
+        ),
+        (["--dry-run", "--host-facts", "/nowhere.json"], "/nowhere.json cannot be read"),
+        (["--sample", "jetson-thor"], "--host-facts and --sample are of other machines. Remedy: add --dry-run"),
+        (["--dry-run", "--sample", "cpu-debian12", "--stack", "thor"], "Remedy: "),
+        (["--dry-run", "--package", "pyworld==9.9"], "the catalog has no recipe that builds pyworld 9.9"),
+        (["--dry-run", "--python", "3.99"], "there is no Python 3.99"),
+    ],
+)
+def test_what_cannot_be_built_is_said_with_the_remedy(
+    argv: list[str], word: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert word in complaint(capsys, *argv)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+def test_a_package_of_the_index_is_built_here_and_then_is_a_hit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--root", str(tmp_path), "--stack", "none", "--package", "monotonic_alignment_search"]
+    assert "built monotonic_alignment_search 0.2.1" in said(capsys, *argv)
+    started = time.monotonic()
+    assert said(capsys, *argv).startswith("hit   monotonic_alignment_search 0.2.1")
+    assert time.monotonic() - started < 5
+    assert len(_store.survey(str(tmp_path), [])["wheels"]) == 1

@@ -1,0 +1,254 @@
+"""``wavesmith build``: build wheels from source here, or print exactly how they would be built on any host."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.wavesmith.provision.plugins.module_utils import recipe
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import (
+    INDEX,
+    SOURCE,
+    WHEELHOUSE,
+    Catalog,
+    Stack,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
+
+NAME = "build"
+HELP = "build wheels from source on this machine; with --dry-run print the exact environment and commands for any host"
+SAMPLES = Path(__file__).resolve().parents[1] / "tests" / "unit" / "samples"
+DONE, FAILED, UNUSABLE = 0, 1, 2
+GIB = 2**30
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = "Exit code: 0 built, or all there; 1 a build failed; 2 it cannot be built for that host."
+    parser.add_argument(
+        "--package",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="may be given more than once; NAME==VERSION for another release",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print environment and commands, build nothing")
+    parser.add_argument(
+        "--stack",
+        default="",
+        metavar="NAME",
+        help="versions and backend of a stack of the catalog (default: what fits the host)",
+    )
+    parser.add_argument(
+        "--python", default="", metavar="X.Y", help="Python of the wheels (default: the newest that host has)"
+    )
+    parser.add_argument("--root", default="", metavar="FOLDER", help="Wavesmith's folder (default: as on a host)")
+    facts = parser.add_mutually_exclusive_group()
+    facts.add_argument(
+        "--host-facts", metavar="FILE", help="with --dry-run: what the module observe returned for a host, as JSON"
+    )
+    facts.add_argument("--sample", metavar="NAME", help="with --dry-run: a recorded machine of tests/unit/samples")
+
+
+class Unusable(Exception):
+    """It cannot be built for that host; the message says why and what to do."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print or build."""
+    from ansible.errors import AnsibleError
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+
+    elsewhere = arguments.host_facts or arguments.sample
+    try:
+        if elsewhere and not arguments.dry_run:
+            raise Unusable("--host-facts and --sample are of other machines. Remedy: add --dry-run, or leave them out")
+        catalog, observed = catalog_files.load(), _observed(arguments)
+        specs = _specs(arguments, catalog, observed)
+    except (Unusable, AnsibleError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNUSABLE
+    if arguments.dry_run:
+        print("\n\n".join(text(spec, observed) for spec in specs))
+        return DONE
+    return _build(observed["root"], specs)
+
+
+def _observed(arguments: argparse.Namespace) -> dict[str, Any]:
+    from ansible_collections.wavesmith.provision.plugins.module_utils import _probe, _store
+    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import suggest
+
+    if arguments.host_facts:
+        try:
+            found = json.loads(Path(arguments.host_facts).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise Unusable(
+                f"{arguments.host_facts} cannot be read ({error}). Remedy: give the JSON that observe returned"
+            ) from error
+        return dict(found.get("observed", found))
+    place = "/"
+    if arguments.sample:
+        known = [path.name for path in SAMPLES.iterdir() if path.is_dir()] if SAMPLES.is_dir() else []
+        if arguments.sample not in known:
+            raise Unusable(f"sample {arguments.sample!r} is not there. Remedy: {suggest(arguments.sample, known)}")
+        place = str(SAMPLES / arguments.sample)
+    observed = _probe.observe(root=arguments.root, probe_root=place)
+    return {**observed, **(_store.survey(observed["root"], []) if place == "/" else {"wheels": [], "build_memory": {}})}
+
+
+def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: dict[str, Any]) -> list[dict[str, Any]]:
+    from ansible_collections.wavesmith.provision.plugins.module_utils.choose import choose
+    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted, suggest
+
+    choice = choose(
+        Environment("build", stack=arguments.stack or "auto"),
+        Wanted((), policy=(SOURCE, WHEELHOUSE, INDEX)),
+        observed,
+        catalog,
+    )
+    if choice.stack is None:
+        raise Unusable("; ".join(map(str, choice.refusals)))
+    stack = choice.stack
+    python = _python(arguments.python, stack, observed)
+    names, versions = [], dict(stack.versions)
+    for asked in arguments.package or versions:
+        name, _, version = asked.partition("==")
+        if name not in catalog.packages or not catalog.packages[name].recipe:
+            buildable = [known for known, package in catalog.packages.items() if package.recipe]
+            raise Unusable(f"package {name!r} has no recipe. Remedy: {suggest(name, buildable)}")
+        names.append(name)
+        if version:
+            versions[name] = version
+    variant = Variant(".".join(python["version"].split(".")[:2]), stack.backend, choice.sm, observed["cpu"]["isa"])
+    origin = next((origin for origin in stack.origins if origin.kind == SOURCE), stack.origins[0])
+    if origin.kind == SOURCE:
+        names = recipe.with_bases(names, catalog, versions)
+    specs, problems = recipe.builds(
+        names, catalog, versions, origin, recipe.target_of(observed, variant), python["path"]
+    )
+    if problems:
+        raise Unusable("; ".join(map(str, problems)))
+    for spec in specs:
+        spec["memory_gib"] = max(spec["memory_gib"], observed.get("build_memory", {}).get(spec["name"], 0.0))
+        spec["needed_by"] = ["wavesmith build"]
+    return specs
+
+
+def _python(wanted: str, stack: Stack, observed: Mapping[str, Any]) -> Mapping[str, Any]:
+    fit = []
+    for python in observed["pythons"]:
+        minor = tuple(int(part) for part in python["version"].split(".")[:2])
+        if (
+            not wanted or wanted == ".".join(map(str, minor))
+        ) and stack.python_minimum <= minor <= stack.python_maximum:
+            fit.append((minor, python["path"], python))
+    if not fit:
+        seen = ", ".join(python["version"] for python in observed["pythons"]) or "none"
+        raise Unusable(
+            f"there is no Python {wanted or 'for that stack'} (this host has {seen}). Remedy: install it, or say --python"
+        )
+    return dict(max(fit, key=lambda entry: entry[:2])[2])
+
+
+def text(spec: Mapping[str, Any], observed: Mapping[str, Any]) -> str:
+    """One build for people: what is built from what, its environment, and its commands."""
+    root = observed["root"]
+    folder = f"{root}/build/{spec['name']}"
+    cores, available = observed["cpu"]["cores"], observed["memory"]["available"] / GIB
+    count = recipe.jobs(cores, available, spec["memory_gib"])
+    places = {
+        "jobs": str(count),
+        "out": f"{folder}/out",
+        "path": "$PATH",
+        "prefix": f"{folder}/env",
+        "python": f"{folder}/env/bin/python",
+        "source": f"{folder}/source",
+    }
+    environment, commands = recipe.place(spec, places)
+    source = spec["source"]
+    whence = source["urls"][0] if source["urls"] else "the package index"
+    key = spec.get("key")
+    state = (
+        "known when a compiler is there"
+        if key is None
+        else f"{key} ({'hit' if key in observed['wheels'] else 'build'})"
+    )
+    requirements = [line.split()[0] for line in recipe.pins(spec["build_lock"]) if not line.startswith(" ")]
+    against = [
+        f"{entry['name']} {entry['version']} ({entry['key'] or 'of an index, by its lock'})"
+        for entry in spec["against"]
+    ]
+    lines = [
+        f"{spec['name']} {spec['version']} for {spec['variant']}",
+        f"  key      {state}",
+        f"  source   {source['kind']}: {source['name']} {source['digest']} from {whence}",
+        *(f"  patch    {name}" for name in spec["patches"]),
+        f"  with     {spec['compiler']}{', CUDA ' + spec['cuda'] if spec['cuda'] else ''}; {' '.join(dict.fromkeys(requirements))}",
+        *(f"  against  {entry}" for entry in against),
+        f"  jobs     {count} = min({cores} cores, ({available:.1f} - {recipe.RESERVE_GIB:g}) GiB / {spec['memory_gib']:g} GiB a job), at least 1",
+        f"  must     {json.dumps({name: value for name, value in spec['contents'].items() if value})}",
+        "",
+        f"  cd {folder}/source",
+        *(f"  export {name}={_quoted(value)}" for name, value in sorted(environment.items())),
+        *(f"  {shlex.join(command)}" for command in commands),
+    ]
+    return "\n".join(lines)
+
+
+def _quoted(value: str) -> str:
+    return f'"{value}"' if "$PATH" in value else shlex.quote(value)
+
+
+def _build(root: str, specs: list[dict[str, Any]]) -> int:
+    """Build what is not there, as the module `wheels` does: by a job that goes on where this command is ended."""
+    from ansible_collections.wavesmith.provision.plugins.module_utils import _build, _long
+    from ansible_collections.wavesmith.provision.plugins.module_utils._job import follow
+    from ansible_collections.wavesmith.provision.plugins.module_utils._store import StoreError
+    from ansible_collections.wavesmith.provision.plugins.module_utils._tools import make_toolbox
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
+
+    missing = [
+        spec for spec in specs if not Path(_build.wheel_folder(root, str(spec.get("key"))), "provenance.json").exists()
+    ]
+    if any("key" not in spec for spec in missing):
+        print("error: this machine has no compiler. Remedy: apt-get install -y build-essential", file=sys.stderr)
+        return UNUSABLE
+    if missing:
+        try:
+            index = _long.package_index("")
+            lock = (COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt").read_text(encoding="utf-8")
+            make_toolbox(root, recipe.digest(lock)[:16], lock, index)
+            name = "build-" + recipe.digest(sorted(spec["key"] for spec in missing))[:16]
+            run_name, seen = f"wavesmith-{time.time()}", ""
+            while True:
+                answer = follow(
+                    root, name, run_name, lambda job: _build.build_wheels(job, root, missing, index), 3600.0, seen
+                )
+                if answer["finished"]:
+                    break
+                seen, now = answer["state"], answer["progress"]
+                count = f" {now['n']}/{now['m']}" if now.get("m") else ""
+                print(
+                    f"  {now.get('phase', '')}{count} ({now.get('detail', '')}): {now.get('elapsed', 0):.0f} s",
+                    flush=True,
+                )
+        except StoreError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return FAILED
+        if "failure" in answer:
+            print(
+                "\n".join([f"error: {answer['failure']}", *(f"  | {line}" for line in answer.get("log", []))]),
+                file=sys.stderr,
+            )
+            return FAILED
+    for spec in specs:
+        print(
+            f"{'built' if spec in missing else 'hit  '} {spec['name']} {spec['version']} {_build.wheel_folder(root, spec['key'])}"
+        )
+    return DONE
