@@ -106,20 +106,21 @@ def refusals(environment: Environment, wanted: Wanted, architecture: str) -> lis
     return found
 
 
-def build_refusals(environment: str, wanted: Wanted, built: Sequence[str], python: Mapping[str, str]) -> list[Refusal]:
+def build_refusals(
+    environment: str, wanted: Wanted, built: Mapping[str, str], python: Mapping[str, str]
+) -> list[Refusal]:
     """Why packages cannot be built from source for an environment.
 
     Args:
         environment: Its name.
         wanted: The host's wanted state.
-        built: Names of the packages.
+        built: Status of each package's wheel by the package's name.
         python: The system's Python they would be built with; its path is empty where it has none of that version.
     """
     item, found = f"environment {environment}", []
-    if not python["path"]:
-        problem = (
-            f"{', '.join(sorted(built))} are built with the system's Python {python['version']}, which this host lacks"
-        )
+    todo = sorted(name for name, status in built.items() if status == "build")
+    if todo and not python["path"]:
+        problem = f"{', '.join(todo)} are built with the system's Python {python['version']}, which this host lacks"
         found.append(
             Refusal(item, problem, "install it with its headers, or set wavesmith_python to one that is there")
         )

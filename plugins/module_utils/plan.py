@@ -251,7 +251,9 @@ def _environment(
     result.refusals += unbuildable
     _buildable(item, stack, observed, result)
     if item.engine == "conda" and item.wheels:
-        result.refusals += conda.build_refusals(item.name, wanted, [wheel.name for wheel in item.wheels], item.builder)
+        result.refusals += conda.build_refusals(
+            item.name, wanted, {wheel.name: wheel.status for wheel in item.wheels}, item.builder
+        )
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
