@@ -46,10 +46,8 @@ async def _solve(spec: dict[str, Any]) -> dict[str, Any]:
         source = _channel(channel)
         names[source.base_url.rstrip("/")] = channel["name"]
         sources.append(source)
-    action = "force-cache-only" if spec["offline"] else "cache-or-fetch"
-    gateway = rattler.Gateway(
-        cache_dir=Path(spec["cache"], "repodata"), default_config=rattler.SourceConfig(cache_action=action)
-    )
+    how = rattler.SourceConfig(cache_action="force-cache-only" if spec["offline"] else "cache-or-fetch")
+    gateway = rattler.Gateway(cache_dir=Path(spec["cache"], "repodata"), default_config=how)
     # One lock serves every host of the platform, so neither this host's CPU level nor its GPU driver may choose.
     here = [found.into_generic() for found in rattler.VirtualPackage.detect()]
     virtual = [found for found in here if found.name.normalized in ("__unix", "__linux", "__glibc")]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from dataclasses import dataclass, field, is_dataclass, replace
 from typing import Any
 
 from . import activation, conda, guard
 from .catalog import INDEX, PACKAGE_INDEX, SOURCE, Catalog, Origin, Package, Stack, cuda_version
 from .choose import NO_STACK, allowed_origins, choose, unknown_stack
-from .recipe import Target, builds, target_of, wanted_builds
+from .recipe import Target, builds, jobs, target_of, wanted_builds
 from .recipe import digest as digest  # for those who ask the plan
 from .variant import Variant, mismatch
 from .wanted import Environment, Refusal, Wanted, suggest
@@ -71,6 +71,7 @@ class EnvironmentPlan:
     stack: str = ""
     stack_why: str = ""
     considered: list[dict[str, Any]] = field(default_factory=list)
+    instead: dict[str, Any] = field(default_factory=dict)
     backend: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     variant: str = ""
@@ -250,6 +251,8 @@ def _environment(
             break
     result.refusals += unbuildable
     _buildable(item, stack, observed, result)
+    if INDEX not in wanted.policy:
+        item.instead = _instead(item, choose(environment, replace(wanted, policy=(INDEX,)), observed, catalog).stack)
     if item.engine == "conda" and item.wheels:
         result.refusals += conda.build_refusals(
             item.name, wanted, {wheel.name: wheel.status for wheel in item.wheels}, item.builder
@@ -406,9 +409,17 @@ def _wheels(
         spec["memory_gib"] = max(spec["memory_gib"], observed.get("build_memory", {}).get(spec["name"], 0.0))
         spec["needed_by"] = [item.name]
         status = "hit" if spec.get("key") in observed["wheels"] else "build"
-        wheels.append(WheelPlan(spec["name"], spec["version"], spec.get("key"), status, spec["seconds"], spec))
+        available = observed["memory"]["available"] / 2**30
+        seconds = round(spec["seconds"] * 2 / jobs(observed["cpu"]["cores"], available, spec["memory_gib"]))
+        wheels.append(WheelPlan(spec["name"], spec["version"], spec.get("key"), status, seconds, spec))
     subject = f"environment {item.name}"
     return wheels, [Refusal(subject, problem.what, problem.remedy) for problem in problems]
+
+
+def _instead(item: EnvironmentPlan, other: Stack | None) -> dict[str, Any]:
+    """What wheels of an index would save: the stack that they are, and the seconds of building the torch family."""
+    seconds = sum(wheel.seconds for wheel in item.wheels if wheel.status == "build" and wheel.name in item.versions)
+    return {"stack": other.name, "torch": other.versions["torch"], "seconds": seconds} if other and seconds else {}
 
 
 def _offer(wheels: Sequence[WheelPlan], wheelhouse: Collection[str]) -> None:

@@ -46,12 +46,18 @@ def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain
             for wheel in item["wheels"]
         ]
         lines += [f"    override {line}" for line in guard.lines(item["overrides"])]
+        if item["instead"]:
+            other = item["instead"]
+            lines.append(
+                f"    instead  with index in wavesmith_policy: stack {other['stack']} (torch {other['torch']}) from an index, "
+                f"about {_duration(other['seconds'])} of building less"
+            )
         lines.append(f"    now      {item['current'] or 'nothing'} -> {item['generation'] or 'known after the lock'}")
         lines += [f"    damage   {text}" for text in item["damage"]]
     if plan["steps"]:
         lines.append(f"  steps, about {_duration(plan['seconds'])} and {plan['disk_gib']} GiB:")
         lines += [
-            f"    {number}. {step['name']}: {step['detail']} (~{step['seconds']} s)"
+            f"    {number}. {step['name']}: {step['detail']} (~{_duration(step['seconds'])})"
             for number, step in enumerate(plan["steps"], 1)
         ]
     elif not plan["refusals"]:
@@ -85,4 +91,6 @@ def refusal_text(plan: dict[str, Any]) -> str:
 
 
 def _duration(seconds: int) -> str:
-    return f"{seconds} s" if seconds < 120 else f"{round(seconds / 60)} min"
+    if seconds < 120:
+        return f"{seconds} s"
+    return f"{round(seconds / 60)} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -47,6 +47,7 @@ def host(**changes: Any) -> dict[str, Any]:
         "os": {"id": "debian", "version_id": "12", "pretty_name": "Debian GNU/Linux 12 (bookworm)"},
         "machine": {"kind": "server"},
         "cpu": {"architecture": "x86_64", "isa": "avx2", "cores": 4},
+        "memory": {"total": 32 * GIB, "available": 30 * GIB},
         "disk": {"path": "/opt", "free": 100 * GIB, "total": 200 * GIB},
         "accelerators": [],
         "nvidia": {"driver": None, "cuda": None},
@@ -448,6 +449,25 @@ def test_an_environment_without_torch_needs_no_stack() -> None:
 def test_torch_is_refused_where_no_stack_is_wanted(environment: Environment, stack: str) -> None:
     found = refusal(decide(host(), environment, stack=stack))
     assert "'torch' belongs to a stack" in found.problem
+
+
+def test_a_group_that_builds_everything_is_told_what_wheels_of_an_index_would_save() -> None:
+    observed = thor(
+        machine={"kind": "jetson"},
+        pythons=[{"path": "/usr/bin/python3.12", "version": "3.12.3", "headers": True, "venv": True}],
+        toolkits=[{"version": "13.0", "path": "/usr/local/cuda", "nvcc": True}],
+        compilers={"gcc": "13.3.0"},
+    )
+    item = only(decide(observed, policy=("wheelhouse", "source")))
+    assert item.stack == "thor"
+    torch = next(wheel for wheel in item.wheels if wheel.name == "torch")
+    assert item.instead == {"stack": "cuda13_0", "torch": "2.11.0", "seconds": torch.seconds}
+    assert only(decide(observed)).instead == {}
+
+
+def test_a_build_is_estimated_by_the_jobs_that_memory_and_cores_allow() -> None:
+    few, many = (only(decide(host(cpu={"cores": cores}))).wheels[0].seconds for cores in (2, 8))
+    assert (few, many) == (60, 15)
 
 
 # Variants that are named
