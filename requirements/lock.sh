@@ -23,4 +23,4 @@ done
 for recipe in catalog/packages/locks/*.in catalog/projects/backends.in; do
     compile --universal --python-version 3.10 "$@" --output-file "${recipe%.in}.txt" "$recipe"
 done
-compile --universal --python-version 3.9 "$@" --output-file roles/toolbox/files/toolbox.txt requirements/toolbox.in
+compile --universal --python-version 3.10 "$@" --output-file roles/toolbox/files/toolbox.txt requirements/toolbox.in

@@ -14,6 +14,8 @@ say() { printf '%s\n' "$@" >&2; }
 # What a user set for other Pythons must not reach this one, nor pip write anywhere but here.
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV VIRTUAL_ENV
 export PYTHONNOUSERSITE=1 PIP_USER=0
+# The Makefile puts .venv first, where it finds a Python that goes away when .venv is made anew.
+PATH=${PATH//"$PWD/$venv/bin:"/}
 
 # Prints "XY KIND DIGEST" (XY as in 311) for this Python, and what its lock of that kind is now.
 wanted() {

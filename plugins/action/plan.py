@@ -14,6 +14,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils import conda
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
 from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, WHEELHOUSE, Catalog
@@ -88,7 +89,7 @@ class ActionModule(ActionBase):
             "root": wanted.root,
             "environments": [environment.name for environment in wanted.environments],
             "apt_packages": [*catalog.platforms.apt, *catalog.platforms.apt_build],
-            "sources": {**sources, PACKAGE_INDEX: wanted.package_index},
+            "sources": {**sources, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index},
             "default_index": _default_index(),
             "timeout": float(wanted.probe_timeout),
         }
@@ -109,17 +110,17 @@ def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
             "wheels": wheels,
         }
         if "lock" in item.phases:
-            todo["lock"].append(
-                {
-                    **common,
-                    **{key: item.lock[key] for key in ("key", "inputs", "requirements", "overrides", "declared")},
-                }
-            )
+            if item.lock["status"] != "hit":
+                asked = ("key", "inputs", "requirements", "overrides", "declared")
+                todo["lock"].append({**common, **{key: item.lock[key] for key in asked}})
+            if item.conda and item.conda["status"] != "hit":
+                todo["lock"].append({"environment": item.name, **item.conda})
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in core.DECIDED}
             fields["projects"] = [asdict(wheel) for wheel in item.projects]
+            conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
             todo["install"].append(
-                {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], "")}
+                {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], ""), "conda": conda}
             )
         if "verify" in item.phases:
             todo["verify"].append({"environment": item.name, "generation": item.generation})

@@ -153,7 +153,7 @@ def follow(
             while holder(root) is not None and time.monotonic() < free:
                 time.sleep(0.2)
             return {"finished": False, "state": phase, "progress": {"phase": phase}, "adopted": False}
-    write_json(os.path.join(folder, "follower.json"), {"pid": os.getpid(), "birth": _birth(os.getpid())})
+    _note_follower(folder)
     deadline = time.monotonic() + wait
     while True:
         alive = _alive(read_json(os.path.join(folder, "job.json")))
@@ -193,6 +193,10 @@ def _join(root: str, folder: str, run: str) -> str:
     return ADOPTED
 
 
+def _note_follower(folder: str) -> None:
+    write_json(os.path.join(folder, "follower.json"), {"pid": os.getpid(), "birth": _birth(os.getpid())})
+
+
 def _abandoned(folder: str) -> bool:
     """Whether nobody follows a job any more; watches it as long as it takes to know.
 
@@ -216,6 +220,8 @@ def _abandoned(folder: str) -> bool:
 
 def _start(root: str, folder: str, name: str, run: str, work: Callable[[Job], dict[str, Any]]) -> None:
     descriptor = take_lock(root, name)
+    # Before the job is there for others to see: a first follower that comes later would look like a next one.
+    _note_follower(folder)
     for leftover in ("result.json", "progress.json", "log"):
         try:
             os.unlink(os.path.join(folder, leftover))

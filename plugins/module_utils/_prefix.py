@@ -16,45 +16,24 @@ from typing import Any
 from . import _store, guard
 from ._binaries import problems
 from ._build import kept_wheel
+from ._conda import channel_packages, link
 from ._job import Failed, Job
 from ._tools import environment, explain, free_bytes, uv
+from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .plan import DECIDED
 
-DROPPED = (
-    "PYTHONPATH",
-    "PYTHONHOME",
-    "PYTHONUSERBASE",
-    "PYTHONSTARTUP",
-    "PYTHONPLATLIBDIR",
-    "PIP_USER",
-    "PIP_TARGET",
-    "PIP_PREFIX",
-    "PIP_ROOT",
-    "LD_LIBRARY_PATH",
-    "LD_PRELOAD",
-)
-"""Variables that bring foreign code into a Python process, or take an installation out of the prefix."""
-
-_WRAPPER = """\
-#!/bin/bash -p
-# The interpreter of this environment. It starts Python without what could bring foreign packages in; -p keeps bash itself
-# from reading BASH_ENV. The path is the generation's own, so that a running program stays in it when `current` moves on.
-unset {dropped}
-export PYTHONNOUSERSITE=1
-{bound}
-exec -a "{prefix}/bin/python" "{base}" "$@"
-"""
 _PIP_CONF = """\
 # What this generation was verified with stays: a requirement that contradicts it is refused.
-# `user = false` keeps pip out of the user site; `no-user = true` would mean the opposite (pip reads it as `user = true`).
+# pip reads `no-user = true` as `user = true`, so both are said: whichever a user's own file has, ours is read after it.
 [global]
-require-virtualenv = true
-[install]
+{virtualenv}[install]
 user = false
+no-user = false
 constraint = {constraints}
 """
 _GUARD = '''\
-"""Take foreign folders off the search path, also when Python was not started through this environment's bin/python."""
+"""Take foreign folders off the search path, also when Python was not started through this environment's bin/python, and
+take out of pip's settings what would make it install elsewhere."""
 
 import os
 import sys
@@ -65,22 +44,53 @@ sys.path[:] = [
     entry for entry in sys.path
     if os.path.basename(entry) == _zip or (os.path.realpath(entry) + os.sep).startswith(_roots)
 ]
+
+
+class _Pip:
+    """Finds pip's configuration as ever, and lets no file or variable of the user choose where to install."""
+
+    names = ("user", "no-user", "target", "prefix", "root", "python")
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "pip._internal.configuration":
+            return None
+        import importlib.util
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            # Older pips refuse --user in virtual environments only (23.2 does), newer ones ask the site module as well.
+            from pip._internal.utils import virtualenv
+            virtualenv.virtualenv_no_global = lambda: True
+            load = module.Configuration.load
+
+            def loaded(self):
+                load(self)
+                for kind, settings in self._config.items():
+                    if kind == "site":
+                        continue
+                    # pip 25 and newer keep the settings of each file by its name, older ones all in one.
+                    parts = [part for part in settings.values() if isinstance(part, dict)] or [settings]
+                    for part in parts:
+                        for key in [key for key in part if key.rpartition(".")[2] in _Pip.names]:
+                            del part[key]
+
+            module.Configuration.load = loaded
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if any("pip" in os.path.basename(word) for word in getattr(sys, "orig_argv", ())[1:4]):
+    sys.meta_path.insert(0, _Pip())
 '''
-_ACTIVATE = """
-# Wavesmith: what the interpreter does for itself holds for the shell as well.
-_WAVESMITH_NOUSERSITE="${PYTHONNOUSERSITE-}"
-_WAVESMITH_PYTHONPATH="${PYTHONPATH-}"
-_WAVESMITH_UV_CONSTRAINT="${UV_CONSTRAINT-}"
-export PYTHONNOUSERSITE=1
-unset PYTHONPATH
+_VENV_ACTIVATE = """
+. "{prefix}/{activate}"
 """
-_DEACTIVATE = """
-    if [ -n "${_WAVESMITH_NOUSERSITE+set}" ]; then
-        if [ -n "$_WAVESMITH_NOUSERSITE" ]; then export PYTHONNOUSERSITE="$_WAVESMITH_NOUSERSITE"; else unset PYTHONNOUSERSITE; fi
-        if [ -n "$_WAVESMITH_PYTHONPATH" ]; then export PYTHONPATH="$_WAVESMITH_PYTHONPATH"; fi
-        if [ -n "$_WAVESMITH_UV_CONSTRAINT" ]; then export UV_CONSTRAINT="$_WAVESMITH_UV_CONSTRAINT"; else unset UV_CONSTRAINT; fi
-        unset _WAVESMITH_NOUSERSITE _WAVESMITH_PYTHONPATH _WAVESMITH_UV_CONSTRAINT
-    fi
+_VENV_DEACTIVATE = """\
+    . "{prefix}/{deactivate}"
 """
 
 
@@ -97,13 +107,18 @@ def make_prefix(job: Job, root: str, spec: dict[str, Any]) -> None:
     if _store.pointed(folder) == spec["generation"]:
         raise Failed(f"generation {spec['generation']} of {spec['environment']} is in use. Remedy: plan again")
     _store.remove(prefix)
-    base = spec["python"]["path"]
-    try:
-        prompt = ["--prompt", spec["environment"]]
-        job.run([uv(root), "venv", "--quiet", "--no-project", "--python", base, *prompt, prefix], environment(root, ""))
-    except Failed as error:
-        raise explain(error, f"environment {spec['environment']}") from error
-    _isolate(prefix, base)
+    if spec["engine"] == "conda":
+        link(job, root, spec, prefix)
+        base = _move_python(prefix, spec["python"]["version"])
+    else:
+        base = os.path.realpath(spec["python"]["path"])
+        argv = [uv(root), "venv", "--quiet", "--no-project", "--python", spec["python"]["path"]]
+        try:
+            job.run([*argv, "--prompt", spec["environment"], prefix], environment(root, ""))
+        except Failed as error:
+            raise explain(error, f"environment {spec['environment']}") from error
+    _isolate(prefix, base, spec)
+    _store.write_text(os.path.join(root, "bin", "wavesmith-run"), launcher(root), 0o755)
 
 
 def _complete(prefix: str, spec: dict[str, Any]) -> bool:
@@ -127,33 +142,54 @@ def site_packages(prefix: str, version: str) -> str:
     return os.path.join(prefix, "lib", "python" + ".".join(version.split(".")[:2]), "site-packages")
 
 
-def _isolate(prefix: str, base: str) -> None:
+def _move_python(prefix: str, version: str) -> str:
+    """Take conda's interpreter out of the way of the wrapper; from ``libexec`` it finds ``../lib`` as well."""
+    name = "python" + ".".join(version.split(".")[:2])
+    base = os.path.join(prefix, "libexec", name)
+    try:
+        os.makedirs(os.path.dirname(base), exist_ok=True)
+        os.rename(os.path.join(prefix, "bin", name), base)
+    except FileNotFoundError as error:
+        raise Failed(
+            f"the channel's python has no bin/{name}. Remedy: name another channel in wavesmith_conda_channels"
+        ) from error
+    os.symlink("python", os.path.join(prefix, "bin", name))
+    return base
+
+
+def _isolate(prefix: str, base: str, spec: dict[str, Any]) -> None:
+    conda, values = spec["engine"] == "conda", spec["variables"]
     python = os.path.join(prefix, "bin", "python")
     constraints = os.path.join(prefix, guard.CONSTRAINTS)
     os.unlink(python)
-    names = {"dropped": " ".join(DROPPED), "prefix": prefix, "base": os.path.realpath(base)}
-    _store.write_text(python, _WRAPPER.format(**names, bound=guard.bind("PIP_CONSTRAINT", prefix)), 0o755)
+    _store.write_text(python, wrapper(prefix, base, values), 0o755)
     for name in os.listdir(os.path.join(prefix, "bin")):
         path = os.path.join(prefix, "bin", name)
         if re.fullmatch(r"python[\d.]+", name):
             os.unlink(path)
             os.symlink("python", path)
     _store.write_text(constraints, guard.constraints({}))  # filled in when the packages are there
-    _store.write_text(os.path.join(prefix, "pip.conf"), _PIP_CONF.format(constraints=constraints))
-    (library,) = (name for name in os.listdir(os.path.join(prefix, "lib")) if name.startswith("python"))
-    site = os.path.join(prefix, "lib", library, "site-packages")
+    # Only a virtual environment passes for one: pip would refuse to install into any other.
+    virtualenv = "" if conda else "require-virtualenv = true\n"
+    _store.write_text(
+        os.path.join(prefix, "pip.conf"), _PIP_CONF.format(virtualenv=virtualenv, constraints=constraints)
+    )
+    site = site_packages(prefix, spec["python"]["version"])
     _store.write_text(os.path.join(site, "_wavesmith_isolation.py"), _GUARD)
     _store.write_text(os.path.join(site, "_wavesmith_isolation.pth"), "import _wavesmith_isolation\n")
+    for relative, text in scripts(prefix, values).items():
+        _store.write_text(os.path.join(prefix, relative), text)
     activate = os.path.join(prefix, "bin", "activate")
+    if conda:
+        _store.write_text(activate, bin_activate(prefix, spec["environment"]))
+        return
     with open(activate, encoding="utf-8") as file:
         text = file.read()
     head, found, tail = text.partition("deactivate () {\n")
     if not found:
         raise Failed("uv's activate script has no deactivate function any more. Remedy: report it; use the pinned uv")
-    _store.write_text(
-        activate,
-        head + found + _DEACTIVATE.lstrip("\n") + tail + _ACTIVATE + guard.bind("UV_CONSTRAINT", prefix) + "\n",
-    )
+    leave = _VENV_DEACTIVATE.format(prefix=prefix, deactivate=DEACTIVATE)
+    _store.write_text(activate, head + found + leave + tail + _VENV_ACTIVATE.format(prefix=prefix, activate=ACTIVATE))
 
 
 def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> str:
@@ -180,7 +216,7 @@ def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> st
             "--generate-hashes",
             "--no-emit-index-url",
         ]
-        argv += ["--no-emit-find-links", "--python", spec["python"]["path"], "--override", paths["overrides"]]
+        argv += ["--no-emit-find-links", *_python(root, spec["python"]), "--override", paths["overrides"]]
         argv += ["--output-file", paths["lock"], *_origin(spec)]
         for wheel in spec["wheels"]:
             argv += [
@@ -197,6 +233,14 @@ def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> st
             return file.read()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _python(root: str, python: dict[str, str]) -> list[str]:
+    # The channel's Python is not there yet: the toolbox's stands in, and is told which version to think of.
+    tools = os.path.join(root, "toolbox", "current", "bin", "python")
+    return (
+        ["--python", python["path"]] if python["path"] else ["--python", tools, "--python-version", python["version"]]
+    )
 
 
 def _with_origins(error: Failed, declared: list[list[str]]) -> Failed:
@@ -293,6 +337,7 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
         "lock_key": spec["key"],
         "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},
         "packages": packages,
+        "channel_packages": channel_packages(prefix),
         "records": {name: _record(site, name) for name in spec["versions"]},
     }
     _store.seal(prefix, manifest)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import json
 import os
 import shutil
@@ -418,6 +419,24 @@ def remove(path: str) -> None:
         shutil.rmtree(doomed)
     os.rename(path, doomed)
     shutil.rmtree(doomed)
+
+
+def sweep(root: str) -> list[str]:
+    """Remove what killed runs left outside of the environments: scratch folders and files that were never renamed."""
+    found = []
+    for pattern in (
+        "state/lock-*",
+        "state/conda-*",
+        "state/**/*.[0-9]*.tmp",
+        "bin/*.[0-9]*.tmp",
+        "toolbox/.removing-*",
+        "toolbox/.current.*",
+        "cache/conda/archives/*/.*.part",
+    ):
+        found += glob.glob(os.path.join(glob.escape(root), pattern), recursive=True)
+    for path in found:
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    return found
 
 
 def leftovers(folder: str) -> list[str]:

@@ -128,7 +128,7 @@ def publish(take: Take, folder: str, key: str, signers: str) -> bool:
         return False
     staging = os.path.join(folder, f".staging-{key}-{os.getpid()}")
     _sweep(folder, key)
-    os.makedirs(staging, mode=0o755)
+    os.makedirs(staging)
     try:
         for name in (MANIFEST, SIGNATURE):
             take(name, os.path.join(staging, name))
@@ -146,6 +146,7 @@ def publish(take: Take, folder: str, key: str, signers: str) -> bool:
                 )
         for name in os.listdir(staging):
             os.chmod(os.path.join(staging, name), 0o644)
+        os.chmod(staging, 0o755)  # whatever the umask: a wheelhouse serves it as another user
         _store.remove(final)  # one without provenance is what a killed build left
         try:
             os.rename(staging, final)

@@ -72,6 +72,11 @@ def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict
     """
     found = []
     for item in plan["environments"]:
+        if item["engine"] != "venv":
+            raise ValueError(
+                f"environment {item['name']} has engine {item['engine']}, and packages of a channel are not carried yet. "
+                "Remedy: say engine: venv for what shall be exported or bundled; for conda take a mirror of the channels along"
+            )
         missing = [f"wheel {wheel['name']}" for wheel in item["wheels"] if wheel["status"] != "hit"]
         missing += [f"lock {item['lock']['key']}"] if item["lock"]["status"] != "hit" else []
         if missing:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any
 
-from . import guard
+from . import activation, conda, guard
 from .catalog import INDEX, PACKAGE_INDEX, SOURCE, Catalog, Origin, Package, Stack, cuda_version
 from .choose import NO_STACK, allowed_origins, choose, unknown_stack
 from .recipe import Target, builds, target_of, wanted_builds
@@ -41,6 +41,7 @@ DECIDED = (
     "python",
     "imports",
     "accelerated",
+    "variables",
     "sms",
     "prebuilt",
     "held",
@@ -78,6 +79,9 @@ class EnvironmentPlan:
     origin_url: str = ""
     origin_why: str = ""
     engine: str = "venv"
+    builder: dict[str, str] = field(default_factory=dict)
+    conda: dict[str, Any] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
     lock: dict[str, Any] = field(default_factory=dict)
     wheels: list[WheelPlan] = field(default_factory=list)
     imports: dict[str, str] = field(default_factory=dict)
@@ -208,8 +212,17 @@ def _environment(
     item.stack, item.backend = stack.name, stack.backend
     item.accelerated = stack.backend != "cpu"
     item.sms, item.prebuilt = choice.sms, not item.accelerated or INDEX in wanted.policy
-    item.python = {"path": python["path"], "version": python["version"]}
+    item.builder = {"path": python["path"], "version": python["version"]}
     minor = ".".join(python["version"].split(".")[:2])
+    item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
+    item.variables = activation.variables(stack.backend, observed, wanted.native)
+    result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
+    if len(result.refusals) > before:
+        return item
+    if item.engine == "conda":
+        item.conda = conda.lock_plan(
+            item.name, minor, observed["cpu"]["architecture"], wanted, locks, LOCK_MARK, digest
+        )
     variant = Variant(minor, stack.backend, choice.sm if cuda_version(stack.backend) else "", observed["cpu"]["isa"])
     item.variant, target = variant.name, target_of(observed, variant)
     for name, asked in variants.items():
@@ -237,6 +250,10 @@ def _environment(
             break
     result.refusals += unbuildable
     _buildable(item, stack, observed, result)
+    if item.engine == "conda" and item.wheels:
+        result.refusals += conda.build_refusals(
+            item.name, wanted, {wheel.name: wheel.status for wheel in item.wheels}, item.builder
+        )
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
@@ -325,6 +342,10 @@ def _python(
             fit.append((python["path"].startswith("/usr/bin/"), minor, python["path"], python))
     if fit:
         return dict(max(fit, key=lambda entry: entry[:3])[3])
+    if environment.engine == "conda":
+        minor = tuple(map(int, wanted.python.split("."))) if wanted.python else stack.python_maximum
+        if stack.python_minimum <= minor <= stack.python_maximum:
+            return {"path": "", "version": ".".join(map(str, minor))}
     span = wanted.python or f"{'.'.join(map(str, stack.python_minimum))} to {'.'.join(map(str, stack.python_maximum))}"
     seen = ", ".join(f"{python['version']} ({python['path']})" for python in observed["pythons"]) or "none"
     result.refusals.append(
@@ -378,7 +399,7 @@ def _wheels(
 ) -> tuple[list[WheelPlan], list[Refusal]]:
     """The wheels of an environment that are built from source, and why some cannot be."""
     wanted = wanted_builds(names, catalog, stack.versions, origin.kind == SOURCE)
-    specs, problems = builds(wanted, catalog, stack.versions, origin, target, item.python["path"])
+    specs, problems = builds(wanted, catalog, stack.versions, origin, target, item.builder["path"])
     wheels = []
     for spec in specs:
         # What an earlier build on this host needed is better known than the recipe's estimate.
@@ -472,7 +493,7 @@ def _pin(version: str, local: str) -> str:
 def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False) -> None:
     """Compare the wanted generation with those on the host; `anew`: those there are no longer good."""
     item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
-    if item.lock["sha256"] and all(wheel.key for wheel in item.wheels):
+    if item.lock["sha256"] and item.conda.get("sha256", True) and all(wheel.key for wheel in item.wheels):
         item.digest = digest(
             {
                 "schema": SCHEMA,
@@ -483,6 +504,8 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False
                 "versions": item.versions,
                 "origin": item.origin,
                 "python": item.python,
+                "conda": item.conda.get("sha256"),
+                "variables": item.variables,
                 "lock": item.lock["sha256"],
                 "wheels": {wheel.name: wheel.key for wheel in item.wheels},
                 "projects": [wheel.content for wheel in item.projects],
@@ -525,7 +548,7 @@ def _state(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False
 def _needs(item: EnvironmentPlan, phase: str) -> bool:
     if phase == "build":
         return any(wheel.status != "hit" for wheel in item.wheels)
-    return bool(item.lock["status"] != "hit")
+    return any(lock["status"] != "hit" for lock in (item.lock, item.conda) if lock)
 
 
 def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
@@ -543,8 +566,10 @@ def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
                 if wheel.status != "hit"
             )
         elif phase == "lock":
-            steps.append(
-                _step("lock", f"{item.name}: lock", f"{item.lock['key']} ({item.lock['status']})", SECONDS["lock"])
+            steps.extend(
+                _step("lock", f"{item.name}: lock", f"{lock['key']} ({lock['status']})", SECONDS["lock"])
+                for lock in (item.conda, item.lock)
+                if lock and lock["status"] != "hit"
             )
         else:
             names = {"install": "into a new generation", "verify": "with the doctor", "activate": "switch current"}
@@ -576,7 +601,8 @@ def _system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, resul
             )
         )
         return
-    missing = sorted(observed["apt"]["missing"])
+    unneeded = set(conda.NATIVE.values()) if wanted.native == "channel" else set()
+    missing = sorted(set(observed["apt"]["missing"]) - unneeded)
     if not missing:
         return
     if not wanted.system_packages:
@@ -614,6 +640,7 @@ def _room(observed: Mapping[str, Any], catalog: Catalog, result: Plan) -> None:
                         "check the network or proxy of the host, or name a mirror in wavesmith_package_index",
                     )
                 )
+        result.refusals.extend(conda.silent(item.name, item.conda, observed["sources"]))
         need += OTHER_PACKAGES_GIB + origin.disk_gib
     result.disk_gib = round(need, 1)
     free = observed["disk"]["free"] / 2**30

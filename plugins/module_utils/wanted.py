@@ -55,6 +55,10 @@ class Wanted:
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a package source has to answer.
+        conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
+        conda_channel_alias: Address below which channels lie that are given by name; empty: the tools' own.
+        conda_offline: Whether channels are never asked over the network.
+        native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
@@ -73,6 +77,10 @@ class Wanted:
     keep_generations: int = 3
     system_packages: bool = True
     probe_timeout: float = 3.0
+    conda_channels: tuple[str, ...] = ("conda-forge",)
+    conda_channel_alias: str = ""
+    conda_offline: bool = False
+    native: str = "system"
     projects: Mapping[str, Any] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
     ccache_remote: str = ""
@@ -91,6 +99,10 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "probe_timeout": (float, int),
     "wheelhouse": (str,),
     "bundle": (str,),
+    "conda_channels": (list,),
+    "conda_channel_alias": (str,),
+    "conda_offline": (bool,),
+    "native": (str,),
     "projects": (dict,),
     "repair": (list,),
     "ccache_remote": (str,),
@@ -106,6 +118,7 @@ _KINDS = {
 CONTROLLER_VARIABLES = frozenset(
     {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain"}
 )
+ENGINES = ("venv", "conda")
 _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
 
 
@@ -218,6 +231,13 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             Refusal("variable wavesmith_python", f"{python!r} is not a Python version", 'write it as text: "3.12"')
         )
         del values["python"]
+    if not all(isinstance(entry, str) and entry.strip("/") for entry in values.get("conda_channels", ())):
+        problem = f"it is {values.pop('conda_channels')!r}, but must be a list of names, URLs or folders"
+        refusals.append(Refusal("variable wavesmith_conda_channels", problem, "name one, such as conda-forge"))
+    values["conda_channels"] = tuple(values.get("conda_channels", Wanted.conda_channels))
+    if values.get("native", "system") not in ("system", "channel"):
+        problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
+        refusals.append(Refusal("variable wavesmith_native", problem, "say system or channel"))
     if "policy" in values:
         values["policy"], problems = _policy(values["policy"])
         refusals += problems
@@ -225,9 +245,10 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     environments, more = _environments(ours.get("environments", {}))
     names = [environment.name for environment in environments]
     values["repair"] = tuple(values.get("repair", ()))
-    for name in [name for name in values["repair"] if name not in names][:1]:
-        problem = f"there is no environment {name!r} here"
-        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(name), names)))
+    unknown = [name for name in values["repair"] if name not in names]
+    if unknown:
+        problem = f"there is no environment {unknown[0]!r} here"
+        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(unknown[0]), names)))
     return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
 
 
@@ -294,8 +315,10 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
             else:
                 continue
             good = False
-        if settings.get("engine", "venv") != "venv" and good:
-            refusals.append(Refusal(item, f"engine {settings['engine']!r} is not known", "use engine: venv"))
+        if settings.get("engine", "venv") not in ENGINES and good:
+            refusals.append(
+                Refusal(item, f"engine {settings['engine']!r} is not known", suggest(settings["engine"], ENGINES))
+            )
             good = False
         if good:
             found.append(

@@ -76,6 +76,7 @@ from contextlib import nullcontext
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils import _store
+from ..module_utils._conda import register
 
 
 def _listing(root: str, names: list[str]) -> dict[str, str]:
@@ -129,6 +130,10 @@ def main() -> None:
                     if not module.check_mode:
                         _store.activate(root, name, wanted[name])
                     after[name] = wanted[name]
+            if not module.check_mode:
+                if given["state"] == "pruned":
+                    _store.sweep(root)
+                register(root)
     except _store.StoreError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

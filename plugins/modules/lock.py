@@ -13,6 +13,7 @@ version_added: "0.1.0"
 description:
   - Resolves exact versions and hashes with uv, once for each environment, Python and origin. No address of an index is written,
     so a mirror can serve the same lock.
+  - For the engine C(conda) also what the channels give, with py-rattler, once for each environment, Python and platform.
   - The work is done by a process of its own on the host, which outlives the connection. The action plugin of the same name shows
     how far it is; when a play is started again it finds the work that goes on, or its result.
 options:
@@ -69,8 +70,12 @@ result:
   type: dict
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils._conda import solve
+from ..module_utils._job import Job
 from ..module_utils._long import OPTIONS, package_index, serve
 from ..module_utils._prefix import resolve
 from ..module_utils.plan import digest
@@ -83,11 +88,15 @@ def main() -> None:
     given = module.params
     name = "lock-" + digest(given["locks"])[:16]
     index = package_index(given["package_index"])
+
+    def one(job: Job, spec: dict[str, Any]) -> str:
+        return solve(job, given["root"], spec) if "specs" in spec else resolve(job, given["root"], spec, index)
+
     serve(
         module,
         name,
         given["locks"],
-        lambda job: {spec["key"]: resolve(job, given["root"], spec, index) for spec in given["locks"]},
+        lambda job: {spec["key"]: one(job, spec) for spec in given["locks"]},
     )
 
 

@@ -13,6 +13,8 @@ version_added: "0.1.0"
 description:
   - Makes a Python prefix beside the generations that are there. Isolation is in the prefix, its interpreter drops what could bring
     foreign packages in, so it holds in a shell, over ssh, in cron and in systemd units alike.
+  - With the engine C(venv) it is a virtual environment of a Python of the host. With C(conda) py-rattler, which the toolbox has, links the
+    packages of a conda lock into it, Python among them, each checked against its sha256.
   - A complete generation is never touched; an unfinished one of the same name is made anew.
   - The work is done by a process of its own on the host, which outlives the connection. The action plugin of the same name shows
     how far it is; when a play is started again it finds the work that goes on, or its result.

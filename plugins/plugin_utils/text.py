@@ -38,8 +38,8 @@ def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain
             *(considered if explain else []),
             f"    variant  {item['variant']}",
             f"    origin   {item['origin']} ({item['origin_why']})",
-            f"    python   {item['python']['version']} ({item['python']['path']}), engine {item['engine']}",
-            f"    lock     {item['lock']['key']} ({item['lock']['status']})",
+            f"    python   {item['python']['version']} ({item['python']['path'] or _channels(item)}), engine {item['engine']}",
+            *(f"    lock     {lock['key']} ({lock['status']})" for lock in (item["conda"], item["lock"]) if lock),
         ]
         lines += [
             f"    wheel    {wheel['name']} {wheel['version']}: {wheel['status']}{' ' + wheel['key'] if wheel['key'] else ''}"
@@ -69,6 +69,10 @@ _STATES = {
     "drifted": "drifted, gets a good generation again",
     "switch": "switches to a generation that is there",
 }
+
+
+def _channels(item: dict[str, Any]) -> str:
+    return "from " + ", ".join(channel["name"] for channel in item["conda"]["channels"])
 
 
 def _refusal(refusal: dict[str, str]) -> str:

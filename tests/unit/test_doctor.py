@@ -40,6 +40,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base im
     perform,
 )
 
+from tests.unit import test_prefix as prefix_tests
+
 WRAPPER = """#!/bin/bash -p
 unset PYTHONPATH PYTHONHOME PYTHONUSERBASE PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX LD_LIBRARY_PATH LD_PRELOAD
 export PYTHONNOUSERSITE=1
@@ -70,12 +72,28 @@ def make_prefix(prefix: Path, *options: str, wrapped: bool) -> Path:
 
 @pytest.fixture(scope="session")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prefix that keeps everything out, with pip."""
-    prefix = make_prefix(tmp_path_factory.mktemp("good").resolve() / "prefix", wrapped=True)
-    (prefix / "pip.conf").write_text("[install]\nuser = false\n")
-    for script in (prefix / "bin").glob("pip*"):  # they name the interpreter by the version that venv gave it
-        text = script.read_text().splitlines(keepends=True)
-        script.write_text("".join([f"#!{prefix}/bin/python\n", *text[1:]]))
+    """A prefix as `python_env` makes it, with pip."""
+    prefix = prefix_tests.Host(tmp_path_factory.mktemp("good").resolve()).make()
+    wheels = [
+        *Path(os.__file__).parent.glob("ensurepip/_bundled/*.whl"),
+        *Path("/usr/share/python-wheels").glob("*.whl"),
+    ]
+    pip = next((wheel for wheel in wheels if wheel.name.startswith("pip-")), None)
+    if pip is None:
+        pytest.skip("this Python carries no pip")
+    argv = [
+        prefix_tests.UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--compile-bytecode",
+        "--no-index",
+        "--offline",
+        "--python",
+        prefix / "bin/python",
+        pip,
+    ]
+    subprocess.run(argv, check=True)
     return prefix
 
 
@@ -148,6 +166,8 @@ def attacked(good: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict
 @pytest.mark.parametrize("name", sorted(ISOLATION))
 def test_a_guarded_prefix_passes(name: str, attacked: tuple[dict[str, dict[str, Any]], set[str]]) -> None:
     result = attacked[0][name]
+    if result["verdict"] == "skip":
+        pytest.skip(result["detail"])
     assert result["verdict"] == "pass", result
 
 
@@ -155,7 +175,7 @@ def test_attacks_leave_the_prefix_as_it_was(attacked: tuple[dict[str, dict[str, 
     assert attacked[1] == set()
 
 
-@pytest.mark.parametrize("name", ["pythonpath", "pythonhome", "pip_user", "console_scripts"])
+@pytest.mark.parametrize("name", ["pythonpath", "pythonhome", "pip_user", "libraries", "activated", "console_scripts"])
 def test_a_plain_virtual_environment_fails(name: str, leaky_with_pip: Path, context_of: Callable[..., Context]) -> None:
     result = perform(ISOLATION[f"isolation.{name}"], context_of(leaky_with_pip))
     assert result["verdict"] == "fail", result
@@ -180,6 +200,45 @@ def test_an_unguarded_second_interpreter_is_found(leaky: Path, context_of: Calla
     result = perform(ISOLATION["isolation.pythonpath"], context_of(leaky))
     assert result["verdict"] == "fail"
     assert result["detail"].startswith("bin/python3: ")
+
+
+@pytest.mark.parametrize("name", ["LD_LIBRARY_PATH", "LD_PRELOAD"])
+def test_a_library_that_a_variable_brings_in_is_named(
+    name: str, leaky_with_pip: Path, context_of: Callable[..., Context]
+) -> None:
+    found = perform(ISOLATION["isolation.libraries"], context_of(leaky_with_pip))["evidence"]
+    assert found["nothing hostile"] == "no effect"
+    assert "decoys" in found[name][0] or "cannot be imported" in found[name][0]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("no-user = true", "`no-user = true` means the opposite to pip, `user = true`; write `user = false`"),
+        ("no_user: 1", "`no_user = 1` means the opposite to pip, `user = true`; write `user = false`"),
+        ("user = yes", "`user = true` is passed over here; write `user = false`"),
+        ("target = /srv/lib", "`target = /srv/lib` is passed over here; remove the line"),
+    ],
+)
+def test_a_line_of_pip_conf_that_leads_elsewhere_is_named(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "pip.conf").write_text(f"[install]\n{line}\nuser = false\nno-user = false\n# target = /x\n")
+    assert isolation.pip_traps(str(tmp_path / "pip.conf")) == [(2, said)]
+
+
+def test_a_trap_in_the_users_pip_conf_is_said_with_file_and_line(
+    good: Path, context_of: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / ".config" / "pip" / "pip.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text("[global]\nno-user = true\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    result = perform(ISOLATION["isolation.pip_settings"], context_of(good))
+    assert (result["verdict"], result["detail"].split(": ")[0]) == ("pass", f"{path}:2")
+
+
+@pytest.mark.skipif(shutil.which("sudo") is None, reason="there is no sudo here")
+def test_a_plain_virtual_environment_fails_through_sudo(leaky: Path, context_of: Callable[..., Context]) -> None:
+    assert perform(ISOLATION["isolation.sudo"], context_of(leaky))["verdict"] == "fail"
 
 
 def test_every_decoy_that_a_leak_executes_is_named(leaky_with_pip: Path, context_of: Callable[..., Context]) -> None:

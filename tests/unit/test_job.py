@@ -331,6 +331,19 @@ def test_other_work_is_refused_while_a_tool_holds_the_lock(root: Path) -> None:
         follow(str(root), "job", "b", never, 0.0)
 
 
+def test_a_job_is_not_seen_before_its_first_follower(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed run's last call may start a job after the run is gone: its own mark must not look like that of a next call."""
+    path = root / "state" / "jobs" / "job" / "follower.json"
+
+    def fork() -> int:
+        assert _store.read_json(str(path))["pid"] == os.getpid()
+        raise OSError("nobody was forked")
+
+    monkeypatch.setattr(_job.os, "fork", fork)
+    with pytest.raises(OSError, match="nobody was forked"):
+        follow(str(root), "job", "a", never, 0.0)
+
+
 def test_other_work_waits_for_a_job_whose_run_is_gone(root: Path) -> None:
     gate = root / "gate"
     left_behind(root, waiting_for(gate), name="install-1")

@@ -54,11 +54,21 @@ def test_an_image_without_the_indexs_wheels_takes_only_those_from_one() -> None:
 
 
 def test_what_is_not_built_yet_is_not_exported() -> None:
-    item = {"name": "e", "wheels": [{"name": "pyworld", "status": "build"}], "lock": {"key": "k", "status": "missing"}}
+    item = {
+        "name": "e",
+        "engine": "venv",
+        "wheels": [{"name": "pyworld", "status": "build"}],
+        "lock": {"key": "k", "status": "missing"},
+    }
     with pytest.raises(
         ValueError, match=r"environment e lacks wheel pyworld, lock k. Remedy: run playbooks/build.yml first"
     ):
         export.environments({"environments": [item]}, {})
+
+
+def test_what_comes_from_a_channel_is_refused_with_the_remedy() -> None:
+    with pytest.raises(ValueError, match="environment e has engine conda.*Remedy: say engine: venv"):
+        export.environments({"environments": [{"name": "e", "engine": "conda"}]}, {})
 
 
 def test_a_bundle_stands_for_an_index_a_wheelhouse_and_locks() -> None:

@@ -94,6 +94,7 @@ class Host:
             "origin": "package_index",
             "variant": "v",
             "engine": "venv",
+            "variables": {},
             "held": {},
             "overrides": [],
             "projects": [],

@@ -240,7 +240,7 @@ def test_a_wrong_variable_is_refused_by_its_name(name: str, value: Any, problem:
         ({"packages": "torch"}, "packages is 'torch', but must be a list of names"),
         ({"packages": [1]}, "must be a list of names"),
         ({"models": {}}, "must be a list of names"),
-        ({"engine": "conda"}, "engine 'conda' is not known"),
+        ({"engine": "cnda"}, "engine 'cnda' is not known"),
         ({"package": []}, "it has no setting 'package'"),
         ({3: []}, "it has no setting 3"),
     ],

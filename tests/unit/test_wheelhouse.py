@@ -104,6 +104,16 @@ def test_a_signed_wheel_is_published_whole(builder: Builder, tmp_path: Path) -> 
     assert (tmp_path / "there" / KEY / WHEEL).read_bytes() == (builder.folder / WHEEL).read_bytes()
 
 
+def test_a_published_wheel_can_be_read_by_who_serves_it_whatever_the_umask(builder: Builder, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        builder.give(tmp_path / "there")
+    finally:
+        os.umask(before)
+    folder = tmp_path / "there" / KEY
+    assert [stat.S_IMODE(os.stat(path).st_mode) for path in (folder, folder / WHEEL)] == [0o755, 0o644]
+
+
 def test_a_wheel_that_is_there_is_not_taken_again(builder: Builder, tmp_path: Path) -> None:
     builder.give(tmp_path / "there")
     assert builder.give(tmp_path / "there") is False

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .base import REPAIR, Check, Context, Failed, Finding, Ran, below, calm, command
+from .base import REPAIR, Check, Context, Failed, Finding, Ran, Skipped, below, calm, command
 
 WRAPPER_REMEDY = (
     "bin/python must clear the PYTHON and PIP variables before it starts Python, and its wrapper is missing or was "
@@ -68,9 +70,11 @@ def probe(
     names: tuple[str, ...] = (),
     cleared: tuple[str, ...] = (),
     python: Path | None = None,
+    through: tuple[str, ...] = (),
 ) -> tuple[dict[str, Any] | None, Ran]:
-    """Ask an interpreter where it stands; None when it did not answer."""
-    argv: list[str | Path] = [python or context.spec.python, "-c", _PROBE, json.dumps(names), json.dumps(cleared)]
+    """Ask an interpreter, started `through` other commands, where it stands; None when it did not answer."""
+    argv: list[str | Path] = [*through, python or context.spec.python, "-c", _PROBE]
+    argv += [json.dumps(names), json.dumps(cleared)]
     ran = command(argv, env, context.scratch)
     for line in ran.out.splitlines():
         if ran.code == 0 and line.startswith(MARK):
@@ -96,10 +100,14 @@ def plant(folder: Path, name: str, marks: Path, package: bool = True) -> None:
     )
 
 
-def leaks(context: Context, attack: Attack, marks: Path, python: Path | None = None) -> list[str]:
+def leaks(
+    context: Context, attack: Attack, marks: Path, python: Path | None = None, through: tuple[str, ...] = ()
+) -> list[str]:
     """Carry out one attack; each sentence says what leaked."""
     env = {**calm(attack.home), **attack.variables}
-    answer, ran = probe(context, env, (DECOY, *attack.shadows), attack.cleared, python)
+    if through:  # what stands between may drop the variables, so they are set behind it
+        through = (*through, "env", *(f"{name}={value}" for name, value in env.items()))
+    answer, ran = probe(context, env, (DECOY, *attack.shadows), attack.cleared, python, through)
     found = [f"{name} of the decoy was executed" for name in sorted(path.stem for path in marks.glob("*.executed"))]
     if answer is None:
         return [*found, f"Python did not start: {ran.tail}"]
@@ -219,7 +227,7 @@ def pythonhome(context: Context) -> Finding:
         for name, value in (
             ("PYTHONHOME", str(place)),
             ("PYTHONSTARTUP", str(startup)),
-            ("LD_LIBRARY_PATH", str(place)),
+            ("PYTHONPLATLIBDIR", "lib-of-a-decoy"),
         )
     ]
     return _judge(context, attacks, place / "marks", "variables that move Python or its libraries had no effect")
@@ -228,14 +236,18 @@ def pythonhome(context: Context) -> Finding:
 def system_site(context: Context) -> Finding:
     """No package folder of the system, and no package that only the system has."""
     home = _place(context)
-    settings = read_pyvenv(context.spec.prefix / "pyvenv.cfg")
-    evidence: dict[str, Any] = {"include-system-site-packages": settings.get("include-system-site-packages", "")}
-    if evidence["include-system-site-packages"] != "false":
-        raise Failed("pyvenv.cfg lets system packages in, or is missing", REPAIR, evidence)
+    evidence: dict[str, Any] = {}
+    if not is_conda(context.spec.prefix):
+        settings = read_pyvenv(context.spec.prefix / "pyvenv.cfg")
+        evidence["include-system-site-packages"] = settings.get("include-system-site-packages", "")
+        if evidence["include-system-site-packages"] != "false":
+            raise Failed("pyvenv.cfg lets system packages in, or is missing", REPAIR, evidence)
     answer, ran = probe(context, calm(home))
     if answer is None:
         raise Failed(f"{context.spec.python} does not start: {ran.tail}", "", evidence)
-    system = _system_folders(context, home, answer["base"])
+    if is_conda(context.spec.prefix) and not below(answer["stdlib"], context.spec.prefix):
+        raise Failed(f"the standard library is {answer['stdlib']}, not the environment's own", REPAIR, evidence)
+    system = _system_folders(context, home, "/usr/bin/python3" if is_conda(context.spec.prefix) else answer["base"])
     mine = {entry.name.split(".")[0] for folder in site_packages(context.spec.prefix) for entry in folder.iterdir()}
     names = sorted({name for folder in system for name in _top_level(folder)} - mine)[:60]
     answer, ran = probe(context, calm(home), tuple(names))
@@ -261,7 +273,7 @@ def _foreign(path: str, context: Context, answer: Mapping[str, Any]) -> bool:
 
 
 def _system_folders(context: Context, home: Path, base: str) -> list[Path]:
-    if not base or below(base, context.spec.prefix):
+    if not os.path.exists(base) or below(base, context.spec.prefix):
         return []
     known = "site.getsitepackages() + [p for p in sys.path if p.endswith('-packages')]"
     source = f"import json, site, sys; print(json.dumps({known}))"
@@ -276,6 +288,11 @@ def _top_level(folder: Path) -> Iterator[str]:
             name = entry.name.split(".")[0]
             if name.isidentifier() and not name.startswith("__"):
                 yield name
+
+
+def is_conda(prefix: Path) -> bool:
+    """Whether a prefix is a conda environment, which has a Python of its own and no `pyvenv.cfg`."""
+    return (prefix / "conda-meta").is_dir()
 
 
 def read_pyvenv(path: Path) -> dict[str, str]:
@@ -376,24 +393,77 @@ def pip_user(context: Context) -> Finding:
     evidence["pip install --user"] = wrong or f"refused: {ran.tail}"
 
     outside = place / "outside"
-    settings = place / "settings/.config/pip/pip.conf"
-    settings.parent.mkdir(parents=True)
-    settings.write_text("[install]\nuser = true\n", encoding="utf-8")
+
+    def settings(name: str, where: str, line: str) -> Path:
+        path = place / name / where
+        path.parent.mkdir(parents=True)
+        path.write_text(f"[install]\n{line}\n", encoding="utf-8")
+        return path
+
     hostile: dict[str, tuple[Path, dict[str, str]]] = {
         "PIP_USER=1": (home, {"PIP_USER": "1"}),
+        "PIP_NO_USER=1": (home, {"PIP_NO_USER": "1"}),
         "PIP_TARGET": (home, {"PIP_TARGET": str(outside)}),
         "PIP_PREFIX": (home, {"PIP_PREFIX": str(outside)}),
-        "user = true in ~/.config/pip/pip.conf": (place / "settings", {}),
+        "PIP_PYTHON": (home, {"PIP_PYTHON": "/usr/bin/python3"}),
     }
-    for number, (name, (folder, variables)) in enumerate(hostile.items()):
-        root = place / f"root-{number}"
+    for number, line in enumerate((f"user = true\nno-user = true\ntarget = {outside}", f"prefix = {outside}")):
+        shown = line.replace("\n", ", ")
+        user = settings(f"user-{number}", ".config/pip/pip.conf", line)
+        hostile[f"{shown} in ~/.config/pip/pip.conf"] = (place / f"user-{number}", {})
+        hostile[f"{shown} in the file of PIP_CONFIG_FILE"] = (home, {"PIP_CONFIG_FILE": str(user)})
+        settings(f"system-{number}", "pip/pip.conf", line)  # pip reads such a folder as it reads /etc
+        hostile[f"{shown} in pip.conf of the system"] = (home, {"XDG_CONFIG_DIRS": str(place / f"system-{number}")})
+
+    def attempt(name: str) -> str | list[str]:
+        folder, variables = hostile[name]
+        root = Path(tempfile.mkdtemp(prefix="root-", dir=place))
         env = {**calm(folder), **variables}
         ran = command([context.spec.python, "-m", "pip", *options, "--root", root, wheel], env, place)
         inside = root / str(prefix.resolve()).lstrip("/")
         landed = [*_landed(outside), *(path for path in _landed(root) if not below(path, inside)), *_landed(folder)]
-        wrong = [f"it installed to {path}" for path in landed]
-        evidence[name] = wrong or (f"refused: {ran.tail}" if ran.code else "no effect")
+        wrong = [f"it installed to {path}" for path in landed] or ([f"pip fails: {ran.tail}"] if ran.code else [])
+        return wrong or "no effect"
+
+    with ThreadPoolExecutor() as pool:
+        evidence.update(zip(hostile, pool.map(attempt, hostile)))
     return _sum_up(evidence, "ways to make pip install elsewhere are refused or without effect", WRAPPER_REMEDY)
+
+
+_PIP_FILES = ("/etc/xdg/pip/pip.conf", "/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
+_TRUE = ("1", "true", "yes", "on", "y", "t")
+
+
+def pip_settings(context: Context) -> Finding:
+    """What the user's own pip settings would do, said by file and line; this environment passes over it.
+
+    pip takes `no-user = true` for the option `--no-user` set to true, and then for `user = true`: the opposite of what was meant.
+    """
+    files = [os.path.expanduser(path) for path in (*_PIP_FILES, os.environ.get("PIP_CONFIG_FILE", ""))]
+    found = [f"{path}:{number}: {what}" for path in files for number, what in pip_traps(path)]
+    evidence = {"files": [path for path in files if os.path.isfile(path)], "passed over": found}
+    if not found:
+        return Finding("no setting of the user's would make pip install elsewhere", evidence)
+    return Finding(f"{found[0]}" + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""), evidence)
+
+
+def pip_traps(path: str) -> list[tuple[int, str]]:
+    """Lines of a `pip.conf` that take an installation out of the environment, with what to write instead."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return []
+    found = []
+    for number, line in enumerate(lines, 1):
+        key, _equals, value = (part.strip() for part in line.replace(":", "=", 1).partition("="))
+        if key in ("no-user", "no_user") and value.lower() in _TRUE:
+            found.append((number, f"`{key} = {value}` means the opposite to pip, `user = true`; write `user = false`"))
+        elif key == "user" and value.lower() in _TRUE:
+            found.append((number, "`user = true` is passed over here; write `user = false`"))
+        elif key in ("target", "prefix", "root", "python") and value:
+            found.append((number, f"`{key} = {value}` is passed over here; remove the line"))
+    return found
 
 
 def _landed(folder: Path) -> list[Path]:
@@ -449,6 +519,117 @@ def console_scripts(context: Context) -> Finding:
     return Finding(f"{scripts} scripts, and python and pip after activation, are the prefix's", evidence)
 
 
+_LOADED = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+with open("/proc/self/maps") as file:
+    print("\\n".join(sorted({line.split(None, 5)[5].strip() for line in file if "/" in line})))
+"""
+_RUNTIMES = ("libstdc++.so", "libgcc_s.so", "libcudart.so", "libcublas.so", "libcudnn.so", "libnvrtc.so", "libgomp.so")
+
+
+def libraries(context: Context) -> Finding:
+    """LD_LIBRARY_PATH, LD_PRELOAD and LD_AUDIT bring no library in, and what the environment has of its own is what is loaded.
+
+    The decoys are no libraries at all: a process that meets one cannot load what it needs.
+    """
+    prefix, place = context.spec.prefix, _place(context)
+    name = installed_package(prefix)
+    own = {path.name for path in prefix.rglob("*.so*") if path.name.startswith(_RUNTIMES) and not path.is_dir()}
+    decoys = place / "decoys"
+    decoys.mkdir()
+    for decoy in {
+        *own,
+        "libstdc++.so.6",
+        "libgcc_s.so.1",
+        "libm.so.6",
+        "libz.so.1",
+        "libcudart.so.12",
+        "libcudart.so.13",
+    }:
+        (decoys / decoy).write_text("a decoy", encoding="utf-8")
+    libm = next(
+        (line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if "/libm.so" in line), ""
+    )
+    preload = decoys / "preloaded.so"
+    if libm:
+        shutil.copyfile(libm, preload)  # a real one: a false one is only complained about
+    evidence: dict[str, Any] = {}
+    for attack, variables in {
+        "nothing hostile": {},
+        "LD_LIBRARY_PATH": {"LD_LIBRARY_PATH": str(decoys)},
+        "LD_PRELOAD": {"LD_PRELOAD": str(preload)},
+        "LD_AUDIT": {"LD_AUDIT": str(preload)},
+    }.items():
+        ran = command(
+            [context.spec.python, "-c", _LOADED, "math", "zlib", name], {**calm(place), **variables}, place, 180.0
+        )
+        loaded = ran.out.split("\n") if ran.code == 0 else []
+        wrong = [f"{name} cannot be imported: {ran.tail}"] if ran.code else []
+        wrong += [f"{path} was loaded" for path in loaded if below(path, decoys)]
+        wrong += [
+            f"{path} was loaded, though the environment has its own"
+            for path in loaded
+            if os.path.basename(path) in own and not below(path, prefix)
+        ]
+        evidence[attack] = wrong or "no effect"
+    remedy = f"a library of the system is found first: {WRAPPER_REMEDY}"
+    finding = _sum_up(evidence, "ways to put a foreign library first have no effect", remedy)
+    return Finding(finding.detail, {**finding.evidence, "imported": name, "libraries of its own": sorted(own)})
+
+
+def activated(context: Context) -> Finding:
+    """Another environment that is active already: neither ours started by its path, nor ours activated on top, mixes with it."""
+    prefix, place = context.spec.prefix, _place(context)
+    other = place / "other"
+    (other / "bin").mkdir(parents=True)
+    for name in ("python", "python3", "pip"):
+        (other / "bin" / name).write_text("#!/bin/sh\necho a decoy was executed\n", encoding="utf-8")
+        (other / "bin" / name).chmod(0o755)
+    plant(other / "lib", DECOY, place / "marks")
+    variables = {
+        "VIRTUAL_ENV": str(other),
+        "CONDA_PREFIX": str(other),
+        "CONDA_DEFAULT_ENV": "other",
+        "PYTHONPATH": str(other / "lib"),
+        "PATH": f"{other}/bin:/usr/local/bin:/usr/bin:/bin",
+    }
+    attack = Attack("started by its path", place, variables, (other,))
+    evidence: dict[str, Any] = {attack.name: leaks(context, attack, place / "marks") or "no effect"}
+    lines = '. "$1" && command -v python && command -v pip && echo "${VIRTUAL_ENV:-$CONDA_PREFIX}"'
+    ran = command(
+        ["bash", "--noprofile", "--norc", "-c", lines, "bash", prefix / "bin/activate"],
+        {**calm(place), **variables},
+        place,
+    )
+    said = ran.out.splitlines() if ran.code == 0 else []
+    wrong = [f"it cannot be activated: {ran.tail}"] if len(said) < 3 else []
+    wrong += [f"{path} is found" for path in said[:2] if not below(os.path.dirname(path), prefix)]
+    wrong += [f"tools are told of {path}" for path in said[2:] if not below(path, prefix)]
+    evidence["activated on top"] = wrong or "no effect"
+    return _sum_up(evidence, "ways in from another active environment lead to this one alone", WRAPPER_REMEDY)
+
+
+def sudo(context: Context) -> Finding:
+    """Started through sudo with hostile variables: root's home and root's variables change nothing either."""
+    place = _place(context)
+    tried = command(["sudo", "-n", "true"], calm(place), place, 10.0)
+    if tried.code != 0:
+        raise Skipped(f"sudo cannot be used here: {tried.tail}")
+    marks, decoys = place / "marks", place / "decoys"
+    plant(decoys, DECOY, marks)
+    plant(decoys, "sitecustomize", marks)
+    version = _version(context, place)
+    plant(place / f"home/.local/lib/python{version}/site-packages", DECOY, marks)
+    attacks = [
+        Attack("PYTHONPATH", place, {"PYTHONPATH": str(decoys)}, (decoys,), (), ("PYTHONPATH",)),
+        Attack("a user site", place / "home", {}, (place / "home",)),
+    ]
+    evidence = {attack.name: leaks(context, attack, marks, through=("sudo", "-n")) or "no effect" for attack in attacks}
+    return _sum_up(evidence, "attacks through sudo had no effect", WRAPPER_REMEDY)
+
+
 def shebang(path: Path) -> str | None:
     """The interpreter that a script names, also in the two-line form used when its path is too long for the kernel."""
     if not path.is_file():
@@ -473,5 +654,9 @@ CHECKS = (
     Check("isolation.system_site", "no system packages", system_site),
     Check("isolation.pth_files", "nothing leads out of the prefix", pth_files),
     Check("isolation.pip_user", "pip stays in the prefix", pip_user, WRAPPER_REMEDY),
+    Check("isolation.pip_settings", "pip's own settings lead nowhere else", pip_settings),
+    Check("isolation.libraries", "no foreign library comes first", libraries, WRAPPER_REMEDY, timeout=900.0),
+    Check("isolation.activated", "another active environment has no effect", activated, WRAPPER_REMEDY),
+    Check("isolation.sudo", "sudo has no effect", sudo, WRAPPER_REMEDY),
     Check("isolation.console_scripts", "scripts use the prefix", console_scripts, WRAPPER_REMEDY),
 )
