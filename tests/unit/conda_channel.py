@@ -33,7 +33,7 @@ _LEFT_OUT = {
     "site-packages",
     "__pycache__",
 }
-_ASK = "import json, os, sys, sysconfig as s; print(json.dumps([s.get_path('stdlib'), '%d.%d.%d' % sys.version_info[:3], s.get_config_var('LIBDIR'), s.get_config_var('INSTSONAME'), s.get_config_var('Py_ENABLE_SHARED'), sys.base_prefix]))"
+_ASK = "import json, os, sys, sysconfig as s; print(json.dumps([s.get_path('stdlib'), '%d.%d.%d' % sys.version_info[:3], s.get_config_var('LIBDIR'), s.get_config_var('INSTSONAME'), sys.base_prefix]))"
 _LAUNCHER = "int Py_BytesMain(int, char **); int main(int count, char **words) { return Py_BytesMain(count, words); }\n"
 
 
@@ -86,7 +86,7 @@ def python_package(channel: Path, python: str, work: Path) -> str:
     taken back, for conda's Python has ``site-packages``.
     """
     asked = subprocess.run([python, "-I", "-c", _ASK], capture_output=True, text=True, check=True).stdout
-    stdlib, version, libdir, library, shared, base = json.loads(asked)
+    stdlib, version, libdir, library, base = json.loads(asked)
     minor = ".".join(version.split(".")[:2])
     files: dict[str, bytes | Path] = {}
     for folder, names, found in os.walk(stdlib):
@@ -108,7 +108,7 @@ def python_package(channel: Path, python: str, work: Path) -> str:
             files[path] = source.read_bytes().replace(base.encode(), PLACEHOLDER.encode())
             placeholder[path] = "text"
     program = Path(os.path.realpath(python))
-    if shared:
+    if library.encode() in program.read_bytes():  # Debian has such a library, and a program that does without it
         (work / "launcher.c").write_text(_LAUNCHER)
         program = work / "launcher"
         where = ["-L", libdir, f"-l:{library}", "-Wl,-rpath,$ORIGIN/../lib"]
