@@ -469,7 +469,7 @@ def _lock(
     item.versions = {
         name: resolved.get(name, version) if version.startswith(">=") else version
         for name, version in stack.versions.items()
-        if name in named or name in resolved
+        if name in named or name in resolved or name in built
     }
     item.lock = {
         "key": key,
