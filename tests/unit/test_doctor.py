@@ -448,6 +448,15 @@ def test_binaries_that_nobody_has_to_read_are_skipped_not_passed(
     assert perform(stack.CHECKS[2], context_of(good, binaries={"read": False}))["verdict"] == "skip"
 
 
+def test_what_a_check_computes_with_and_is_not_there_is_a_skip_not_a_failure(
+    good: Path, context_of: Callable[..., Context]
+) -> None:
+    context = context_of(good)
+    context.needs("json")
+    with pytest.raises(Skipped, match="no_such_module, which this is computed with, is not part of this environment"):
+        context.needs("no_such_module")
+
+
 def test_a_module_from_outside_the_prefix_is_a_failure(good: Path, context_of: Callable[..., Context]) -> None:
     result = perform(stack.CHECKS[1], context_of(good, imports={"json": "json"}))
     assert "outside the prefix" in result["detail"]

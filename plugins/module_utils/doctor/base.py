@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -139,6 +140,15 @@ class Context:
         if package not in self.spec.imports:
             raise Skipped(f"{package} is not part of this environment")
         return self.spec.imports[package]
+
+    def needs(self, module: str) -> None:
+        """A module that the check itself computes with, whoever brought it here.
+
+        Raises:
+            Skipped: When it is not there.
+        """
+        if importlib.util.find_spec(module) is None:
+            raise Skipped(f"{module}, which this is computed with, is not part of this environment")
 
 
 @dataclass(frozen=True)

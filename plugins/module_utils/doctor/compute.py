@@ -13,6 +13,7 @@ TOLERANCE = 1e-4
 def torch_computes(context: Context) -> Finding:
     """Compute on the CPU, and on the accelerator where the environment is for one; never the CPU in its stead."""
     context.wants("torch")
+    context.needs("numpy")
     import torch
 
     evidence: dict[str, Any] = {"torch": torch.__version__, "tolerance": TOLERANCE, "threads": torch.get_num_threads()}

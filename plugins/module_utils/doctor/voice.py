@@ -405,6 +405,7 @@ def _codec(
 
 def spectrograms(context: Context) -> Finding:
     """One picture: the speech, its resynthesis and what a codec made of it."""
+    context.needs("numpy")
     import numpy
 
     names = ["speech-24000.wav", "resynthesised.wav", *(f"decoded-{name}.wav" for name in CODECS)]
