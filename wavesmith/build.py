@@ -48,6 +48,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--python", default="", metavar="X.Y", help="Python of the wheels (default: the newest that host has)"
     )
+    parser.add_argument(
+        "--catalog", type=Path, metavar="FOLDER", help="recipes and stacks of your own, before those of the catalog"
+    )
     parser.add_argument("--root", default="", metavar="FOLDER", help="Wavesmith's folder (default: as on a host)")
     facts = parser.add_mutually_exclusive_group()
     facts.add_argument(
@@ -69,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         if elsewhere and not arguments.dry_run:
             raise Unusable("--host-facts and --sample are of other machines. Remedy: add --dry-run, or leave them out")
-        catalog, observed = catalog_files.load(), _observed(arguments)
+        catalog, observed = catalog_files.load(overlay=arguments.catalog), _observed(arguments)
         specs = _specs(arguments, catalog, observed)
     except (Unusable, AnsibleError) as error:
         print(f"error: {error}", file=sys.stderr)

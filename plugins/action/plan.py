@@ -25,6 +25,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
     artifacts_folder,
     from_bundle,
     ours,
+    overlay_folder,
     read_locks,
 )
 
@@ -43,7 +44,7 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
-        catalog = catalog_files.load()
+        catalog = catalog_files.load(overlay=overlay_folder(own))
         wanted, refusals = wants.read(own, os.environ)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         answer = self._execute_module(

@@ -116,7 +116,7 @@ _KINDS = {
     list: "a list",
 }
 CONTROLLER_VARIABLES = frozenset(
-    {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain"}
+    {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain", "catalog"}
 )
 ENGINES = ("venv", "conda")
 _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}

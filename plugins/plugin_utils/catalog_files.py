@@ -24,20 +24,28 @@ TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
 
 @lru_cache(maxsize=4)
-def load(folder: Path = FOLDER) -> catalog.Catalog:
+def load(folder: Path = FOLDER, overlay: Path | None = None) -> catalog.Catalog:
     """Read and check the whole catalog.
+
+    Args:
+        folder: The catalog.
+        overlay: A folder of one's own with ``stacks/`` and ``packages/``; what has the name of an entry stands for it.
 
     Raises:
         AnsibleError: a file is not what its schema asks for; it names the file, the place and the rule.
     """
+    if overlay and not any((overlay / kind).is_dir() for kind in ("stacks", "packages")):
+        raise AnsibleError(
+            f"variable wavesmith_catalog: {overlay} has neither stacks/ nor packages/. Remedy: name a folder that has"
+        )
     pairing = _read(folder / "pairing.yml", "pairing", folder)
     stacks = []
-    for path in sorted((folder / "stacks").glob("*.yml")):
+    for path in _entries("stacks", folder, overlay):
         stack = catalog.stack(_read(path, "stack", folder), load_cuda(folder).toolkits)
         _paired(path, stack, pairing)
         stacks.append(stack)
     packages = []
-    for path in sorted((folder / "packages").glob("*.yml")):
+    for path in _entries("packages", folder, overlay):
         data = _read(path, "package", folder)
         files = {}
         for name in catalog.files_of(data["recipe"]) if "recipe" in data else ():
@@ -51,6 +59,12 @@ def load(folder: Path = FOLDER) -> catalog.Catalog:
         models={},
         platforms=catalog.platforms(_read(folder / "platforms.yml", "platforms", folder)),
     )
+
+
+def _entries(kind: str, folder: Path, overlay: Path | None) -> list[Path]:
+    """The files of one kind, by name; the overlay's in place of the catalog's."""
+    found = {path.name: path for place in (folder, overlay) if place for path in (place / kind).glob("*.yml")}
+    return [path for _, path in sorted(found.items())]
 
 
 def _remedy(name: str) -> str:

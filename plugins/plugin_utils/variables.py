@@ -41,6 +41,12 @@ def read_locks(variables: dict[str, Any]) -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(locks_folder(variables).glob("*.txt"))}
 
 
+def overlay_folder(variables: dict[str, Any]) -> Path | None:
+    """Recipes and stacks of one's own: ``wavesmith_catalog``, seen from the inventory."""
+    named = variables.get("wavesmith_catalog")
+    return Path(variables.get("inventory_dir") or ".", Path(str(named)).expanduser()) if named else None
+
+
 def artifacts_folder(variables: dict[str, Any]) -> Path:
     """Where plans and reports are kept: ``wavesmith_artifacts``, else ``artifacts/`` in the working directory."""
     return Path(variables.get("wavesmith_artifacts") or "artifacts").expanduser().absolute()

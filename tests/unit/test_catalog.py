@@ -149,6 +149,36 @@ def test_the_systems_we_prepare_are_known_by_id_and_version() -> None:
     assert CATALOG.platforms.systems == {"debian": ("12",), "ubuntu": ("24.04",)}
 
 
+# Entries of one's own
+
+
+def own(folder: Path, kind: str, name: str, **changes: Any) -> Path:
+    """An overlay with a changed copy of one entry; what the entry names beside it comes along."""
+    shutil.copytree(ROOT / "catalog" / kind, folder / kind)
+    for path in (folder / kind).glob("*.yml"):
+        if path.stem != name:
+            path.unlink()
+    return edit(folder / kind / f"{name}.yml", lambda data: data.update(changes))
+
+
+def test_an_entry_of_ones_own_stands_for_that_of_the_catalog(tmp_path: Path) -> None:
+    own(tmp_path, "stacks", "cpu", description="my own")
+    loaded = catalog_files.load(overlay=tmp_path)
+    assert loaded.stacks["cpu"].description == "my own"
+    assert loaded.packages == CATALOG.packages
+
+
+def test_a_recipe_of_ones_own_is_checked_and_named_by_its_path(tmp_path: Path) -> None:
+    path = own(tmp_path, "packages", "pyworld", modul="pyworld")
+    with pytest.raises(AnsibleError, match=rf"^{path}: .*modul.*Remedy: see catalog/schema/package.json"):
+        catalog_files.load(overlay=tmp_path)
+
+
+def test_a_folder_of_ones_own_that_holds_nothing_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AnsibleError, match="wavesmith_catalog: .* has neither stacks/ nor packages/"):
+        catalog_files.load(overlay=tmp_path)
+
+
 # A broken file
 
 
