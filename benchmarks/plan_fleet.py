@@ -29,6 +29,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
+import yaml  # noqa: E402
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import LOCK_MARK, Plan, plan  # noqa: E402
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import read  # noqa: E402
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files  # noqa: E402
@@ -38,7 +39,8 @@ from tests.unit.peers import SAMPLES, replay  # noqa: E402
 TOOLBOX = "0123456789abcdef"
 GIB = 2**30
 CATALOG = catalog_files.load()
-PACKAGES = sorted(CATALOG.packages)
+INVENTORY = ROOT / "inventories" / "local" / "group_vars" / "this_machine.yml"
+PACKAGES = yaml.safe_load(INVENTORY.read_text(encoding="utf-8"))["wavesmith_environments"]["speech"]["packages"]
 LOCKED = "".join(f"package-{number}==1.{number} --hash=sha256:{number:064x}\n" for number in range(140))
 """A lock as long as that of the speech environment."""
 
@@ -58,7 +60,7 @@ def _host(number: int, machine: dict[str, Any]) -> Host:
         "wavesmith_environments": {
             name: {
                 "stack": "auto",
-                "packages": ["torch", "torchaudio", *chance.sample(PACKAGES, min(12, len(PACKAGES)))],
+                "packages": ["torch", "torchaudio", *chance.sample(PACKAGES, 12)],
             }
             for name in names
         },
