@@ -169,8 +169,8 @@ def test_an_entry_of_ones_own_stands_for_that_of_the_catalog(tmp_path: Path) -> 
 
 
 def test_a_recipe_of_ones_own_is_checked_and_named_by_its_path(tmp_path: Path) -> None:
-    path = own(tmp_path, "packages", "pyworld", modul="pyworld")
-    with pytest.raises(AnsibleError, match=rf"^{path}: .*modul.*Remedy: see catalog/schema/package.json"):
+    path = own(tmp_path, "packages", "pyworld", require=["pyworld"])
+    with pytest.raises(AnsibleError, match=rf"^{path}: .*require.*Remedy: see catalog/schema/package.json"):
         catalog_files.load(overlay=tmp_path)
 
 
