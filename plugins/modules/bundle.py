@@ -13,12 +13,7 @@ version_added: "0.1.0"
 description:
   - Makes C(<root>/bundle) with everything that provisioning the same environments on such a host needs without a network, but for system packages,
     the files of their locks and of the toolbox as a package index, the signed wheels that were built from source, and the locks.
-  - The work is done by a process of its own on the host, which outlives the connection.
 options:
-  root:
-    description: Wavesmith's folder on the host.
-    type: str
-    required: true
   environments:
     description: What to take, with lock, wheels and Python; given by the action plugin from the host's plan.
     type: list
@@ -36,22 +31,8 @@ options:
     description: Who may sign, in the form of C(allowed_signers) of ssh-keygen(1); given by the action plugin.
     type: str
     default: ""
-  package_index:
-    description: Address of the package index; empty for the one the host's own pip is set up for.
-    type: str
-    default: ""
-  run:
-    description: Names the run that asks; given by the action plugin.
-    type: str
-    default: by hand
-  wait:
-    description: Seconds to wait for news before answering; given by the action plugin.
-    type: float
-    default: 3600.0
-  seen:
-    description: The state the caller has shown already; given by the action plugin.
-    type: str
-    default: ""
+extends_documentation_fragment:
+  - wavesmith.provision.job
 attributes:
   check_mode:
     support: full

@@ -14,34 +14,14 @@ description:
   - Resolves exact versions and hashes with uv, once for each environment, Python and origin. No address of an index is written,
     so a mirror can serve the same lock.
   - For the engine C(conda) also what the channels give, with py-rattler, once for each environment, Python and platform.
-  - The work is done by a process of its own on the host, which outlives the connection. The action plugin of the same name shows
-    how far it is; when a play is started again it finds the work that goes on, or its result.
 options:
-  root:
-    description: Wavesmith's folder on the host.
-    type: str
-    required: true
   locks:
     description: Locks to resolve, as the plan gives them.
     type: list
     elements: dict
     required: true
-  package_index:
-    description: Address of the package index; empty for the one the host's own pip is set up for.
-    type: str
-    default: ""
-  run:
-    description: Names the run that asks; given by the action plugin.
-    type: str
-    default: by hand
-  wait:
-    description: Seconds to wait for news before answering; given by the action plugin.
-    type: float
-    default: 3600.0
-  seen:
-    description: The state the caller has shown already; given by the action plugin.
-    type: str
-    default: ""
+extends_documentation_fragment:
+  - wavesmith.provision.job
 attributes:
   check_mode:
     support: full

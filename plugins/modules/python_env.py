@@ -16,34 +16,14 @@ description:
   - With the engine C(venv) it is a virtual environment of a Python of the host. With C(conda) py-rattler, which the toolbox has, links the
     packages of a conda lock into it, Python among them, each checked against its sha256.
   - A complete generation is never touched; an unfinished one of the same name is made anew.
-  - The work is done by a process of its own on the host, which outlives the connection. The action plugin of the same name shows
-    how far it is; when a play is started again it finds the work that goes on, or its result.
 options:
-  root:
-    description: Wavesmith's folder on the host.
-    type: str
-    required: true
   generations:
     description: Generations to make, as the plan gives them.
     type: list
     elements: dict
     required: true
-  package_index:
-    description: Address of the package index; empty for the one the host's own pip is set up for.
-    type: str
-    default: ""
-  run:
-    description: Names the run that asks; given by the action plugin.
-    type: str
-    default: by hand
-  wait:
-    description: Seconds to wait for news before answering; given by the action plugin.
-    type: float
-    default: 3600.0
-  seen:
-    description: The state the caller has shown already; given by the action plugin.
-    type: str
-    default: ""
+extends_documentation_fragment:
+  - wavesmith.provision.job
 attributes:
   check_mode:
     support: full

@@ -15,38 +15,18 @@ description:
   - The source is checked against its sha256 or commit before anything of it runs. The built wheel is audited, tried in an environment of
     its own, and only then published, atomically, with its provenance and bill of materials.
   - A build that was killed for want of memory is tried again with half the jobs, and the next plan knows of it.
-  - The work is done by a process of its own on the host, which outlives the connection. The action plugin of the same name shows
-    how far it is; when a play is started again it finds the work that goes on, or its result.
 options:
-  root:
-    description: Wavesmith's folder on the host.
-    type: str
-    required: true
   wheels:
     description: Wheels to build, as the plan gives them in C(spec).
     type: list
     elements: dict
     required: true
-  package_index:
-    description: Address of the package index; empty for the one the host's own pip is set up for.
-    type: str
-    default: ""
   ccache_remote:
     description: Remote storage of ccache, as C(CCACHE_REMOTE_STORAGE) takes it; used where the host has ccache.
     type: str
     default: ""
-  run:
-    description: Names the run that asks; given by the action plugin.
-    type: str
-    default: by hand
-  wait:
-    description: Seconds to wait for news before answering; given by the action plugin.
-    type: float
-    default: 3600.0
-  seen:
-    description: The state the caller has shown already; given by the action plugin.
-    type: str
-    default: ""
+extends_documentation_fragment:
+  - wavesmith.provision.job
 attributes:
   check_mode:
     support: full
