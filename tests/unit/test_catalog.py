@@ -309,6 +309,8 @@ def test_a_catalog_without_its_platforms_is_refused(folder: Path) -> None:
     assert "platforms.yml cannot be read" in complaint(folder)
 
 
-def test_a_controller_without_jsonschema_is_told_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalog_files, "jsonschema", None)
-    assert "Remedy: pip install jsonschema" in complaint(folder)
+def test_a_controller_without_its_requirements_is_told_what_to_install(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_files, "jsonschema_rs", None)
+    assert "Remedy: pip install jsonschema-rs" in complaint(folder)
