@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import socket
 import ssl
 import time
 import urllib.error
@@ -207,10 +208,16 @@ def probe_source(host: Host, link: Link) -> tuple[dict[str, Any], str]:
         return result(there, "folder" if there else "no such folder", "" if there else "Correct the source's URL.")
     if scheme not in ("http", "https") or re.search(r"\s", url.shown):
         return result(False, "not a URL that can be probed", "Give a http, https or file URL.")
-    try:
-        answers, detail, remedy = parse.judge_status(_status(url, host.timeout))
-    except Exception as error:  # urllib and http.client raise almost anything for what a server or a URL can hold
-        return result(False, *_explain(error))
+    for tries_left in (2, 1, 0):
+        try:
+            answers, detail, remedy = parse.judge_status(_status(url, host.timeout))
+            break
+        except Exception as error:  # urllib and http.client raise almost anything for what a server or a URL can hold
+            # A resolver that is only busy says so (EAI_AGAIN), and so does a host without a network, which does not wait long.
+            busy = getattr(getattr(error, "reason", error), "errno", None) == socket.EAI_AGAIN
+            if not busy or not tries_left or time.monotonic() - started > host.timeout / 2:
+                return result(False, *_explain(error))
+            time.sleep(0.3)
     return result(answers, detail, remedy)
 
 

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -463,6 +464,21 @@ def test_credentials_do_not_follow_a_redirect_to_another_origin(server: Threadin
     request.add_unredirected_header("Authorization", "Basic x")
     moved = _probe._SameOrigin().redirect_request(request, io.BytesIO(), 302, "", {}, "http://other.example.org/a")
     assert (moved.get_method(), moved.get_header("Authorization")) == ("HEAD", None)
+
+
+@pytest.mark.parametrize(("failures", "answers"), [(2, True), (3, False)])
+def test_a_resolver_that_is_busy_is_asked_again(
+    server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, failures: int, answers: bool
+) -> None:
+    left, real = [socket.gaierror(socket.EAI_AGAIN, "busy")] * failures, socket.getaddrinfo
+
+    def getaddrinfo(*arguments: Any, **options: Any) -> Any:
+        if left:
+            raise left.pop()
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    assert probe(server, "/200")["answers"] is answers
 
 
 def test_a_slow_source_costs_no_more_than_the_timeout(server: ThreadingHTTPServer) -> None:
