@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -371,6 +371,36 @@ def test_activation_by_conda_sets_and_gives_back(whole: Host) -> None:
     show = 'echo "${PYTHONPATH-none} ${CUDA_HOME-none} ${PYTHONNOUSERSITE-none}"'
     lines = f"{show}; . {prefix}/etc/conda/activate.d/*.sh; {show}; . {prefix}/etc/conda/deactivate.d/*.sh; {show}"
     assert shell(lines, PYTHONPATH="/mine") == ["/mine none none", "none /usr/local/cuda-13.0 1", "/mine none none"]
+
+
+@pytest.fixture
+def conda(whole: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Conda itself, asked as a user who has this environment registered."""
+    if shutil.which("conda") is None:
+        pytest.skip("conda is not installed here")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    _store.point(str(whole.prefix().parent), "one")
+    _conda.register(str(whole.root))
+    return lambda *words: json.loads(subprocess.check_output(["conda", *words, "--json"]))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root's conda reads the lists of all users, not that of this test")
+def test_conda_itself_lists_the_environment(conda: Callable[..., Any], whole: Host) -> None:
+    assert str(whole.prefix().parent / "current") in conda("env", "list")["envs"]
+
+
+def test_conda_itself_lists_the_packages(conda: Callable[..., Any], whole: Host) -> None:
+    listed = conda("list", "--prefix", str(whole.prefix().parent / "current"))
+    assert {"python", "greeting"} <= {package["name"] for package in listed}
+
+
+@pytest.mark.usefixtures("conda")
+def test_conda_itself_activates_and_gives_back(whole: Host, tmp_path: Path) -> None:
+    current = whole.prefix().parent / "current"
+    lines = f'eval "$(conda shell.posix hook)"; {SHOW}; conda activate {current}; {SHOW}; conda deactivate; {SHOW}'
+    said = shell(lines, HOME=str(tmp_path), PYTHONPATH="/mine", CUDA_HOME="/other")
+    assert said[1] == f"{current}/bin/python {current} none /usr/local/cuda-13.0 none"
+    assert said[0] == said[2] and said[0].endswith(" /mine /other none")
 
 
 def test_rattlers_own_activation_finds_our_scripts(whole: Host) -> None:
