@@ -286,6 +286,11 @@ def test_a_compiler_that_is_always_killed_ends_the_build_with_the_reason(
     assert "the compiler was killed for want of memory. Remedy: give the host more memory" in said
 
 
+def test_a_disk_that_is_full_in_the_middle_of_a_build_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", compiler(host.folder / "bin", "dd if=/dev/zero of=/dev/full count=1 || exit 1"))
+    assert "or set wavesmith_root to a larger disk" in str(failure(host, host.recipe()))
+
+
 # A recipe that lies
 
 
