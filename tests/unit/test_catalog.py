@@ -89,6 +89,38 @@ def test_a_recipe_names_the_source_of_its_version(package: str, release: Release
         assert re.fullmatch(r"[0-9a-f]{64}", source.digest)
 
 
+CHECKED = (
+    (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8").partition("## Checked upstream")[2].partition("\n## ")[0]
+)
+"""The table of the variables and the files in which their meaning was read."""
+
+
+@pytest.mark.parametrize("package", RECIPES, ids=name)
+def test_the_place_upstream_of_every_variable_is_named_and_was_looked_up(package: Package) -> None:
+    rows = [line.split(" | ") for line in CHECKED.splitlines() if line.startswith("| ")]
+    looked_up = {
+        word
+        for row in rows
+        if package.name in row[0].lstrip("| ").split(", ")
+        for word in re.findall(r"`(\w+)`", row[1])
+    }
+    file = yaml.safe_load((ROOT / "catalog" / "packages" / f"{package.name}.yml").read_text(encoding="utf-8"))
+    for setting in file["recipe"].get("environment", []):
+        assert re.search(r"(?:^|[ ;(])[\w.-]+/[\w.-]+:[\w./-]+@\w[\w.]*", setting["source"]), setting["source"]
+        assert set(setting["set"]) <= looked_up, (
+            "look it up in the file of upstream, then add it to docs/recipes.md, Checked upstream"
+        )
+
+
+@pytest.mark.parametrize("package", RECIPES, ids=name)
+def test_flags_that_take_the_place_of_pythons_own_still_optimise(package: Package) -> None:
+    # setuptools 81 replaces the flags of Python's own build by CFLAGS: with -march alone, nothing is optimised and Cython's overflows are undefined.
+    assert package.recipe is not None
+    for setting in package.recipe.settings:
+        for variable in {"CFLAGS", "CXXFLAGS"} & set(setting.variables):
+            assert {"-O3", "-DNDEBUG", "-fwrapv"} <= set(setting.variables[variable].split())
+
+
 @pytest.mark.parametrize("package", RECIPES, ids=name)
 def test_what_a_recipe_is_compiled_against_has_a_recipe_too(package: Package) -> None:
     assert package.recipe is not None
