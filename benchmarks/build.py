@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Building one package: what our build adds to a bare `pip wheel`, what ccache saves after a change of one line, how long a hit takes.
 
-    benchmarks/build.py [--package pyworld] [--fromager]
+    benchmarks/build.py [--package pyopenjtalk] [--fromager PYTHON]
 
 Side by side, in one run, from the same source archive, which is fetched before anything is timed. Each build starts from nothing but the downloads.
+fromager 0.101 needs Python 3.12 or newer, so it is told which; ours is run by the Python that runs this.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.variant import
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files  # noqa: E402
 
 PYTHON = os.path.realpath(sys.executable)
+FROMAGER = "fromager==0.101.0"
 
 
 @dataclass(frozen=True, order=True)
@@ -50,6 +54,27 @@ def took(work: Callable[[], object]) -> Took:
     return Took(sum(os.times()[:4]) - before, time.monotonic() - started)
 
 
+class Phases(Job):
+    """A job that knows how many seconds passed in each part of a build."""
+
+    def __init__(self, folder: str, lock: int) -> None:
+        super().__init__(folder, lock)
+        self.parts: dict[str, float] = {}
+        self._part, self._since = "", 0.0
+
+    def progress(self, phase: str, n: int = 0, m: int = 0, detail: str = "") -> None:
+        """What is said begins the next part; the numbers in it (`compiling 3 files`) do not."""
+        super().progress(phase, n, m, detail)
+        now, part = time.monotonic(), "compiling" if detail.startswith("compiling") else detail
+        if part != self._part:
+            if self._part:
+                self.parts[self._part] = now - self._since
+            self._part, self._since = part, now
+
+    def __str__(self) -> str:
+        return ", ".join(f"{part} {seconds:.1f} s" for part, seconds in self.parts.items())
+
+
 class Bench:
     """A folder with a toolbox, the source, and the builds of one package."""
 
@@ -58,7 +83,7 @@ class Bench:
         self.index = _long.package_index("")
         _tools.make_toolbox(self.root, "bench", (ROOT / "requirements" / "toolbox.txt").read_text(), self.index)
         (folder / "state" / "bench").mkdir(parents=True)
-        self.job = Job(str(folder / "state" / "bench"), os.open(os.devnull, os.O_RDONLY))
+        self.job = Phases(str(folder / "state" / "bench"), os.open(os.devnull, os.O_RDONLY))
         self.catalog = catalog_files.load()
         found = self.catalog.packages[package].recipe
         assert found is not None
@@ -78,12 +103,18 @@ class Bench:
         assert not problems, problems
         return spec
 
-    def build(self, made: Recipe | None = None) -> Path:
+    def build(self, made: Recipe | None = None) -> None:
         """Build it as a host does; nothing of an earlier one is left but downloads and ccache."""
         spec = self.spec(made)
         shutil.rmtree(_build.wheel_folder(self.root, spec["key"]), ignore_errors=True)
-        _build.build_wheels(self.job, self.root, [spec], self.index)
-        return Path(_build.wheel_folder(self.root, spec["key"]))
+        self.want(spec)
+
+    def want(self, spec: dict[str, Any]) -> bool:
+        """Build it unless its wheel is there; whether it was built."""
+        self.job.parts.clear()
+        built = _build.build_wheels(self.job, self.root, [spec], self.index)["built"]
+        self.job.progress("done")
+        return bool(built)
 
     def bare(self) -> None:
         """What a person would type: pip with its own isolated environment, and the same flags for the compiler."""
@@ -112,96 +143,128 @@ class Bench:
         return replace(self.recipe, releases=(replace(release, patches={"patches/line.patch": patch}), *others))
 
 
-def fromager(bench: Bench, folder: Path) -> None:
-    """The same package by fromager: the first build, a hit, and what it answers when the flags have changed."""
-    tool = folder / "fromager"
-    subprocess.run([PYTHON, "-m", "venv", str(tool)], check=True)
-    subprocess.run([str(tool / "bin/pip"), "install", "--quiet", "fromager"], env=bench.tools, check=True)
-    version = bench.recipe.releases[0].version
-    listed = subprocess.run(
-        [str(tool / "bin/pip"), "list", "--format=freeze"], capture_output=True, text=True, check=True
-    ).stdout
-    print(f"fromager {next(line for line in listed.splitlines() if line.startswith('fromager=='))}")
+class Fromager:
+    """The same package by fromager, in a folder of its own.
 
-    def run(flags: str = "", variant: str = "cpu") -> Took:
-        argv = [
-            str(tool / "bin/fromager"),
-            "--no-network-isolation",
-            "--variant",
-            variant,
-            "bootstrap",
-            f"{bench.package}=={version}",
-        ]
-        environment = {**bench.tools, "CFLAGS": flags, "PATH": f"{tool / 'bin'}:{bench.tools['PATH']}"}
-        return took(lambda: subprocess.run(argv, cwd=folder, env=environment, capture_output=True, check=True))
+    Its build requirements come as wheels, as ours do: left to itself it bootstraps them from source too, numpy and all that numpy is built with.
+    """
 
-    print(f"  the first build               {run()}")
-    built = {path: path.stat().st_mtime_ns for path in folder.rglob("*.whl")}
-    print(f"  the same again (a hit)        {run()}")
-    for what, options in {"other CFLAGS": {"flags": "-O1"}, "another variant": {"variant": "cuda"}}.items():
-        spent = run(**options)
-        same = {path: path.stat().st_mtime_ns for path in folder.rglob("*.whl")} == built
-        print(f"  {what:<28}  {spent}, {'the same wheel' if same else 'another wheel'}")
+    def __init__(self, bench: Bench, folder: Path, python: str) -> None:
+        self.folder, self.tools = folder, bench.tools
+        self.wanted = f"{bench.package}=={bench.recipe.releases[0].version}"
+        subprocess.run([python, "-m", "venv", str(folder / "tool")], check=True)
+        pip = [str(folder / "tool/bin/python"), "-m", "pip", "install", "-qq", FROMAGER]
+        subprocess.run(pip, env=bench.tools, check=True)
+        settings = folder / "overrides" / "settings"
+        settings.mkdir(parents=True)
+        # It asks the public index whatever pip is set to.
+        server = f", wheel_server_url: {json.dumps(bench.index)}" if bench.index else ""
+        variants = "".join(f"  {name}: {{pre_built: true{server}}}\n" for name in ("cpu", "cuda"))
+        for line in recipe.pins(bench.spec()["build_lock"]):
+            if line.startswith(" "):
+                continue  # a hash of the line before
+            (settings / f"{line.partition('==')[0].replace('-', '_')}.yaml").write_text(f"variants:\n{variants}")
+        if bench.index:
+            source = f"resolver_dist: {{sdist_server_url: {json.dumps(bench.index)}}}\n"
+            (settings / f"{bench.package}.yaml").write_text(source)
+
+    def bootstrap(self, flags: str = "", variant: str = "cpu") -> bool:
+        """Ask for the wheel; whether it was built."""
+        argv = [str(self.folder / "tool/bin/fromager"), "--no-network-isolation", "--variant", variant, "bootstrap"]
+        path = f"{self.folder / 'tool/bin'}:{self.tools['PATH']}"
+        before = self.wheels()
+        done = subprocess.run(
+            [*argv, self.wanted],
+            cwd=self.folder,
+            env={**self.tools, "CFLAGS": flags, "PATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            sys.exit(f"fromager did not build {self.wanted}:\n{done.stderr[-2000:]}")
+        return self.wheels() != before
+
+    def wheels(self) -> dict[Path, int]:
+        """The wheels that it built, and when."""
+        return {path: path.stat().st_mtime_ns for path in (self.folder / "wheels-repo/downloads").glob("*.whl")}
+
+
+def compare(bench: Bench, folder: Path, python: str) -> None:
+    """Ask ours and fromager for the same wheel, twice, and for wheels that must differ."""
+    theirs = Fromager(bench, folder, python)
+    flags = {name: "-O1" for setting in bench.recipe.settings for name in setting.variables if name.endswith("FLAGS")}
+    changed = replace(
+        bench.recipe, settings=(*bench.recipe.settings, replace(bench.recipe.settings[0], variables=flags))
+    )
+    cuda = replace(bench.target.variant, backend="cuda13_0", sm="12.0")
+    shutil.rmtree(Path(bench.root, "wheels"))
+    shutil.rmtree(Path(bench.root, "cache", "ccache"), ignore_errors=True)
+    asked: list[tuple[str, dict[str, str], Callable[[], bool]]] = [
+        ("the first build", {}, lambda: bench.want(bench.spec())),
+        ("the same again", {}, lambda: command(bench)),
+        ("other CFLAGS", {"flags": "-O1"}, lambda: bench.want(bench.spec(changed))),
+        ("another variant", {"variant": "cuda"}, lambda: bench.want(bench.spec(variant=cuda))),
+    ]
+    print(f"{'':<20}{FROMAGER:<40}wavesmith")
+    for what, options, ours in asked:
+        line = f"  {what:<18}"
+        for ask in (partial(theirs.bootstrap, **options), ours):
+            built: list[bool] = []
+            spent = took(lambda ask=ask, built=built: built.append(ask()))  # type: ignore[misc]
+            line += f"{spent.wall:6.2f} s, {'built' if built[0] else 'the wheel that was there':<30}"
+        print(line.rstrip())
+
+
+def command(bench: Bench) -> bool:
+    """A hit as a person has it: the whole command."""
+    argv = [sys.executable, "-I", str(ROOT / "wavesmith"), "build", "--root", bench.root, "--stack", "none"]
+    argv += ["--package", bench.package]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    return done.stdout.startswith("built")
 
 
 def main() -> int:
     """Run all, print one line each."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--package", default="pyworld", help="a package whose recipe builds an archive of the index")
+    parser.add_argument(
+        "--package", default="pyopenjtalk", help="a package whose recipe builds an archive of the index"
+    )
     parser.add_argument("--repeat", type=int, default=2, help="how often each is built; the best counts")
-    parser.add_argument("--fromager", action="store_true", help="compare with fromager too")
+    parser.add_argument(
+        "--fromager", metavar="PYTHON", help="compare with fromager too, run by this Python (3.12 or newer)"
+    )
     arguments = parser.parse_args()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     with tempfile.TemporaryDirectory(prefix="wavesmith-bench-") as scratch:
         bench = Bench(Path(scratch), arguments.package)
         ccache = Path(bench.root, "cache", "ccache")
         bench.build()
-        shutil.rmtree(ccache, ignore_errors=True)
         bench.bare()  # both have fetched their build requirements now
         ours, bare = [], []
         for _ in range(arguments.repeat):
             shutil.rmtree(ccache, ignore_errors=True)
-            ours.append(took(bench.build))
+            ours.append((took(bench.build), str(bench.job)))
             bare.append(took(bench.bare))
+        best, phases = min(ours)
         print(
             f"{arguments.package} {bench.recipe.releases[0].version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
         )
         print(f"bare pip wheel                  {min(bare)}")
         cache = ", ccache empty" if shutil.which("ccache") else ""
-        print(
-            f"wavesmith, audited and tried    {min(ours)}  ({min(ours).cpu / min(bare).cpu:.2f} times the CPU{cache})"
-        )
+        print(f"wavesmith, audited and tried    {best}  ({best.cpu / min(bare).cpu:.2f} times the CPU{cache})")
+        print(f"  {phases}")
         if shutil.which("ccache"):
             line = took(lambda: bench.build(bench.changed()))
-            print(
-                f"after a change of one line      {line}  ({min(ours).cpu / line.cpu:.1f} times less CPU, ccache full)"
-            )
+            print(f"after a change of one line      {line}  ({best.cpu / line.cpu:.1f} times less CPU, ccache full)")
+            print(f"  {bench.job}")
         bench.build()
-        command = [
-            sys.executable,
-            "-I",
-            str(ROOT / "wavesmith"),
-            "build",
-            "--root",
-            bench.root,
-            "--stack",
-            "none",
-            "--package",
-            arguments.package,
-        ]
-        hits = [took(lambda: subprocess.run(command, capture_output=True, check=True)) for _ in range(7)]
+        hits = [took(lambda: command(bench)) for _ in range(7)]
         print(f"a hit, as a command             {min(hits)}  (best of 7)")
-        key = bench.spec()["key"]
-        flags = replace(
-            bench.recipe,
-            settings=(*bench.recipe.settings, replace(bench.recipe.settings[0], variables={"CFLAGS": "-O1"})),
-        )
-        other = replace(bench.target.variant, backend="cuda13_0", sm="12.0")
-        for what, changed in (("other CFLAGS", bench.spec(flags)), ("another variant", bench.spec(variant=other))):
-            print(f"  {what:<28}  {'the same wheel' if changed['key'] == key else 'another wheel'}")
         if arguments.fromager:
             place = Path(scratch, "compare")
             place.mkdir()
-            fromager(bench, place)
+            compare(bench, place, arguments.fromager)
     return 0
 
 

@@ -183,6 +183,7 @@ class _Build:
         available = _available_gib()
         cores = len(os.sched_getaffinity(0))
         self.used_jobs = jobs(cores, available, per_job)
+        self.say(f"compiling, {self.used_jobs} jobs")
         while True:
             start = os.path.getsize(self.job.log_path) if os.path.exists(self.job.log_path) else 0
             try:
