@@ -89,7 +89,7 @@ class ActionModule(ActionBase):
         return {
             "root": wanted.root,
             "environments": [environment.name for environment in wanted.environments],
-            "apt_packages": [*catalog.platforms.apt, *catalog.platforms.apt_build],
+            "apt_packages": catalog.apt,
             "sources": {**sources, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index},
             "default_index": _default_index(),
             "timeout": float(wanted.probe_timeout),

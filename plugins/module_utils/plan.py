@@ -597,7 +597,16 @@ def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
 
 def _system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, result: Plan, idle: bool) -> None:
     system = observed["os"]
-    if idle and not observed["apt"]["missing"]:
+    needed = {*catalog.platforms.apt, *catalog.platforms.apt_build}
+    for item in result.environments:
+        if "build" in item.phases:
+            needed.update(
+                name for wheel in item.wheels if wheel.status == "build" for name in wheel.spec["system_packages"]
+            )
+    if wanted.native == "channel":
+        needed -= set(conda.NATIVE.values())
+    missing = sorted(needed & set(observed["apt"]["missing"]))
+    if idle and not missing:
         return
     versions = catalog.platforms.systems.get(system["id"])
     if versions is None or not any(
@@ -612,8 +621,6 @@ def _system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, resul
             )
         )
         return
-    unneeded = set(conda.NATIVE.values()) if wanted.native == "channel" else set()
-    missing = sorted(set(observed["apt"]["missing"]) - unneeded)
     if not missing:
         return
     if not wanted.system_packages:

@@ -231,6 +231,20 @@ def test_system_packages_come_before_everything() -> None:
     assert result.system_missing == ["ffmpeg", "sox"]
 
 
+def test_a_host_that_builds_a_wheel_gets_what_its_recipe_needs_and_one_that_fetches_it_does_not() -> None:
+    package = CATALOG.packages["pyworld"]
+    assert package.recipe
+    made = replace(package.recipe, system_packages=(types.SystemPackages(("libpng-dev",)),))
+    catalog = replace(CATALOG, packages={**CATALOG.packages, "pyworld": replace(package, recipe=made)})
+    observed = host(apt={"missing": [name for name in catalog.apt if name.startswith("lib") and name != "libsndfile1"]})
+    (wheel,) = only(decide(observed, catalog=catalog)).wheels
+    assert decide(observed, catalog=catalog).system_missing == ["libpng-dev"], "not what other recipes need"
+    fetching = plan(Wanted(environments=(SPEECH,)), [], observed, catalog, {}, TOOLBOX, wheelhouse=[str(wheel.key)])
+    assert (only(fetching).wheels[0].status, fetching.system_missing) == ("fetch", [])
+    found = refusal(decide({**observed, "user": {"name": "anna", "privilege": "none"}}, catalog=catalog))
+    assert "apt-get install -y libpng-dev" in found.remedy
+
+
 def test_the_estimate_is_the_sum_of_the_steps() -> None:
     result = decide(host())
     assert result.seconds == sum(step["seconds"] for step in result.steps) > 0
