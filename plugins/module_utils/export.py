@@ -63,7 +63,7 @@ def index(files: Mapping[str, str]) -> dict[str, str]:
 
 
 def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What of a plan an export needs, for each environment: lock, wheels, Python, origin.
+    """What of a plan an export needs, for each environment: locks, wheels, origin, and the Python that takes its files.
 
     A project's own wheel is not among it: it is made on the controller, from files that are there.
 
@@ -72,13 +72,8 @@ def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict
     """
     found = []
     for item in plan["environments"]:
-        if item["engine"] != "venv":
-            raise ValueError(
-                f"environment {item['name']} has engine {item['engine']}, and packages of a channel are not carried yet. "
-                "Remedy: say engine: venv for what shall be exported or bundled; for conda take a mirror of the channels along"
-            )
         missing = [f"wheel {wheel['name']}" for wheel in item["wheels"] if wheel["status"] != "hit"]
-        missing += [f"lock {item['lock']['key']}"] if item["lock"]["status"] != "hit" else []
+        missing += [f"lock {lock['key']}" for lock in (item["conda"], item["lock"]) if lock and lock["status"] != "hit"]
         if missing:
             raise ValueError(
                 f"environment {item['name']} lacks {', '.join(missing)}. Remedy: run playbooks/build.yml first"
@@ -86,11 +81,28 @@ def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict
         found.append(
             {
                 "environment": item["name"],
-                "python": item["python"],
+                "python": item["builder"],
                 "origin_url": item["origin_url"],
                 "key": item["lock"]["key"],
                 "lock": locks[item["lock"]["key"]],
+                "conda": {**item["conda"], "lock": locks[item["conda"]["key"]]} if item["conda"] else {},
                 "wheels": [{"name": wheel["name"], "key": wheel["key"]} for wheel in item["wheels"]],
             }
         )
     return found
+
+
+def builds(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What building the wheels of a plan again takes: each one's source, and the locks of what is in its build environment."""
+    found = {}
+    for item in plan["environments"]:
+        for wheel in item["wheels"]:
+            spec = wheel["spec"]
+            locks = [spec["build_lock"], *(entry["lock"] for entry in spec["against"] if entry["lock"])]
+            found[wheel["key"]] = {
+                "name": spec["name"],
+                "source": spec["source"],
+                "locks": locks,
+                "python": item["builder"],
+            }
+    return list(found.values())

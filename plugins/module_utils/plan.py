@@ -242,6 +242,9 @@ def _environment(
         item.wheels, unbuildable = _wheels(
             [*named, *(package.name for package in packages)], stack, origin, target, item, observed, catalog
         )
+        for wheel in item.wheels:
+            if wanted.bundle:
+                wheel.spec["bundle"] = wanted.bundle.rstrip("/")
         _offer(item.wheels, wheelhouse)
         _lock(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
