@@ -7,7 +7,7 @@ plain data turned into records.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .guard import Project
@@ -234,6 +234,15 @@ class Catalog:
         recipes = [package.recipe for package in self.packages.values() if package.recipe]
         built = {name for recipe in recipes for entry in recipe.system_packages for name in entry.apt}
         return sorted({*self.platforms.apt, *self.platforms.apt_build, *built})
+
+
+def from_index(catalog: Catalog, index: str) -> Catalog:
+    """The catalog where one index has everything: an offline bundle's holds the wheels of each origin."""
+
+    def there(stack: Stack) -> Stack:
+        return replace(stack, origins=tuple(replace(item, url=index) if item.url else item for item in stack.origins))
+
+    return replace(catalog, stacks={name: there(stack) for name, stack in catalog.stacks.items()})
 
 
 def cuda_version(backend: str) -> str:

@@ -250,7 +250,8 @@ def _environment(
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
         _state(item, present, item.name in wanted.repair)
-        if not item.phases or _answers(origin, observed):
+        # A bundle answers for every origin, and has the wheels of those that its locks were made with.
+        if not item.phases or (_answers(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
             break
     result.refusals += unbuildable
     _buildable(item, stack, observed, result)

@@ -205,6 +205,20 @@ def test_a_wheel_that_is_on_the_host_is_not_fetched() -> None:
     assert result.steps == [] and [wheel.status for wheel in only(result).wheels] == ["hit"]
 
 
+# From an offline bundle
+
+
+@pytest.mark.parametrize("origin", ["cpu_wheels", "package_index"])
+def test_a_bundle_serves_the_origin_that_its_lock_was_made_with(origin: str) -> None:
+    catalog = types.from_index(CATALOG, "file:///stick/index/simple")
+    observed = host(sources={"cpu_wheels": SILENT} if origin == "package_index" else {})
+    locks = locked(only(decide(observed)))
+    item = only(decide(host(), locks=locks, catalog=catalog, bundle="file:///stick"))
+    assert (item.origin, item.lock["status"]) == (origin, "hit")
+    assert item.origin_url in ("file:///stick/index/simple", "")
+    assert item.wheels[0].spec["bundle"] == "file:///stick"
+
+
 # A bare host
 
 
