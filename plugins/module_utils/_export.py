@@ -33,7 +33,8 @@ def _fetch(job: Job, root: str, spec: Mapping[str, Any], index: str, command: st
     if python["path"]:
         pip += ["--python", python["path"]]
     else:
-        command, where = "download", ["--python-version", python["version"], "--dest", folder]
+        only = ["--only-binary=:all:"] if command == "wheel" else []  # nothing of that Python can be built here
+        command, where = "download", ["--python-version", python["version"], "--dest", folder, *only]
     argv = [*pip, command, "--quiet", "--no-deps", "--require-hashes", *more, *where, "-r", lock]
     try:
         job.run(argv, environment(root, index))
@@ -88,7 +89,8 @@ def context(
             path = kept_wheel(root, wheel["key"])
             shutil.copyfile(path, os.path.join(wheels, os.path.basename(path)))
         _store.write_text(os.path.join(staging, "wheels.txt"), export.requirements(_files(wheels)))
-        text = export.dockerfile(spec["environment"], system, apt, complete)
+        minor = ".".join(spec["python"]["version"].split(".")[:2])
+        text = export.dockerfile(spec["environment"], minor, system, apt, complete)
         _store.write_text(os.path.join(staging, "Dockerfile"), text)
         _put(staging, final)
     finally:
@@ -171,7 +173,7 @@ def _requirements(builds: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _source(job: Job, root: str, build: Mapping[str, Any], index: str, folder: str) -> None:
     """Put what a wheel is built from into a folder of sources."""
     source, tools = build["source"], environment(root, index)
-    proven = fetch(job, root, build["name"], source, tools, index)
+    proven = fetch(job, root, build["name"], source, tools, index, build["bundle"])
     if source["kind"] == "git":
         pack(proven, folder, tools)
     else:

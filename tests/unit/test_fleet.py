@@ -189,6 +189,21 @@ def test_a_tampered_wheel_in_the_store_is_built_where_the_policy_allows_it(tmp_p
 
 
 @pytest.mark.slow
+def test_a_wheel_that_was_changed_on_the_served_wheelhouse_is_replaced_by_the_next_push(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, thor01=THOR, thor02=THOR)
+    assert fleet.run()[0] == 0
+    push = {"name": "Push", "wavesmith.provision.wheelhouse": {"root": "{{ wavesmith_root }}", "state": "served"}}
+    (tmp_path / "push.yml").write_text(yaml.safe_dump([{"hosts": "thor02", "gather_facts": False, "tasks": [push]}]))
+    served = fleet.root("thor02") / "wheelhouse"
+    assert fleet.run(playbook=tmp_path / "push.yml")[0] == 0 and intact(served, THOR, fleet.signers.read_text())
+    (served / THOR / "tiny-1.0-py3-none-any.whl").write_bytes(b"evil")
+    status, output = fleet.run(playbook=tmp_path / "push.yml")
+    assert status == 0 and intact(served, THOR, fleet.signers.read_text())
+    assert "The good one of this controller's store took its place. Remedy: find out who could write there" in output
+    assert "changed=0" in fleet.run(playbook=tmp_path / "push.yml")[1]
+
+
+@pytest.mark.slow
 def test_under_a_limit_a_host_builds_and_the_others_fetch_it_later(tmp_path: Path) -> None:
     fleet = Fleet(tmp_path, thor01=THOR, thor02=THOR)
     assert fleet.run("-l", "thor02")[0] == 0

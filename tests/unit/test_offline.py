@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +25,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import 
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import from_bundle
 
 from tests.unit import conda_channel
+from tests.unit.builder import SOURCE, Host, sdist
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
@@ -45,14 +50,16 @@ def test_a_file_belongs_to_its_project(file: str, project: tuple[str, str]) -> N
 
 
 def test_a_complete_image_never_asks_an_index() -> None:
-    text = export.dockerfile("speech", {"id": "ubuntu", "version_id": "24.04"}, ["git", "ffmpeg"], complete=True)
+    text = export.dockerfile(
+        "speech", "3.12", {"id": "ubuntu", "version_id": "24.04"}, ["git", "ffmpeg"], complete=True
+    )
     installs = [line for line in text.splitlines() if "pip install" in line]
-    assert "ARG BASE=ubuntu:24.04\n" in text and "ffmpeg git" in text
+    assert "ARG BASE=ubuntu:24.04\n" in text and "ffmpeg git" in text and "RUN python3.12 -m venv" in text
     assert len(installs) == 1 and "--no-index --find-links wheels -r wheels.txt" in installs[0]
 
 
 def test_an_image_without_the_indexs_wheels_takes_only_those_from_one() -> None:
-    text = export.dockerfile("speech", {"id": "debian", "version_id": "12"}, [], complete=False)
+    text = export.dockerfile("speech", "3.11", {"id": "debian", "version_id": "12"}, [], complete=False)
     built, rest = (line for line in text.splitlines() if "pip install" in line)
     assert "--no-index" in built and built.endswith("-r wheels.txt")
     assert "--no-index" not in rest and "--require-hashes" in rest and rest.endswith("-r index.txt")
@@ -70,6 +77,16 @@ def test_what_is_not_built_yet_is_not_exported() -> None:
         ValueError, match=r"environment e lacks wheel pyworld, lock c, lock k. Remedy: run playbooks/build.yml first"
     ):
         export.environments({"environments": [item]}, {})
+
+
+@pytest.mark.parametrize(("banned", "refused"), [([], True), (["ffmpeg"], False)])
+def test_an_image_has_its_native_software_from_apt(banned: list[str], refused: bool) -> None:
+    found = [{"environment": "e", "conda": {"banned": banned}}]
+    if refused:
+        with pytest.raises(ValueError, match="environment e has native software from its channel.*Remedy: say"):
+            export.contexts(found)
+    else:
+        assert export.contexts(found) == found
 
 
 def test_a_bundle_stands_for_an_index_a_wheelhouse_and_locks() -> None:
@@ -93,6 +110,33 @@ def test_a_channel_of_a_bundle_has_pages_for_every_platform_and_only_what_is_loc
     assert list(pages) == [f"voices/{subdir}/repodata.json" for subdir in ("noarch", "linux-64", "linux-aarch64")]
     found = {path: [*page["packages"], *page["packages.conda"]] for path, page in pages.items()}
     assert found == {path: ["a-1-0.conda"] if "noarch" in path else [] for path in pages}
+
+
+class TestTheFilesForAPythonThatTheHostLacks:
+    @pytest.fixture
+    def fetch(self, tmp_path: Path) -> Callable[[str, str, bytes], list[str]]:
+        """Fetch the one file of a package for a context; the files that were had."""
+
+        def run(package: str, name: str, data: bytes) -> list[str]:
+            host, got = Host(tmp_path), tmp_path / "got"
+            lock = f"{package}==1.0 --hash=sha256:{host.serve(package, name, data)}\n"
+            spec = {"key": "voice", "python": {"path": "", "version": "3.19"}, "origin_url": "", "lock": lock}
+            _export._fetch(host.job, str(host.root), spec, host.simple.as_uri(), "wheel", str(got))
+            return os.listdir(got)
+
+        return run
+
+    def test_are_had(self, fetch: Callable[[str, str, bytes], list[str]]) -> None:
+        made, tag = io.BytesIO(), f"cp319-cp319-manylinux_2_17_{platform.machine()}"
+        with zipfile.ZipFile(made, "w") as archive:
+            archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+            archive.writestr("tiny-1.0.dist-info/WHEEL", f"Wheel-Version: 1.0\nTag: {tag}\n")
+        name = f"tiny-1.0-{tag}.whl"
+        assert fetch("tiny", name, made.getvalue()) == [name]
+
+    def test_are_not_built(self, fetch: Callable[[str, str, bytes], list[str]]) -> None:
+        with pytest.raises(Failed, match="the files of voice: .*Remedy"):
+            fetch("tinyvoice", "tinyvoice-1.0.tar.gz", sdist(SOURCE))
 
 
 # Sources of git, and a bundle that is added to another one
@@ -318,6 +362,10 @@ def test_a_bundle_of_two_hosts_serves_both_engines_without_any_network(
         more = {"wavesmith_python": ".".join(version.split(".")[:2])}
         there = {"wavesmith_locks": str(other / "locks"), "wavesmith_conda_channels": [str(other / "voices")]}
         playbook(other, "bundle.yml", bundle_folder=str(bundle), wavesmith_environments=voice, **there, **more)
+        playbook(other, "export.yml", wavesmith_environments=voice, **there, **more)
+        context = other / "root" / "export" / "voice"
+        assert list((context / "wheels").glob("numpy-*.whl"))
+        assert f"RUN python{more['wavesmith_python']} -m venv" in (context / "Dockerfile").read_text()
         shutil.rmtree(other)
         more |= {"wavesmith_bundle": str(bundle), "wavesmith_conda_channels": ["voices"]}
         playbook(host, "site.yml", before=away, wavesmith_environments={**SMALL, **voice}, **more)
