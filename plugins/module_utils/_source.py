@@ -180,45 +180,36 @@ def _checkout(job: Job, place: str, source: dict[str, Any], tools: dict[str, str
         if _clean(place, source["digest"], tools):
             return place
         _store.remove(place)
-    tried = []
-    partial = f"{place}.part"
-    if bundle:
+    tried, partial = [], f"{place}.part"
+    for url in [*([f"{bundle}/sources"] if bundle else []), *source["urls"]]:
         shutil.rmtree(partial, ignore_errors=True)
+        job.progress("fetching source", detail=f"{source['name']} {source['digest'][:12]}")
         try:
-            _restore(job, f"{bundle}/sources", partial, source["digest"], tools)
-            if _clean(partial, source["digest"], tools):
-                os.rename(partial, place)
-                return place
-            tried.append(f"{bundle}: what came is not commit {source['digest']}")
+            (_clone if url in source["urls"] else _restore)(job, url, partial, source["digest"], tools)
         except (OSError, Failed) as error:
-            tried.append(f"{bundle}: {getattr(error, 'reason', None) or error}")
-    for url in source["urls"]:
-        shutil.rmtree(partial, ignore_errors=True)
-        git = ["git", "-c", "advice.detachedHead=false", "-C", partial]
-        if url.startswith("file:"):  # a mirror on this machine, whose submodules are files as well
-            git += ["-c", "protocol.file.allow=always"]
-        try:
-            job.run(["git", "init", "--quiet", partial], tools)
-            job.progress("fetching source", detail=f"{source['name']} {source['digest'][:12]}")
-            job.run([*git, "fetch", "--quiet", "--depth", "1", url, source["digest"]], tools)
-            job.run([*git, "checkout", "--quiet", "--force", source["digest"]], tools)
-            job.run(
-                [*git, "submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1", "--jobs", "8"], tools
-            )
-        except Failed as error:
-            tried.append(f"{split_url(url).shown}: {(error.log or [str(error)])[-1]}")
-            shutil.rmtree(partial, ignore_errors=True)
+            lines = error.log if isinstance(error, Failed) else []
+            tried.append(f"{split_url(url).shown}: {(lines or [str(error)])[-1]}")
             continue
-        if not _clean(partial, source["digest"], tools):
-            shutil.rmtree(partial, ignore_errors=True)
-            tried.append(f"{split_url(url).shown}: what came is not commit {source['digest']}")
-            continue
-        os.rename(partial, place)
-        return place
+        if _clean(partial, source["digest"], tools):
+            os.rename(partial, place)
+            return place
+        tried.append(f"{split_url(url).shown}: what came is not commit {source['digest']}")
+    shutil.rmtree(partial, ignore_errors=True)
     raise Failed(
         f"commit {source['digest']} of {source['name']} could not be had ({'; '.join(tried)}). "
         "Remedy: check that the commit is there and the network answers, or add a mirror to its recipe"
     )
+
+
+def _clone(job: Job, url: str, place: str, commit: str, tools: dict[str, str]) -> None:
+    """Check a commit and its submodules out from a repository."""
+    git = ["git", "-c", "advice.detachedHead=false", "-C", place]
+    if url.startswith("file:"):  # a mirror on this machine, whose submodules are files as well
+        git += ["-c", "protocol.file.allow=always"]
+    job.run(["git", "init", "--quiet", place], tools)
+    job.run([*git, "fetch", "--quiet", "--depth", "1", url, commit], tools)
+    job.run([*git, "checkout", "--quiet", "--force", commit], tools)
+    job.run([*git, "submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1", "--jobs", "8"], tools)
 
 
 def pack(place: str, folder: str, tools: dict[str, str]) -> None:
@@ -253,8 +244,12 @@ def _restore(job: Job, sources: str, place: str, commit: str, tools: dict[str, s
 
 def _submodules(place: str, tools: dict[str, str]) -> dict[str, str]:
     """The commit of each submodule by its folder."""
+    if not os.path.exists(os.path.join(place, ".gitmodules")):
+        return {}
+    listed = _git(place, tools, "config", "--file", ".gitmodules", "--null", "--get-regexp", r"^submodule\..*\.path$")
+    paths = {entry.partition("\n")[2] for entry in listed.split("\0")}
     entries = (entry.partition("\t") for entry in _git(place, tools, "ls-tree", "-r", "-z", "HEAD").split("\0"))
-    return {path: facts.split()[2] for facts, _, path in entries if facts.startswith("160000 ")}
+    return {path: facts.split()[2] for facts, _, path in entries if facts.startswith("160000 ") and path in paths}
 
 
 def _git(place: str, tools: dict[str, str], *words: str) -> str:
