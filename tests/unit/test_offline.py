@@ -286,6 +286,7 @@ def playbook(
         "wavesmith_artifacts": str(folder / "artifacts"),
         "wavesmith_environments": SMALL,
         "wavesmith_system_packages": False,
+        "wavesmith_probe_timeout": 20,  # the machine may be busy
         **more,
     }
     inventory = {"all": {"hosts": {host: {"ansible_connection": "local", "ansible_python_interpreter": PYTHON}}}}
