@@ -23,7 +23,8 @@ class ActionModule(FollowAction):
         own = ours(variables, self._templar)
         kept = house(own)
         try:
-            todo = export.environments(variables["wavesmith_plan"]["plan"], read_locks(own))
+            planned = variables["wavesmith_plan"]["plan"]
+            todo = export.environments(planned, read_locks(own))
             keys = sorted({wheel["key"] for item in todo for wheel in item["wheels"]})
             signing = {"root": root, "state": "collected", "keys": keys, "builder": host}
             if keys and not self._task.check_mode:
@@ -34,7 +35,8 @@ class ActionModule(FollowAction):
         except (ValueError, Untrusted) as error:
             return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
         toolbox = TOOLBOX_LOCK.read_text(encoding="utf-8")
-        self._task.args.update(environments=todo, toolbox=toolbox, signers=kept.signers_text())
+        more = {"builds": export.builds(planned), "toolbox": toolbox, "signers": kept.signers_text()}
+        self._task.args.update(environments=todo, **more)
         answer = super().run(tmp, variables)
         answer["remote_runs"] += bool(keys)
         return answer

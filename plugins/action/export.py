@@ -19,7 +19,8 @@ class ActionModule(FollowAction):
         variables = task_vars or {}
         planned = variables["wavesmith_plan"]
         try:
-            todo = export.environments(planned["plan"], read_locks(ours(variables, self._templar)))
+            locks = read_locks(ours(variables, self._templar))
+            todo = export.contexts(export.environments(planned["plan"], locks))
         except ValueError as error:
             return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
         for item in planned["plan"]["environments"]:
@@ -28,8 +29,15 @@ class ActionModule(FollowAction):
                     f"environment {item['name']}: its projects' own wheels are not in the context, only what they require. "
                     "Remedy: add to the Dockerfile how they are installed"
                 )
+        for item in todo:
+            if not item["python"]["path"]:
+                version = item["python"]["version"]
+                Display().warning(
+                    f"environment {item['environment']}: its Python {version} is a channel's, and this host's system has none. "
+                    f"Remedy: where the image has none either, begin with one: --build-arg BASE=python:{version}"
+                )
         system = {key: planned["observed"]["os"][key] for key in ("id", "version_id")}
-        apt = ["python3", *catalog_files.load().platforms.apt]
+        apt = list(catalog_files.load().platforms.apt)
         self._task.args.update(environments=todo, system=system, apt=apt)
         return super().run(tmp, variables)
 

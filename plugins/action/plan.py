@@ -17,7 +17,12 @@ from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils import conda
 from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
 from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import PACKAGE_INDEX, WHEELHOUSE, Catalog
+from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import (
+    PACKAGE_INDEX,
+    WHEELHOUSE,
+    Catalog,
+    from_index,
+)
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
@@ -46,6 +51,8 @@ class ActionModule(ActionBase):
         own = ours(variables, self._templar)
         catalog = catalog_files.load(overlay=overlay_folder(own))
         wanted, refusals = wants.read(own, os.environ)
+        if wanted.bundle:
+            catalog = from_index(catalog, wanted.package_index)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         answer = self._execute_module(
             module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
@@ -89,7 +96,7 @@ class ActionModule(ActionBase):
         return {
             "root": wanted.root,
             "environments": [environment.name for environment in wanted.environments],
-            "apt_packages": [*catalog.platforms.apt, *catalog.platforms.apt_build],
+            "apt_packages": catalog.apt,
             "sources": {**sources, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index},
             "default_index": _default_index(),
             "timeout": float(wanted.probe_timeout),

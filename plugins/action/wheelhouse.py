@@ -68,10 +68,11 @@ class ActionModule(FollowAction):
         signers = kept.signers_text()
         kept.store.mkdir(parents=True, exist_ok=True)
         for key in keys:
-            if (kept.store / key).exists() and not _wheelhouse.intact(str(kept.store), key, signers):
-                _store.remove(str(kept.store / key))
-            taken = _wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers)
+            wrong = _wheelhouse.flaw(str(kept.store), key, signers) if (kept.store / key).exists() else ""
+            taken = _wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers, mend=bool(wrong))
             answer["changed"] = answer["changed"] or taken
+            if wrong:
+                _say_mended(f"the store of this controller ({kept.store})", key, wrong, host)
         return answer
 
     def _fetcher(self, key: str) -> _wheelhouse.Take:
@@ -118,7 +119,7 @@ class ActionModule(FollowAction):
         if self._task.check_mode:
             return {"changed": False, "remote_runs": 0}
         stored, host = _wheelhouse.entries(str(kept.store)), variables["inventory_hostname"]
-        answer = self._ask(variables)
+        answer = self._ask(variables, keys=sorted(stored), signers=kept.signers_text())
         if answer.get("failed"):
             return _silenced(answer, host)
         missing = {key: entry for key, entry in stored.items() if key not in answer["held"]}
@@ -132,7 +133,10 @@ class ActionModule(FollowAction):
         answer = super().run(None, variables)
         answer["remote_runs"] += 1
         kept.forget()
-        refused = (answer.get("result") or {}).get("refused", {})
+        result = answer.get("result") or {}
+        for key, wrong in result.get("mended", {}).items():
+            _say_mended(f"the wheelhouse on {host}", key, wrong, "this controller's store")
+        refused = result.get("refused", {})
         if refused:
             lines = [f"wheel {stored[key]['wheel']}: {reason}" for key, reason in sorted(refused.items())]
             answer.update(failed=True, msg="\n".join(lines))
@@ -179,6 +183,13 @@ def _missing(wheel: dict[str, str]) -> str:
     return (
         f"its builder {wheel['source']} did not give it in this run (wheel key {wheel['key']}). "
         f"Remedy: see what {wheel['source']} said above, mend it, start again"
+    )
+
+
+def _say_mended(where: str, key: str, wrong: str, source: str) -> None:
+    Display().warning(
+        f"wheel {key} in {where} was not what its builder signed: {wrong}. The good one of {source} took its place. "
+        "Remedy: find out who could write there"
     )
 
 

@@ -135,7 +135,8 @@ class _Build:
         """
         spec = self.spec
         self.say("source")
-        proven = _source.fetch(self.job, self.root, spec["name"], spec["source"], self.tools, self.index)
+        bundle = spec.get("bundle", "")
+        proven = _source.fetch(self.job, self.root, spec["name"], spec["source"], self.tools, self.index, bundle)
         _source.unpack(self.job, proven, self.at("source"), spec["patches"], self.tools)
         self.say("build requirements")
         self._environment(self.at("env"))

@@ -40,23 +40,14 @@ def link(job: Job, root: str, spec: dict[str, Any], prefix: str) -> dict[str, st
     if len(prefix) > LONGEST_PREFIX:
         raise Failed(f"{item}: {prefix} is too long for conda packages. Remedy: set wavesmith_root to a shorter path")
     conda = spec["conda"]
-    try:
-        packages = read_lock(conda["lock"])
-    except ValueError as error:
-        raise Failed(
-            f"{item}: its lock {conda['key']} is damaged: {error}. Remedy: remove the lock and run again"
-        ) from error
+    packages = _locked(item, conda)
     metas = os.path.join(prefix, "conda-meta")
 
     def watch() -> None:
         done = sum(name.endswith(".json") for name in os.listdir(metas)) if os.path.isdir(metas) else 0
         job.progress("linking" if done else "fetching", done, len(packages), "packages of the channel")
 
-    question = {
-        **{key: conda[key] for key in ("specs", "channels", "subdir", "offline")},
-        "packages": packages,
-        "prefix": prefix,
-    }
+    question = {**_question(conda, packages), "prefix": prefix}
     try:
         versions: dict[str, str] = _work(job, root, "install", item, question, watch)["packages"]
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
@@ -65,6 +56,31 @@ def link(job: Job, root: str, spec: dict[str, Any], prefix: str) -> dict[str, st
         _store.remove(prefix)
         raise
     return versions
+
+
+def fetch(job: Job, root: str, spec: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Each package of an environment's conda lock, with the path of its file in the cache.
+
+    Raises:
+        Failed: a file cannot be had or is not the one its lock names.
+    """
+    item, conda = f"environment {spec['environment']}", spec["conda"]
+    packages = _locked(item, conda)
+    archives = _work(job, root, "fetch", item, _question(conda, packages))["archives"]
+    return list(zip(packages, archives))
+
+
+def _locked(item: str, conda: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        return read_lock(conda["lock"])
+    except ValueError as error:
+        raise Failed(
+            f"{item}: its lock {conda['key']} is damaged: {error}. Remedy: remove the lock and run again"
+        ) from error
+
+
+def _question(conda: dict[str, Any], packages: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**{key: conda[key] for key in ("specs", "channels", "subdir", "offline")}, "packages": packages}
 
 
 def _work(job: Job, root: str, verb: str, item: str, spec: dict[str, Any], watch: Any = None) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Ask channels and link packages; run by the toolbox's interpreter, the only one that has py-rattler.
 
-``python -I worker.py solve|install SPEC ANSWER``: both are JSON files. An answer with `failure` says what is wrong and the remedy.
+``python -I worker.py solve|fetch|install SPEC ANSWER``: both are JSON files. An answer with `failure` says what is wrong and the remedy.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(verb: str, spec_file: str, answer_file: str) -> None:
     """Do one piece of work and write its answer."""
     spec = json.loads(Path(spec_file).read_text(encoding="utf-8"))
     try:
-        answer = asyncio.run(_solve(spec) if verb == "solve" else _install(spec))
+        answer = asyncio.run({"solve": _solve, "fetch": _fetch, "install": _install}[verb](spec))
     except Wrong as error:
         answer = {"failure": str(error)}
     Path(answer_file).write_text(json.dumps(answer), encoding="utf-8")
@@ -94,16 +94,20 @@ def _silent(where: str, error: BaseException, offline: bool = False) -> str:
     return f"the channel {where} does not answer ({why}). Remedy: {remedy}"
 
 
-async def _install(spec: dict[str, Any]) -> dict[str, Any]:
-    import rattler
-    from rattler.exceptions import InstallerError
+def _urls(spec: dict[str, Any]) -> dict[str, str]:
+    """The address of each channel by its name."""
+    return {channel["name"]: _channel(channel).base_url.rstrip("/") for channel in spec["channels"]}
 
-    urls = {channel["name"]: _channel(channel).base_url.rstrip("/") for channel in spec["channels"]}
+
+async def _archives(spec: dict[str, Any]) -> list[Path]:
+    """The file of each package, in the cache and checked."""
+    import rattler
+
+    urls = _urls(spec)
     client = rattler.Client.default_client()
     gate = asyncio.Semaphore(DOWNLOADS)
-    work = Path(spec["work"])
 
-    async def fetch(package: dict[str, Any]) -> Any:
+    async def fetch(package: dict[str, Any]) -> Path:
         if package["channel"] not in urls:
             known = ", ".join(urls)
             raise Wrong(
@@ -112,21 +116,33 @@ async def _install(spec: dict[str, Any]) -> dict[str, Any]:
             )
         url = f"{urls[package['channel']]}/{package['subdir']}/{package['fn']}"
         async with gate:
-            archive = await _archive(client, url, package, spec)
-        facts = work / f"{package['name']}.json"
+            return await _archive(client, url, package, spec)
+
+    return await asyncio.gather(*(fetch(package) for package in spec["packages"]))
+
+
+async def _fetch(spec: dict[str, Any]) -> dict[str, Any]:
+    return {"archives": [str(archive) for archive in await _archives(spec)]}
+
+
+async def _install(spec: dict[str, Any]) -> dict[str, Any]:
+    import rattler
+    from rattler.exceptions import InstallerError
+
+    urls, records = _urls(spec), []
+    for package, archive in zip(spec["packages"], await _archives(spec)):
+        facts = Path(spec["work"], f"{package['name']}.json")
         facts.write_text(json.dumps({key: value for key, value in package.items() if key not in ("channel", "fn")}))
         record = rattler.PackageRecord.from_index_json(
             facts, package.get("size"), package["sha256"], package.get("md5")
         )
-        return rattler.RepoDataRecord(record, package["fn"], archive.as_uri(), urls[package["channel"]])
-
-    records = await asyncio.gather(*(fetch(package) for package in spec["packages"]))
+        records.append(rattler.RepoDataRecord(record, package["fn"], archive.as_uri(), urls[package["channel"]]))
     # The archive's folder is named by its sha256, and is part of the cache's key: no other package is taken for this one.
     cache = rattler.PackageCache.new_layered([Path(spec["cache"], "packages")], cache_origin=True)
     for last in (False, True):
         try:
             await rattler.install(
-                list(records),
+                records,
                 target_prefix=spec["prefix"],
                 package_cache=cache,
                 platform=rattler.Subdir(spec["subdir"]),

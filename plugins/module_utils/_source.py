@@ -1,7 +1,8 @@
 """Fetch the source of a build, prove that it is the one its recipe names, and unpack it. Nothing of it runs here.
 
-What was fetched stays in ``<root>/cache/sources/<sha256 or commit>/``, so a build that starts again, or an offline bundle that
-put it there, needs no network.
+What was fetched stays in ``<root>/cache/sources/<sha256 or commit>/``, so a build that starts again needs no network. An offline
+bundle has archives in ``sources/<sha256>/<name>`` and the objects of each git repository, submodules too, in
+``sources/<commit>/objects.pack``.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from typing import Any
-from urllib.parse import unquote, urldefrag, urljoin, urlsplit
+from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
 
 from . import _store
 from ._job import Failed, Job
 from .platform import split_url
 
 TIMEOUT = 60.0
+PACK = "objects.pack"
 _CHUNK = 1 << 20
 _GIT = {
     "GIT_CONFIG_NOSYSTEM": "1",
@@ -48,8 +50,16 @@ def cached(root: str, source: dict[str, Any]) -> str:
     return os.path.join(root, "cache", "sources", source["digest"], source["name"])
 
 
-def fetch(job: Job, root: str, package: str, source: dict[str, Any], tools: dict[str, str], package_index: str) -> str:
-    """Return the proven source: the path of an archive, or the folder of a checkout.
+def fetch(
+    job: Job,
+    root: str,
+    package: str,
+    source: dict[str, Any],
+    tools: dict[str, str],
+    package_index: str,
+    bundle: str = "",
+) -> str:
+    """Return the proven source: the path of an archive, or the folder of a checkout; the bundle is asked first, where there is one.
 
     Raises:
         Failed: nobody has it, or what they have is something else.
@@ -57,16 +67,20 @@ def fetch(job: Job, root: str, package: str, source: dict[str, Any], tools: dict
     place = cached(root, source)
     os.makedirs(os.path.dirname(place), exist_ok=True)
     if source["kind"] == "git":
-        return _checkout(job, place, source, tools)
+        return _checkout(job, place, source, tools, bundle)
     if os.path.exists(place):
         if sha256(place) == source["digest"]:
             return place
         os.unlink(place)  # fetched anew: somebody changed it, or the disk did
-    if source["kind"] == "index":
-        urls = [_on_index(package, source["name"], package_index or _default_index(root, tools))]
-    else:
-        urls = source["urls"]
-    _download(job, urls, place, source)
+
+    def addresses() -> Iterator[str]:
+        if bundle:
+            yield f"{bundle}/sources/{source['digest']}/{quote(source['name'])}"
+        yield from source["urls"]
+        if source["kind"] == "index":
+            yield _on_index(package, source["name"], package_index or _default_index(root, tools))
+
+    _download(job, addresses(), place, source)
     return place
 
 
@@ -127,7 +141,7 @@ def _on_index(package: str, name: str, index: str) -> str:
     )
 
 
-def _download(job: Job, urls: Sequence[str], place: str, source: dict[str, Any]) -> None:
+def _download(job: Job, urls: Iterable[str], place: str, source: dict[str, Any]) -> None:
     """The first address whose file is the right one wins; the file is moved into place when its sha256 was checked."""
     partial = f"{place}.part"
     tried = []
@@ -159,42 +173,87 @@ def _download(job: Job, urls: Sequence[str], place: str, source: dict[str, Any])
     )
 
 
-def _checkout(job: Job, place: str, source: dict[str, Any], tools: dict[str, str]) -> str:
+def _checkout(job: Job, place: str, source: dict[str, Any], tools: dict[str, str], bundle: str) -> str:
     """A clean checkout of exactly one commit with its submodules."""
     tools = {**tools, **_GIT}
     if os.path.isdir(place):
         if _clean(place, source["digest"], tools):
             return place
         _store.remove(place)
-    tried = []
-    for url in source["urls"]:
-        partial = f"{place}.part"
+    tried, partial = [], f"{place}.part"
+    for url in [*([f"{bundle}/sources"] if bundle else []), *source["urls"]]:
         shutil.rmtree(partial, ignore_errors=True)
-        git = ["git", "-c", "advice.detachedHead=false", "-C", partial]
-        if url.startswith("file:"):  # a mirror on this machine, whose submodules are files as well
-            git += ["-c", "protocol.file.allow=always"]
+        job.progress("fetching source", detail=f"{source['name']} {source['digest'][:12]}")
         try:
-            job.run(["git", "init", "--quiet", partial], tools)
-            job.progress("fetching source", detail=f"{source['name']} {source['digest'][:12]}")
-            job.run([*git, "fetch", "--quiet", "--depth", "1", url, source["digest"]], tools)
-            job.run([*git, "checkout", "--quiet", "--force", source["digest"]], tools)
-            job.run(
-                [*git, "submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1", "--jobs", "8"], tools
-            )
-        except Failed as error:
-            tried.append(f"{split_url(url).shown}: {(error.log or [str(error)])[-1]}")
-            shutil.rmtree(partial, ignore_errors=True)
+            (_clone if url in source["urls"] else _restore)(job, url, partial, source["digest"], tools)
+        except (OSError, Failed) as error:
+            lines = error.log if isinstance(error, Failed) else []
+            tried.append(f"{split_url(url).shown}: {(lines or [str(error)])[-1]}")
             continue
-        if not _clean(partial, source["digest"], tools):
-            shutil.rmtree(partial, ignore_errors=True)
-            tried.append(f"{split_url(url).shown}: what came is not commit {source['digest']}")
-            continue
-        os.rename(partial, place)
-        return place
+        if _clean(partial, source["digest"], tools):
+            os.rename(partial, place)
+            return place
+        tried.append(f"{split_url(url).shown}: what came is not commit {source['digest']}")
+    shutil.rmtree(partial, ignore_errors=True)
     raise Failed(
         f"commit {source['digest']} of {source['name']} could not be had ({'; '.join(tried)}). "
         "Remedy: check that the commit is there and the network answers, or add a mirror to its recipe"
     )
+
+
+def _clone(job: Job, url: str, place: str, commit: str, tools: dict[str, str]) -> None:
+    """Check a commit and its submodules out from a repository."""
+    git = ["git", "-c", "advice.detachedHead=false", "-C", place]
+    if url.startswith("file:"):  # a mirror on this machine, whose submodules are files as well
+        git += ["-c", "protocol.file.allow=always"]
+    job.run(["git", "init", "--quiet", place], tools)
+    job.run([*git, "fetch", "--quiet", "--depth", "1", url, commit], tools)
+    job.run([*git, "checkout", "--quiet", "--force", commit], tools)
+    job.run([*git, "submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1", "--jobs", "8"], tools)
+
+
+def pack(place: str, folder: str, tools: dict[str, str]) -> None:
+    """Write the objects of a proven checkout and of its submodules to ``<folder>/<commit>/objects.pack`` each."""
+    tools = {**tools, **_GIT}
+    commit = _git(place, tools, "rev-parse", "HEAD").strip()
+    os.makedirs(os.path.join(folder, commit), exist_ok=True)
+    with open(os.path.join(folder, commit, PACK), "wb") as file:
+        argv = ["git", "-C", place, "pack-objects", "--revs", "--quiet", "--stdout"]
+        done = subprocess.run(argv, env=tools, input=b"HEAD\n", stdout=file, stderr=subprocess.PIPE, check=False)
+    if done.returncode:
+        raise Failed(
+            f"{place} cannot be packed: {done.stderr.decode(errors='replace').strip()}. Remedy: remove it, start again"
+        )
+    for path in _submodules(place, tools):
+        pack(os.path.join(place, path), folder, tools)
+
+
+def _restore(job: Job, sources: str, place: str, commit: str, tools: dict[str, str]) -> None:
+    """Check a commit and its submodules out from packs. Git hashes every object anew: nothing else of the bundle is believed."""
+    job.run(["git", "init", "--quiet", place], tools)
+    packed = os.path.join(place, ".git", "objects", "pack", "pack-bundle.pack")
+    with _open(f"{sources}/{commit}/{PACK}") as answer, open(packed, "wb") as file:
+        shutil.copyfileobj(answer, file, _CHUNK)
+    _store.write_text(os.path.join(place, ".git", "shallow"), f"{commit}\n")
+    git = ["git", "-c", "advice.detachedHead=false", "-C", place]
+    job.run([*git, "index-pack", packed], tools)
+    job.run([*git, "checkout", "--quiet", "--force", commit], tools)
+    for path, inner in _submodules(place, tools).items():
+        _restore(job, sources, os.path.join(place, path), inner, tools)
+
+
+def _submodules(place: str, tools: dict[str, str]) -> dict[str, str]:
+    """The commit of each submodule by its folder."""
+    if not os.path.exists(os.path.join(place, ".gitmodules")):
+        return {}
+    listed = _git(place, tools, "config", "--file", ".gitmodules", "--null", "--get-regexp", r"^submodule\..*\.path$")
+    paths = {entry.partition("\n")[2] for entry in listed.split("\0")}
+    entries = (entry.partition("\t") for entry in _git(place, tools, "ls-tree", "-r", "-z", "HEAD").split("\0"))
+    return {path: facts.split()[2] for facts, _, path in entries if facts.startswith("160000 ") and path in paths}
+
+
+def _git(place: str, tools: dict[str, str], *words: str) -> str:
+    return subprocess.run(["git", "-C", place, *words], env=tools, capture_output=True, text=True, check=True).stdout
 
 
 def _clean(folder: str, commit: str, tools: dict[str, str]) -> bool:

@@ -113,10 +113,11 @@ def verify(folder: str, manifest: Mapping[str, Any], signers: str) -> None:
             ) from error
 
 
-def publish(take: Take, folder: str, key: str, signers: str) -> bool:
+def publish(take: Take, folder: str, key: str, signers: str, mend: bool = False) -> bool:
     """Bring a wheel into a folder of wheels, verified, in one rename; `False` where it was there.
 
-    The bytes are hashed where they will stay, so what was checked is what is published.
+    The bytes are hashed where they will stay, so what was checked is what is published. With `mend` it takes the place of one
+    that is there, which goes when the good one was verified and not before.
 
     Raises:
         Untrusted: manifest, signature, a file or the signer is not right. Nothing is published.
@@ -124,7 +125,7 @@ def publish(take: Take, folder: str, key: str, signers: str) -> bool:
         OSError: the folder cannot be written.
     """
     final = os.path.join(folder, key)
-    if os.path.exists(os.path.join(final, "provenance.json")):
+    if os.path.exists(os.path.join(final, "provenance.json")) and not mend:
         return False
     staging = os.path.join(folder, f".staging-{key}-{os.getpid()}")
     _sweep(folder, key)
@@ -147,7 +148,7 @@ def publish(take: Take, folder: str, key: str, signers: str) -> bool:
         for name in os.listdir(staging):
             os.chmod(os.path.join(staging, name), 0o644)
         os.chmod(staging, 0o755)  # whatever the umask: a wheelhouse serves it as another user
-        _store.remove(final)  # one without provenance is what a killed build left
+        _store.remove(final)  # one without provenance is what a killed build left; else it is mended
         try:
             os.rename(staging, final)
         except OSError:
@@ -166,17 +167,26 @@ def _sweep(folder: str, key: str) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def intact(folder: str, key: str, signers: str) -> bool:
-    """Whether a wheel in a folder is still what its builder signed."""
+def flaw(folder: str, key: str, signers: str) -> str:
+    """What shows that a wheel in a folder is not what its builder signed, in a few words; empty where nothing does.
+
+    A signer that `signers` does not name shows nothing: others may trust it. Nor does what cannot be read just now.
+    """
     place = os.path.join(folder, key)
-    manifest = entries(folder).get(key)
-    if manifest is None:
-        return False
     try:
+        with open(os.path.join(place, MANIFEST), encoding="utf-8", errors="replace") as file:
+            manifest = wheelhouse.read_manifest(file.read(1 << 20), key)
+        if manifest["builder"] not in wheelhouse.read_signers(signers):
+            return ""
         verify(place, manifest, signers)
-        return all(sha256(os.path.join(place, name)) == digest for name, digest in manifest["files"].items())
-    except (Untrusted, OSError):
-        return False
+        wrong = [name for name, digest in manifest["files"].items() if sha256(os.path.join(place, name)) != digest]
+    except Untrusted:
+        return "its manifest or signature was changed"
+    except FileNotFoundError as error:
+        return f"{os.path.basename(error.filename)} is not there"
+    except OSError:
+        return ""
+    return f"{sorted(wrong)[0]} is not the file that {manifest['builder']} signed" if wrong else ""
 
 
 def bring(job: Job, folder: str, sources: Mapping[str, str], signers: str, index: bool) -> dict[str, Any]:
@@ -187,19 +197,21 @@ def bring(job: Job, folder: str, sources: Mapping[str, str], signers: str, index
         folder: Where to.
         sources: What the address of each file of a key begins with.
         signers: Text of ``allowed_signers``.
-        index: Whether the folder is a wheelhouse, with pages to be written.
+        index: Whether the folder is a wheelhouse, with pages to be written, where a wheel that was changed is mended.
     """
-    published, refused = [], {}
+    published, refused, mended = [], {}, {}
     for number, (key, base) in enumerate(sorted(sources.items()), 1):
         job.progress("fetching wheels", number, len(sources), key)
+        wrong = flaw(folder, key, signers) if index and os.path.isdir(os.path.join(folder, key)) else ""
         try:
-            if publish(taker(base), folder, key, signers):
+            if publish(taker(base), folder, key, signers, mend=bool(wrong)):
                 published.append(key)
+                mended.update({key: wrong} if wrong else {})
         except (Untrusted, _store.StoreError) as error:
             refused[key] = str(error)
     if index:
         write_index(folder)
-    return {"published": published, "refused": refused}
+    return {"published": published, "refused": refused, "mended": mended}
 
 
 def taker(base: str) -> Take:

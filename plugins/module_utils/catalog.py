@@ -7,7 +7,7 @@ plain data turned into records.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .guard import Project
@@ -131,6 +131,14 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class SystemPackages:
+    """Packages of apt that building needs where all conditions of `when` hold."""
+
+    apt: tuple[str, ...]
+    when: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Contents:
     """What the built wheel must hold, or it is not published.
 
@@ -159,6 +167,7 @@ class Recipe:
         releases: What it builds, the preferred one first.
         compiled_against: Packages whose wheels it is compiled against: they are in the build environment and in the key.
         settings: Variables of the build, later ones over earlier ones.
+        system_packages: What the host needs for it, beside what `Platforms` asks for.
         commands: Argument lists, in order; empty: pip builds the wheel.
         contents: What the wheel must hold.
         smoke: A Python program that must end well where only the wheel and its build requirements are installed.
@@ -173,6 +182,7 @@ class Recipe:
     seconds: int
     compiled_against: tuple[str, ...] = ()
     settings: tuple[Settings, ...] = ()
+    system_packages: tuple[SystemPackages, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
     contents: Contents = field(default_factory=Contents)
     smoke: str = ""
@@ -217,6 +227,22 @@ class Catalog:
     platforms: Platforms
     base: tuple[str, ...] = field(default=("pip", "setuptools"))
     projects: Mapping[str, Project] = field(default_factory=dict)
+
+    @property
+    def apt(self) -> list[str]:
+        """Every system package that some host may need."""
+        recipes = [package.recipe for package in self.packages.values() if package.recipe]
+        built = {name for recipe in recipes for entry in recipe.system_packages for name in entry.apt}
+        return sorted({*self.platforms.apt, *self.platforms.apt_build, *built})
+
+
+def from_index(catalog: Catalog, index: str) -> Catalog:
+    """The catalog where one index has everything: an offline bundle's holds the wheels of each origin."""
+
+    def there(stack: Stack) -> Stack:
+        return replace(stack, origins=tuple(replace(item, url=index) if item.url else item for item in stack.origins))
+
+    return replace(catalog, stacks={name: there(stack) for name, stack in catalog.stacks.items()})
 
 
 def cuda_version(backend: str) -> str:
@@ -283,15 +309,9 @@ def _recipe(data: Mapping[str, Any], files: Mapping[str, str]) -> Recipe:
         use=data["use"],
         releases=tuple(_release(release, files) for release in data["releases"]),
         compiled_against=tuple(data.get("compiled_against", [])),
-        settings=tuple(
-            Settings(
-                item["set"],
-                {
-                    name: (value,) if isinstance(value, str) else tuple(value)
-                    for name, value in item.get("when", {}).items()
-                },
-            )
-            for item in data.get("environment", [])
+        settings=tuple(Settings(item["set"], _when(item)) for item in data.get("environment", [])),
+        system_packages=tuple(
+            SystemPackages(tuple(item["apt"]), _when(item)) for item in data.get("system_packages", [])
         ),
         commands=tuple(tuple(command) for command in data.get("commands", [])),
         contents=Contents(
@@ -305,6 +325,10 @@ def _recipe(data: Mapping[str, Any], files: Mapping[str, str]) -> Recipe:
         memory_gib=float(data["memory_gib"]),
         seconds=data["seconds"],
     )
+
+
+def _when(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {name: (value,) if isinstance(value, str) else tuple(value) for name, value in data.get("when", {}).items()}
 
 
 def _release(data: Mapping[str, Any], files: Mapping[str, str]) -> Release:

@@ -47,17 +47,20 @@ class Channel:
 
 
 def channels(wanted: Wanted) -> tuple[Channel, ...]:
-    """The channels in their order; each is a name (below the alias), a URL, or a folder of the host."""
+    """The channels in their order; each is a name (below the alias), a URL, or a folder of the host. A bundle has them by their names."""
     found = []
     for entry in wanted.conda_channels:
-        if "://" in entry:
+        name = entry.rstrip("/").rpartition("/")[2]
+        if wanted.bundle:
+            url = f"{wanted.bundle.rstrip('/')}/channels/{name}"
+        elif "://" in entry:
             url = entry.rstrip("/")
         elif entry.startswith("/"):
             url = "file://" + entry.rstrip("/")
         else:
             alias = wanted.conda_channel_alias.rstrip("/")
             url = f"{alias}/{entry}" if alias else ""
-        found.append(Channel(entry.rstrip("/").rpartition("/")[2], url))
+        found.append(Channel(name, url))
     return tuple(found)
 
 
@@ -197,6 +200,19 @@ def read_lock(text: str) -> list[dict[str, Any]]:
             raise ValueError(f"line {number}, {record['name']}: it has no sha256")
         found.append(record)
     return found
+
+
+def repodata(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """The index of channels that hold exactly these records, as relative path to text."""
+    pages: dict[str, dict[str, Any]] = {}
+    for record in records:
+        for subdir in ("noarch", *SUBDIRS.values()):
+            page = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": {}, "repodata_version": 1}
+            pages.setdefault(f"{record['channel']}/{subdir}/repodata.json", page)
+        facts = {"depends": [], **{key: value for key, value in record.items() if key not in ("channel", "fn")}}
+        kind = "packages.conda" if record["fn"].endswith(".conda") else "packages"
+        pages[f"{record['channel']}/{record['subdir']}/repodata.json"][kind][record["fn"]] = facts
+    return {path: json.dumps(page, indent=1, sort_keys=True) + "\n" for path, page in pages.items()}
 
 
 def history(records: Sequence[Mapping[str, Any]], specs: Sequence[str], when: str) -> str:

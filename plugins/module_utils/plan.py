@@ -242,12 +242,16 @@ def _environment(
         item.wheels, unbuildable = _wheels(
             [*named, *(package.name for package in packages)], stack, origin, target, item, observed, catalog
         )
+        for wheel in item.wheels:
+            if wanted.bundle:
+                wheel.spec["bundle"] = wanted.bundle.rstrip("/")
         _offer(item.wheels, wheelhouse)
         _lock(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
         _state(item, present, item.name in wanted.repair)
-        if not item.phases or _answers(origin, observed):
+        # A bundle answers for every origin, and has the wheels of those that its locks were made with.
+        if not item.phases or (_answers(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
             break
     result.refusals += unbuildable
     _buildable(item, stack, observed, result)
@@ -597,7 +601,16 @@ def _environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
 
 def _system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, result: Plan, idle: bool) -> None:
     system = observed["os"]
-    if idle and not observed["apt"]["missing"]:
+    needed = {*catalog.platforms.apt, *catalog.platforms.apt_build}
+    for item in result.environments:
+        if "build" in item.phases:
+            needed.update(
+                name for wheel in item.wheels if wheel.status == "build" for name in wheel.spec["system_packages"]
+            )
+    if wanted.native == "channel":
+        needed -= set(conda.NATIVE.values())
+    missing = sorted(needed & set(observed["apt"]["missing"]))
+    if idle and not missing:
         return
     versions = catalog.platforms.systems.get(system["id"])
     if versions is None or not any(
@@ -612,8 +625,6 @@ def _system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, resul
             )
         )
         return
-    unneeded = set(conda.NATIVE.values()) if wanted.native == "channel" else set()
-    missing = sorted(set(observed["apt"]["missing"]) - unneeded)
     if not missing:
         return
     if not wanted.system_packages:

@@ -237,9 +237,13 @@ def render(
         "isa": variant.isa,
         "version": release.version,
     }
+
+    def holds(when: Mapping[str, tuple[str, ...]]) -> bool:
+        return all(facts[fact] in fits for fact, fits in when.items())
+
     settings = {**BASE, **(WITH_CUDA if cuda else {})}
     for entry in recipe.settings:
-        if all(facts[fact] in fits for fact, fits in entry.when.items()):
+        if holds(entry.when):
             settings.update(entry.variables)
     environment = {key: fill(text, values, item) for key, text in sorted(settings.items())}
     commands = [[fill(word, values, item) for word in command] for command in recipe.commands or (PIP_WHEEL,)]
@@ -267,6 +271,9 @@ def render(
         "source": {"kind": source.kind, "name": source.name, "digest": source.digest, "urls": list(source.urls)},
         "patches": dict(release.patches),
         "build_lock": release.build_lock,
+        "system_packages": sorted(
+            {name for system in recipe.system_packages if holds(system.when) for name in system.apt}
+        ),
         "environment": environment,
         "commands": commands,
         "contents": {

@@ -64,7 +64,7 @@ class Wanted:
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
         wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
             and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
-        bundle: An offline bundle: its folder, the same on the controller and the hosts, or its http(s) address.
+        bundle: Address of an offline bundle; ``file://`` for a folder, the same on the controller and the hosts.
     """
 
     environments: tuple[Environment, ...]

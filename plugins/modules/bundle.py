@@ -12,17 +12,28 @@ short_description: Make the offline bundle of a host's environments
 version_added: "0.1.0"
 description:
   - Makes C(<root>/bundle) with everything that provisioning the same environments on such a host needs without a network, but for system packages,
-    the files of their locks and of the toolbox as a package index, the signed wheels that were built from source, and the locks.
+    the files of their locks and of the toolbox as a package index, packages of conda channels, the signed wheels that were built from source, what
+    building those again takes, and the locks.
 options:
   environments:
     description: What to take, with lock, wheels and Python; given by the action plugin from the host's plan.
     type: list
     elements: dict
     default: []
+  builds:
+    description: What goes along to build wheels again, sources and build requirements; given by the action plugin from the host's plan.
+    type: list
+    elements: dict
+    default: []
   sources:
-    description: Whether the sources that its wheels were built from go along, where the host has them (C(cache/sources)).
+    description: Whether that goes along.
     type: bool
     default: true
+  folder:
+    description: Where to. A bundle that is there stays, and this one is added to it, so that one folder serves hosts of several kinds. By default
+      C(<root>/bundle), made anew.
+    type: path
+    default: ""
   toolbox:
     description: The toolbox's lock; given by the action plugin.
     type: str
@@ -72,15 +83,19 @@ def main() -> None:
     options = {
         **OPTIONS,
         "environments": {"type": "list", "elements": "dict", "default": []},
+        "builds": {"type": "list", "elements": "dict", "default": []},
         "sources": {"type": "bool", "default": True},
+        "folder": {"type": "path", "default": ""},
         "toolbox": {"type": "str", "default": ""},
         "signers": {"type": "str", "default": ""},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
     root, todo, index = given["root"], given["environments"], package_index(given["package_index"])
-    more = (given["toolbox"], given["signers"], given["sources"])
-    serve(module, f"bundle-{digest(todo)[:16]}", todo, lambda job: {"bundle": bundle(job, root, todo, index, *more)})
+    builds = given["builds"] if given["sources"] else []
+    more = (given["toolbox"], given["signers"], given["folder"])
+    name = f"bundle-{digest([todo, builds, given['folder']])[:16]}"
+    serve(module, name, todo, lambda job: {"bundle": bundle(job, root, todo, builds, index, *more)})
 
 
 if __name__ == "__main__":

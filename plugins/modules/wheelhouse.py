@@ -23,7 +23,8 @@ options:
     description:
       - C(collected) signs O(keys) on the host and brings them into the controller's store.
       - C(present) brings O(wheels) to the host, from the served wheelhouse or the controller's store.
-      - C(served) brings everything of the controller's store into C(<root>/wheelhouse), and writes the index pages there.
+      - C(served) brings everything of the controller's store into C(<root>/wheelhouse), also in place of what was changed there, and writes the
+        index pages.
       - C(pruned) removes wheels that no generation needs, but for the newest.
     type: str
     required: true
@@ -31,6 +32,7 @@ options:
   keys:
     description:
       - With C(collected), what to sign.
+      - With C(served), what the controller's store has; given by the action plugin.
       - With C(pruned), what is needed elsewhere.
     type: list
     elements: str
@@ -112,7 +114,7 @@ build:
   type: list
   elements: dict
 held:
-  description: Keys that C(<root>/wheelhouse) has.
+  description: Those of O(keys) that C(<root>/wheelhouse) has, and that were not changed there.
   returned: with O(state=served)
   type: list
   elements: str
@@ -170,7 +172,9 @@ def main() -> None:
             removed = _prune(root, folder, given["keys"], given["keep"], module.check_mode)
             module.exit_json(changed=bool(removed), removed=removed, used=_wheelhouse.used(root))
         elif served and not given["sources"]:
-            module.exit_json(changed=False, held=sorted(_wheelhouse.entries(folder)))
+            there = [key for key in given["keys"] if os.path.isdir(os.path.join(folder, key))]
+            held = [key for key in there if not _wheelhouse.flaw(folder, key, given["signers"])]
+            module.exit_json(changed=False, held=held)
     except _store.StoreError as error:
         module.fail_json(msg=str(error))
     except OSError as error:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 
 def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
     """A host's ``wavesmith_*`` variables as values, and where its inventory is; a bundle stands for what it holds."""
     found = {key: templar.template(value) for key, value in variables.items() if key.startswith("wavesmith_")}
     bundle = found.get("wavesmith_bundle")
+    if isinstance(bundle, str) and bundle.startswith(("/", "~/")):
+        bundle = found["wavesmith_bundle"] = Path(bundle).expanduser().as_uri()
     return {
         **(from_bundle(bundle) if isinstance(bundle, str) and bundle else {}),
         **found,
@@ -19,12 +21,11 @@ def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
 
 
 def from_bundle(bundle: str) -> dict[str, str]:
-    """The variables that an offline bundle stands for, unless they are set."""
-    base = bundle.rstrip("/")
-    url = base if "://" in base else Path(base).expanduser().absolute().as_uri()
+    """The variables that an offline bundle, given by its address, stands for, unless they are set."""
+    url = bundle.rstrip("/")
     found = {"wavesmith_package_index": f"{url}/index/simple", "wavesmith_wheelhouse": f"{url}/wheelhouse"}
     if url.startswith("file://"):
-        found["wavesmith_locks"] = urlsplit(url).path + "/locks"
+        found["wavesmith_locks"] = unquote(urlsplit(url).path) + "/locks"
     return found
 
 

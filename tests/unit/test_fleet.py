@@ -56,6 +56,11 @@ def tasks_of_the_playbook() -> list[dict[str, Any]]:
     return found
 
 
+def intact(folder: Path, key: str, signers: str) -> bool:
+    entry = _wheelhouse.entries(str(folder)).get(key, {})
+    return entry.get("builder", "?") in signers and not _wheelhouse.flaw(str(folder), key, signers)
+
+
 class Fleet:
     """Hosts of an inventory, each with a folder of its own."""
 
@@ -115,9 +120,7 @@ class Fleet:
     def have(self) -> dict[str, bool]:
         """Whether each host has its wheel, as its builder signed it."""
         signers = self.signers.read_text() if self.signers.exists() else ""
-        return {
-            host: _wheelhouse.intact(str(self.root(host) / "wheels"), key, signers) for host, key in self.keys.items()
-        }
+        return {host: intact(self.root(host) / "wheels", key, signers) for host, key in self.keys.items()}
 
     def empty(self, *hosts: str) -> None:
         for host in hosts:
@@ -179,7 +182,25 @@ def test_a_tampered_wheel_in_the_store_is_built_where_the_policy_allows_it(tmp_p
     assert status == 0, output
     assert "is not the file that thor01 signed" in output and "It is built here now" in output
     assert fleet.built() == {"thor01": [THOR], "thor02": [THOR]}
-    assert _wheelhouse.intact(str(fleet.store), THOR, fleet.signers.read_text()), "the good one took its place"
+    assert intact(fleet.store, THOR, fleet.signers.read_text())
+    assert (
+        "tiny-1.0-py3-none-any.whl is not the file that thor01 signed. The good one of thor02 took its place" in output
+    )
+
+
+@pytest.mark.slow
+def test_a_wheel_that_was_changed_on_the_served_wheelhouse_is_replaced_by_the_next_push(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, thor01=THOR, thor02=THOR)
+    assert fleet.run()[0] == 0
+    push = {"name": "Push", "wavesmith.provision.wheelhouse": {"root": "{{ wavesmith_root }}", "state": "served"}}
+    (tmp_path / "push.yml").write_text(yaml.safe_dump([{"hosts": "thor02", "gather_facts": False, "tasks": [push]}]))
+    served = fleet.root("thor02") / "wheelhouse"
+    assert fleet.run(playbook=tmp_path / "push.yml")[0] == 0 and intact(served, THOR, fleet.signers.read_text())
+    (served / THOR / "tiny-1.0-py3-none-any.whl").write_bytes(b"evil")
+    status, output = fleet.run(playbook=tmp_path / "push.yml")
+    assert status == 0 and intact(served, THOR, fleet.signers.read_text())
+    assert "The good one of this controller's store took its place. Remedy: find out who could write there" in output
+    assert "changed=0" in fleet.run(playbook=tmp_path / "push.yml")[1]
 
 
 @pytest.mark.slow

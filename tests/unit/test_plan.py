@@ -205,6 +205,20 @@ def test_a_wheel_that_is_on_the_host_is_not_fetched() -> None:
     assert result.steps == [] and [wheel.status for wheel in only(result).wheels] == ["hit"]
 
 
+# From an offline bundle
+
+
+@pytest.mark.parametrize("origin", ["cpu_wheels", "package_index"])
+def test_a_bundle_serves_the_origin_that_its_lock_was_made_with(origin: str) -> None:
+    catalog = types.from_index(CATALOG, "file:///stick/index/simple")
+    observed = host(sources={"cpu_wheels": SILENT} if origin == "package_index" else {})
+    locks = locked(only(decide(observed)))
+    item = only(decide(host(), locks=locks, catalog=catalog, bundle="file:///stick"))
+    assert (item.origin, item.lock["status"]) == (origin, "hit")
+    assert item.origin_url in ("file:///stick/index/simple", "")
+    assert item.wheels[0].spec["bundle"] == "file:///stick"
+
+
 # A bare host
 
 
@@ -229,6 +243,20 @@ def test_system_packages_come_before_everything() -> None:
     result = decide(host(apt={"missing": ["sox", "ffmpeg"]}, toolbox={"digest": None, "intact": False}))
     assert [step["name"] for step in result.steps[:2]] == ["system packages", "toolbox"]
     assert result.system_missing == ["ffmpeg", "sox"]
+
+
+def test_a_host_that_builds_a_wheel_gets_what_its_recipe_needs_and_one_that_fetches_it_does_not() -> None:
+    package = CATALOG.packages["pyworld"]
+    assert package.recipe
+    made = replace(package.recipe, system_packages=(types.SystemPackages(("libpng-dev",)),))
+    catalog = replace(CATALOG, packages={**CATALOG.packages, "pyworld": replace(package, recipe=made)})
+    observed = host(apt={"missing": [name for name in catalog.apt if name.startswith("lib") and name != "libsndfile1"]})
+    (wheel,) = only(decide(observed, catalog=catalog)).wheels
+    assert decide(observed, catalog=catalog).system_missing == ["libpng-dev"], "not what other recipes need"
+    fetching = plan(Wanted(environments=(SPEECH,)), [], observed, catalog, {}, TOOLBOX, wheelhouse=[str(wheel.key)])
+    assert (only(fetching).wheels[0].status, fetching.system_missing) == ("fetch", [])
+    found = refusal(decide({**observed, "user": {"name": "anna", "privilege": "none"}}, catalog=catalog))
+    assert "apt-get install -y libpng-dev" in found.remedy
 
 
 def test_the_estimate_is_the_sum_of_the_steps() -> None:

@@ -19,6 +19,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import
     Release,
     Settings,
     Source,
+    SystemPackages,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.recipe import (
     FACTS,
@@ -262,6 +263,14 @@ def test_places_stay_open_until_the_build_starts() -> None:
 def test_variables_hold_where_all_their_conditions_do(when: dict[str, tuple[str, ...]], holds: bool) -> None:
     made = replace(VOICE, settings=(Settings({"USE_NCCL": "0"}, when),))
     assert ("USE_NCCL" in render("voice", made, RELEASE, THOR)[0]["environment"]) is holds
+
+
+def test_system_packages_are_needed_where_all_their_conditions_hold_and_are_not_in_the_key() -> None:
+    needed = (SystemPackages(("libpng-dev",)), SystemPackages(("libopenblas-dev",), {"architecture": ("aarch64",)}))
+    made = replace(VOICE, system_packages=needed)
+    found = [render("voice", made, RELEASE, target)[0]["system_packages"] for target in (CPU, THOR)]
+    assert found == [["libpng-dev"], ["libopenblas-dev", "libpng-dev"]]
+    assert key(made) == key()
 
 
 def test_later_variables_win() -> None:

@@ -313,7 +313,7 @@ def test_two_at_once_publish_one(builder: Builder, tmp_path: Path) -> None:
         process.join(30)
     assert [process.exitcode for process in both] == [0, 0]
     assert [path.name for path in there.iterdir()] == [KEY]
-    assert _wheelhouse.intact(str(there), KEY, builder.signers)
+    assert not _wheelhouse.flaw(str(there), KEY, builder.signers)
 
 
 def test_a_killed_one_leaves_nothing_that_counts_and_the_next_one_sweeps_it(builder: Builder, tmp_path: Path) -> None:
@@ -345,6 +345,62 @@ def test_a_full_disk_publishes_nothing(builder: Builder, tmp_path: Path) -> None
         assert not list(there.iterdir())
     finally:
         subprocess.run(["umount", str(there)], check=True)
+
+
+# What was changed where it is kept
+
+
+def push(builder: Builder, house: Path) -> dict[str, Any]:
+    """Push the builder's wheel to a wheelhouse, as the controller does with its store's."""
+    job: Any = SimpleNamespace(progress=lambda *words, **more: None)
+    return _wheelhouse.bring(job, str(house), {KEY: f"{builder.folder}/"}, builder.signers, index=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (WHEEL, f"{WHEEL} is not the file that thor01 signed"),
+        ("provenance.json", "provenance.json is not the file that thor01 signed"),
+        ("manifest.json", "its manifest or signature was changed"),
+        ("manifest.json.sig", "its manifest or signature was changed"),
+    ],
+)
+def test_a_good_wheel_takes_the_place_of_one_that_was_changed(
+    builder: Builder, tmp_path: Path, name: str, reason: str
+) -> None:
+    push(builder, tmp_path / "house")
+    (tmp_path / "house" / KEY / name).write_text("evil")
+    assert push(builder, tmp_path / "house")["mended"] == {KEY: reason}
+    assert (tmp_path / "house" / KEY / name).read_bytes() == (builder.folder / name).read_bytes()
+    assert push(builder, tmp_path / "house") == {"published": [], "refused": {}, "mended": {}}
+
+
+def test_a_wheel_that_lacks_a_file_is_mended(builder: Builder, tmp_path: Path) -> None:
+    push(builder, tmp_path / "house")
+    (tmp_path / "house" / KEY / WHEEL).unlink()
+    assert push(builder, tmp_path / "house")["mended"] == {KEY: f"{WHEEL} is not there"}
+
+
+def test_what_was_changed_stays_where_nobody_has_a_good_one(builder: Builder, tmp_path: Path) -> None:
+    push(builder, tmp_path / "house")
+    for folder in (tmp_path / "house" / KEY, builder.folder):
+        (folder / WHEEL).write_bytes(b"evil")
+    answer = push(builder, tmp_path / "house")
+    assert answer["mended"] == {} and "is not the file that thor01 signed" in answer["refused"][KEY]
+    assert (tmp_path / "house" / KEY / WHEEL).read_bytes() == b"evil"
+
+
+def test_a_wheel_of_a_signer_that_others_may_trust_is_left_alone(builder: Builder, tmp_path: Path) -> None:
+    stranger = Builder(tmp_path / "stranger", "spark01")
+    push(stranger, tmp_path / "house")
+    assert push(builder, tmp_path / "house") == {"published": [], "refused": {}, "mended": {}}
+
+
+def test_a_host_never_replaces_its_own_wheel(builder: Builder, tmp_path: Path) -> None:
+    builder.give(tmp_path / "there")
+    (tmp_path / "there" / KEY / WHEEL).write_bytes(b"mine")
+    assert builder.give(tmp_path / "there") is False
+    assert (tmp_path / "there" / KEY / WHEEL).read_bytes() == b"mine"
 
 
 # Over HTTP, from a folder
