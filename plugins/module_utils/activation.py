@@ -38,6 +38,9 @@ _WRAPPER = """\
 # The interpreter of this environment. It starts Python without what could bring foreign packages in; -p keeps bash itself
 # from reading BASH_ENV. The path is the generation's own, so that a running program stays in it when `current` moves on.
 unset {dropped}
+# Another environment that is active: tools that Python starts, such as uv and CMake's FindPython, would take it for theirs.
+[ "${{VIRTUAL_ENV-}}" -ef "{prefix}" ] || unset VIRTUAL_ENV
+[ "${{CONDA_PREFIX-}}" -ef "{prefix}" ] || unset CONDA_PREFIX CONDA_DEFAULT_ENV CONDA_SHLVL
 export PYTHONNOUSERSITE=1
 {defaults}{bound}
 exec -a "{prefix}/bin/python" "{base}" "$@"
@@ -66,7 +69,7 @@ prefix=$(readlink -e "{root}/envs/$1/current") || {{
 }}
 unset {dropped} CONDA_PREFIX CONDA_DEFAULT_ENV VIRTUAL_ENV
 . "$prefix/{activate}"
-if [ -d "$prefix/conda-meta" ]; then export CONDA_PREFIX=$prefix CONDA_DEFAULT_ENV=$1; else export VIRTUAL_ENV=$prefix; fi
+if [ -d "$prefix/conda-meta" ]; then export CONDA_PREFIX=$prefix CONDA_DEFAULT_ENV=$prefix; else export VIRTUAL_ENV=$prefix; fi
 export PATH="$prefix/bin:$PATH"
 shift
 exec "$@"
@@ -141,7 +144,9 @@ def bin_activate(prefix: str, environment: str) -> str:
     settings = {
         "PATH": f'"{prefix}/bin:$PATH"',
         "CONDA_PREFIX": f'"{prefix}"',
-        "CONDA_DEFAULT_ENV": f'"{environment}"',
+        # The path, as conda has it for an environment outside its own folder: uv takes one with a name that its folder has not
+        # for conda's base environment, and installs nothing into that (astral-sh/uv, crates/uv-python/src/virtualenv.rs).
+        "CONDA_DEFAULT_ENV": f'"{prefix}"',
         "PS1": f'"({environment}) ${{PS1-}}"',
     }
     # PS1 is not exported: it belongs to this shell.

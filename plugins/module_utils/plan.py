@@ -20,7 +20,7 @@ from .variant import Variant, mismatch
 from .wanted import Environment, Refusal, Wanted, suggest
 
 SCHEMA = 1
-ISOLATION = 2
+ISOLATION = 3
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
 _SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")

@@ -35,6 +35,14 @@ def test_generation_was_judged_healthy(host: Any, environment: Any) -> None:
     assert verdict["verdict"] == "healthy", [c for c in verdict["checks"] if c["verdict"] == "fail"]
 
 
+def test_the_doctor_carried_out_every_attack(host: Any, environment: Any) -> None:
+    """None of them is skipped here, `isolation.sudo` neither: the user who provisions may use sudo."""
+    checks = json.loads(as_root(host, f"cat {environment.prefix}/wavesmith/verdict.json"))["checks"]
+    found = {check["id"]: check for check in checks if check["id"].startswith("isolation.")}
+    assert {name: check["detail"] for name, check in found.items() if check["verdict"] != "pass"} == {}
+    assert set(found["isolation.sudo"]["evidence"].values()) == {"no effect"}
+
+
 def test_every_wanted_package_imports(host: Any, environment: Any, variables: Any) -> None:
     imports = json.loads(host.file(f"{environment.prefix}/wavesmith/manifest.json").content_string)["imports"]
     assert set(variables["wavesmith_environments"][environment.name]["packages"]) <= set(imports)

@@ -419,7 +419,7 @@ def test_the_launcher_starts_a_command_as_an_activated_shell_would(whole: Host) 
     code = "import json, os, sys; print(json.dumps([sys.prefix, os.environ['CUDA_HOME'], os.environ['CONDA_DEFAULT_ENV'], 'PYTHONPATH' in os.environ]))"
     run = [whole.root / "bin" / "wavesmith-run", "speech", "python", "-c", code]
     done = subprocess.run(run, capture_output=True, text=True, check=True, env={"PYTHONPATH": "/hostile"})
-    assert json.loads(done.stdout) == [str(whole.prefix()), "/usr/local/cuda-13.0", "speech", False]
+    assert json.loads(done.stdout) == [str(whole.prefix()), "/usr/local/cuda-13.0", str(whole.prefix()), False]
 
 
 def test_the_launcher_names_the_environments_there_are(whole: Host) -> None:

@@ -19,6 +19,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import guard as doctor
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Context, Spec, perform
 
+from . import conda_channel
 from .test_prefix import UV, VERSION, Host, sha256, wheel
 from .test_projects import own_files
 
@@ -35,8 +36,8 @@ pytestmark = pytest.mark.skipif(not PIPS, reason="this Python carries no pip")
 class Guarded(Host):
     """A host with an environment of torch and numpy, and a shop with what would replace its torch."""
 
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
+    def __init__(self, folder: Path, *channel: Any) -> None:
+        super().__init__(folder, *channel)
         self.serve("torch", {"torch/__init__.py": f"__version__ = '{TORCH}'\n"}, version=TORCH)
         self.serve("numpy", {"numpy/__init__.py": ""}, version="1.26.4")
         self.shop, self.home = folder / "shop", folder / "home"
@@ -100,17 +101,38 @@ class Guarded(Host):
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Guarded:
+def channel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A channel with Python, and Python's version."""
+    folder = tmp_path_factory.mktemp("channel")
+    try:
+        return folder, conda_channel.make(folder, tmp_path_factory.mktemp("work"))
+    except (ImportError, OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"no Python package can be made here: {error}")
+
+
+def make_host(request: pytest.FixtureRequest, engine: str, folder: Path) -> Guarded:
+    if engine == "venv":
+        return Guarded(folder)
+    from . import test_conda  # without py-rattler this skips
+
+    class Conda(Guarded, test_conda.Host):
+        """Python from a channel, torch and numpy from the index."""
+
+    return Conda(folder, request.getfixturevalue("channel"))
+
+
+@pytest.fixture(scope="module", params=["venv", "conda"])
+def kept(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guarded:
     """An environment with pip that every attack of its tests must leave as it is."""
-    host = Guarded(tmp_path_factory.mktemp("kept"))
+    host = make_host(request, request.param, tmp_path_factory.mktemp("kept"))
     host.serve_pip()
     host.install()
     return host
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> Guarded:
-    found = Guarded(tmp_path)
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Guarded:
+    found = make_host(request, getattr(request, "param", "venv"), tmp_path)
     found.install()
     return found
 
@@ -257,16 +279,21 @@ CHANGES: dict[Callable[[Guarded], subprocess.CompletedProcess[str]], str] = {
 }
 
 
-@pytest.mark.parametrize(("change", "said"), CHANGES.items(), ids=[change.__name__ for change in CHANGES])
+# What notices is the same for both engines, so two of them do for conda.
+ATTEMPTS = [("venv", change) for change in CHANGES]
+ATTEMPTS += [("conda", by_uv_without_activation), ("conda", by_removal)]
+
+
+@pytest.mark.parametrize(("host", "change"), ATTEMPTS, indirect=["host"])
 def test_a_stack_that_was_changed_anyway_is_noticed(
-    host: Guarded, change: Callable[[Guarded], subprocess.CompletedProcess[str]], said: str
+    host: Guarded, change: Callable[[Guarded], subprocess.CompletedProcess[str]]
 ) -> None:
     assert host.judge()["verdict"] == "pass"
     done = change(host)
     assert done.returncode == 0, done.stderr
     assert host.damage, "the next observation sees drift"
     result = host.judge()
-    assert (result["verdict"], said in result["detail"]) == ("fail", True), result["detail"]
+    assert (result["verdict"], CHANGES[change] in result["detail"]) == ("fail", True), result["detail"]
     assert "playbooks/repair.yml" in result["remedy"]
 
 

@@ -595,7 +595,7 @@ def activated(context: Context) -> Finding:
         "PYTHONPATH": str(other / "lib"),
         "PATH": f"{other}/bin:/usr/local/bin:/usr/bin:/bin",
     }
-    attack = Attack("started by its path", place, variables, (other,))
+    attack = Attack("started by its path", place, variables, (other,), (), ("VIRTUAL_ENV", "CONDA_PREFIX"))
     evidence: dict[str, Any] = {attack.name: leaks(context, attack, place / "marks") or "no effect"}
     lines = '. "$1" && command -v python && command -v pip && echo "${VIRTUAL_ENV:-$CONDA_PREFIX}"'
     ran = command(
