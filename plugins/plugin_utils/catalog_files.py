@@ -130,10 +130,24 @@ def problem(data: Any, kind: str, folder: Path = FOLDER) -> str:
             "the Python package jsonschema-rs is missing on the controller. Remedy: pip install jsonschema-rs"
         )
     validator = _validator(folder / "schema" / f"{kind}.json")
+    bare = _bare_key(data)
+    if bare:
+        return bare
     if validator.is_valid(data):
         return ""
     found = min(validator.iter_errors(data), key=lambda error: len(error.instance_path))
     return f"{'.'.join(map(str, found.instance_path)) or 'the file'}: {found.message}"
+
+
+def _bare_key(data: Any, place: str = "the file") -> str:
+    """What is wrong where YAML takes a key for something else than text, as 13.0 without quotes; empty where it takes none."""
+    for key, value in data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ():
+        if isinstance(data, dict) and not isinstance(key, str):
+            return f"{place}: the key {key!r} is not text: write it in quotes"
+        found = _bare_key(value, f"{place}.{key}".removeprefix("the file."))
+        if found:
+            return found
+    return ""
 
 
 def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:

@@ -324,9 +324,9 @@ def copy(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], None]], Path]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda data: data.pop("sources"), "the file: 'sources' is a required property"),
-        (lambda data: data["sms"]["9.0"].update(architectures=["arm"]), "sms.9.0.architectures.0: 'arm' is not one of"),
-        (lambda data: data["toolkits"].update({13.4: {}}), "toolkits"),
+        (lambda data: data.pop("sources"), 'the file: "sources" is a required property'),
+        (lambda data: data["sms"]["9.0"].update(architectures=["arm"]), 'sms.9.0.architectures.0: "arm" is not one of'),
+        (lambda data: data["toolkits"].update({13.4: {}}), "toolkits: the key 13.4 is not text: write it in quotes"),
         (lambda data: data["matrix_sms"].append("9.9"), "9.9 is named but not described. Remedy: add what it names"),
         (lambda data: data["isas"].pop("armv9"), "armv9 is named but not described"),
     ],
