@@ -95,12 +95,9 @@ def python_package(channel: Path, python: str, work: Path) -> str:
         for name in found:
             if not name.endswith((".a", ".pyc")) and name not in ("EXTERNALLY-MANAGED", "sitecustomize.py"):
                 files[os.path.normpath(f"lib/python{minor}/{inner}/{name}")] = Path(folder, name).resolve()
-    for name in ("site.py", "sysconfig.py"):
-        text = Path(stdlib, name).read_text()
-        text = text.replace("is_virtual_environment = ", "is_virtual_environment = True or ")
-        files[f"lib/python{minor}/{name}"] = text.replace(
-            "prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'"
-        ).encode()
+    text = Path(stdlib, "sysconfig.py").read_text()
+    text = text.replace("prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'")
+    files[f"lib/python{minor}/sysconfig.py"] = text.encode()
     files[f"lib/python{minor}/site-packages/README.txt"] = b"packages are installed here\n"
     placeholder = {}
     for path, source in files.items():
@@ -115,7 +112,8 @@ def python_package(channel: Path, python: str, work: Path) -> str:
         subprocess.run(["gcc", "-o", program, work / "launcher.c", *where], check=True)
         subprocess.run(["strip", "-o", work / library, f"{libdir}/{library}"], check=True)
         files[f"lib/{library}"] = work / library
-    files[f"bin/python{minor}"] = program
+    # Of site it takes the copy that is compiled in. Both names have the same length.
+    files[f"bin/python{minor}"] = program.read_bytes().replace(b"dist-packages", b"site-packages")
     for name in ("python3", "python"):
         link = work / name
         link.unlink(missing_ok=True)
