@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Make and remove the SSH hosts of a molecule run: podman containers with systemd as PID 1.
 
-    hosts.py create --state DIR NAME...   start hosts, write DIR/inventory/testbed.yml, DIR/ssh/{key,known_hosts}
-    hosts.py destroy --state DIR          remove every host that `create` made for DIR
-    hosts.py image                        make the base image (or find it) and print its name
+    hosts.py create --state DIR NAME[:ARCH]...   start hosts, write DIR/inventory/testbed.yml, DIR/ssh/{key,known_hosts}
+    hosts.py destroy --state DIR                 remove every host that `create` made for DIR
+    hosts.py image [ARCH]                        make the base image (or find it) and print its name
 
-Run through hosts.sh, which provides podman. Standard library only.
+ARCH is Debian's name of an architecture (arm64). qemu runs the programs of one that is not this machine's. Run through hosts.sh, which provides podman. Standard library only.
 """
 
 from __future__ import annotations
@@ -28,20 +28,23 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LABEL = "wavesmith.host"
+# qemu shows its guests this machine's own /proc/cpuinfo; they get one of their architecture.
+CPUINFO = {"arm64": Path(__file__).resolve().parents[2] / "tests/unit/samples/graviton2/proc/cpuinfo"}
 PACKAGES = ["bash", "ca-certificates", "cron", "dbus", "iproute2", "libpam-systemd", "openssh-server", "procps"]
 PACKAGES += ["python3", "sudo", "systemd", "systemd-sysv"]
 # What a machine may need to reach its package sources; whatever is set here is set on the hosts too.
 PASSED_ON = ["http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"]
 PASSED_ON += ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HF_ENDPOINT"]
-READY_TIMEOUT = 60.0  # seconds; systemd needs 1 to 3 on an idle machine
+READY_TIMEOUT = 180.0  # seconds; systemd needs 1 to 3 on an idle machine, 10 where it is emulated
 
 SETUP = r"""
 set -eu
 if [ -n "$(ls /usr/local/share/ca-certificates/*.crt 2>/dev/null)" ]; then update-ca-certificates >/dev/null 2>&1; fi
-for user in maker plain; do
+for user in root maker plain; do
     id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/bash "$user"
-    install -d -m 0700 -o "$user" -g "$user" "/home/$user/.ssh"
-    install -m 0600 -o "$user" -g "$user" /run/testbed.pub "/home/$user/.ssh/authorized_keys"
+    folder=$(getent passwd "$user" | cut -d: -f6)/.ssh
+    install -d -m 0700 -o "$user" -g "$user" "$folder"
+    install -m 0600 -o "$user" -g "$user" /run/testbed.pub "$folder/authorized_keys"
 done
 chmod 0440 /etc/sudoers.d/testbed
 # The image's host keys would be every host's.
@@ -90,25 +93,35 @@ def apt_settings() -> list[str]:
     return [line for line in lines if wanted.match(line)]
 
 
-def base_image() -> str:
+def foreign(architecture: str) -> str:
+    """Return the architecture (Debian's name) where it is not this machine's own, else nothing."""
+    return "" if architecture in ("", run("dpkg", "--print-architecture")) else architecture
+
+
+def base_image(architecture: str = "") -> str:
     """Return the name of the hosts' image; make it from this machine's own release where it is missing."""
-    named = os.environ.get("MOLECULE_IMAGE", "")
+    architecture = foreign(architecture)
+    variable = f"MOLECULE_IMAGE_{architecture.upper()}" if architecture else "MOLECULE_IMAGE"
+    named = os.environ.get(variable, "")
     if named:
         return named
     release = os_release()
     codename = release.get("VERSION_CODENAME", "")
     if release.get("ID") not in ("debian", "ubuntu") or not codename:
-        raise HostsError("this machine is not Debian or Ubuntu: set MOLECULE_IMAGE (an image with systemd and sshd).")
+        raise HostsError(f"this machine is not Debian or Ubuntu: set {variable} (an image with systemd and sshd).")
     sources, settings = apt_sources(codename), apt_settings()
-    recipe = json.dumps([1, PACKAGES, codename, platform.machine(), sources, settings])
+    recipe = json.dumps([1, PACKAGES, codename, architecture or platform.machine(), sources, settings])
     image = f"localhost/wavesmith-host:{codename}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     if subprocess.run(["podman", "image", "exists", image]).returncode == 0:
         return image
     options = [f"--aptopt={line}" for line in settings]
     make = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", *options]
+    keep = ["podman", "import", "--quiet"]
+    if architecture:
+        make, keep = [*make, f"--architectures={architecture}"], [*keep, f"--arch={architecture}"]
     make += [codename, "-", *sources]
     with subprocess.Popen(make, stdout=subprocess.PIPE) as maker:
-        kept = subprocess.run(["podman", "import", "--quiet", "-", image], stdin=maker.stdout, capture_output=True)
+        kept = subprocess.run([*keep, "-", image], stdin=maker.stdout, capture_output=True)
     if maker.returncode or kept.returncode:
         subprocess.run(["podman", "image", "rm", "--force", image], capture_output=True)
         words = kept.stderr.decode(errors="replace")[-800:]
@@ -173,11 +186,15 @@ def files_for_hosts(conf: configparser.RawConfigParser, public_key: str) -> byte
     return stream.getvalue()
 
 
-def start(name: str, hostname: str, image: str, state: Path, folders: list[str]) -> None:
-    """Start one container with systemd as its first process."""
+def start(name: str, hostname: str, image: str, state: Path, folders: list[str], architecture: str) -> None:
+    """Start one container with systemd as its first process; `architecture` is one that is emulated, or nothing."""
     argv = ["podman", "run", "--detach", "--name", name, "--hostname", hostname, "--systemd=always", "--pull=missing"]
     # A folder that is soon full, for the tests of that.
     argv += ["--tmpfs=/srv/small:rw,size=96m,mode=0755"]
+    if architecture:
+        argv += [f"--arch={architecture}"]
+    if architecture in CPUINFO:
+        argv += [f"--volume={CPUINFO[architecture]}:/proc/cpuinfo:ro"]
     argv += ["--label", f"{LABEL}={state}", *(f"--volume={folder}:{folder}:ro" for folder in folders)]
     if os.environ.get("WAVESMITH_CGROUP_LEAF"):
         # Without podman's own cgroups every systemd would share one tree: give each host its own leaf to be root of.
@@ -200,14 +217,15 @@ def wait_ready(name: str) -> None:
     raise HostsError(f"host {name}: systemd is {state or 'not there'!r} after {READY_TIMEOUT:.0f} s\n{logs}")
 
 
-def create(state: Path, hostnames: list[str]) -> None:
-    """Start the hosts that are not up yet and write the inventory with their addresses and keys."""
+def create(state: Path, words: list[str]) -> None:
+    """Start the hosts (NAME or NAME:ARCH) that are not up yet; write the inventory with their addresses and keys."""
     inventory, ssh = state / "inventory" / "testbed.yml", state / "ssh"
     if inventory.exists() and owned(state):
-        print(f"unchanged: {len(hostnames)} hosts are up")
+        print(f"unchanged: {len(words)} hosts are up")
         return
     remove(state)
-    image = base_image()
+    architectures = {name: foreign(word) for name, _, word in (word.partition(":") for word in words)}
+    images = {word: base_image(word) for word in set(architectures.values())}
     ssh.mkdir(parents=True, exist_ok=True)
     ssh.chmod(0o700)
     inventory.parent.mkdir(exist_ok=True)
@@ -217,9 +235,9 @@ def create(state: Path, hostnames: list[str]) -> None:
     conf = pip_settings()
     files, folders = files_for_hosts(conf, key.with_suffix(".pub").read_text()), local_folders(conf)
     token, hosts, known = secrets.token_hex(2), {}, []
-    for hostname in hostnames:
-        start(f"{hostname}-{token}", hostname, image, state, folders)
-    for hostname in hostnames:
+    for hostname, architecture in architectures.items():
+        start(f"{hostname}-{token}", hostname, images[architecture], state, folders, architecture)
+    for hostname, architecture in architectures.items():
         name = f"{hostname}-{token}"
         wait_ready(name)
         run("podman", "exec", "-i", name, "tar", "-C", "/", "-x", "--no-same-owner", stdin=files)
@@ -229,6 +247,8 @@ def create(state: Path, hostnames: list[str]) -> None:
         public = run("podman", "exec", name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
         known.append(f"{address} {' '.join(public.split()[:2])}\n")
         hosts[hostname] = {"ansible_host": address, "testbed_container": name}
+        if architecture:
+            hosts[hostname]["ansible_user"] = "root"  # emulated, sudo may not get its rights
     known_hosts.write_text("".join(known))
     options = f"-o UserKnownHostsFile={known_hosts} -o StrictHostKeyChecking=yes -o IdentitiesOnly=yes"
     common = {
@@ -239,7 +259,7 @@ def create(state: Path, hostnames: list[str]) -> None:
     }
     # JSON is YAML: no library needed to write it.
     inventory.write_text(json.dumps({"testbed": {"hosts": hosts, "vars": common}}, indent=2) + "\n")
-    print(f"changed: {len(hostnames)} hosts are up from {image}")
+    print(f"changed: {len(hosts)} hosts are up from {', '.join(sorted(images.values()))}")
 
 
 def owned(state: Path) -> list[str]:
@@ -279,15 +299,15 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the command line and do it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("image")
+    commands.add_parser("image").add_argument("architecture", nargs="?", default="", metavar="ARCH")
     for name in ("create", "destroy"):
         sub = commands.add_parser(name)
         sub.add_argument("--state", type=Path, required=True)
-    commands.choices["create"].add_argument("hosts", nargs="+", metavar="NAME")
+    commands.choices["create"].add_argument("hosts", nargs="+", metavar="NAME[:ARCH]")
     args = parser.parse_args(argv)
     try:
         if args.command == "image":
-            print(base_image())
+            print(base_image(args.architecture))
         elif args.command == "create":
             create(args.state.resolve(), args.hosts)
         else:

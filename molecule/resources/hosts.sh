@@ -1,8 +1,9 @@
 #!/bin/bash
 # Run a command where podman can make real SSH hosts.
 #
-#   molecule/resources/hosts.sh COMMAND...
+#   molecule/resources/hosts.sh [--arm64] COMMAND...
 #
+# --arm64: there will be aarch64 hosts too; on another processor they need qemu, which is checked for, and installed.
 # Checks for root, podman, crun and mmdebstrap (installs them with apt-get where they are missing). Where the machine
 # lacks a pure cgroup2 at /sys/fs/cgroup (a hybrid micro-VM), COMMAND runs in a private mount namespace that has one.
 # The namespace is kept for as long as hosts are up, so that `create`, `verify` and `destroy` may be separate calls.
@@ -19,6 +20,15 @@ cannot() {
     exit 77
 }
 
+tools=(podman:podman crun:crun mmdebstrap:mmdebstrap ssh:openssh-client iptables:iptables)
+emulated=
+if [ "${1:-}" = --arm64 ]; then
+    shift
+    if [ "$(uname -m)" != aarch64 ]; then
+        emulated=qemu-aarch64
+        tools+=(qemu-aarch64-static:qemu-user-static update-binfmts:binfmt-support arch-test:arch-test)
+    fi
+fi
 if [ $# -eq 0 ]; then
     sed -n '2,/^set/{/^#/s/^# \{0,1\}//p}' "${BASH_SOURCE[0]}" >&2
     exit 2
@@ -27,7 +37,7 @@ fi
 [ "$(id -u)" -eq 0 ] || cannot "making SSH hosts with podman needs root: run it as root, or with sudo."
 
 missing=()
-for tool in podman:podman crun:crun mmdebstrap:mmdebstrap ssh:openssh-client iptables:iptables; do
+for tool in "${tools[@]}"; do
     command -v "${tool%%:*}" >/dev/null || missing+=("${tool#*:}")
 done
 if [ ${#missing[@]} -gt 0 ]; then
@@ -35,6 +45,17 @@ if [ ${#missing[@]} -gt 0 ]; then
     echo "hosts: installing ${missing[*]} and podman's network helpers with apt-get" >&2
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         "${missing[@]}" netavark aardvark-dns; } >&2 </dev/null || cannot "apt-get could not install ${missing[*]}."
+fi
+
+if [ -n "$emulated" ]; then
+    formats=/proc/sys/fs/binfmt_misc
+    [ -e $formats/status ] || mount -t binfmt_misc none $formats \
+        || cannot "the kernel has no binfmt_misc, which would hand aarch64 programs to qemu."
+    [ -e $formats/$emulated ] || update-binfmts --enable $emulated \
+        || cannot "binfmt_misc does not take $emulated."
+    # Without F the interpreter is looked for inside the container.
+    grep -q '^flags:.*F' $formats/$emulated \
+        || cannot "$emulated in binfmt_misc lacks the flag F: install Debian's or Ubuntu's qemu-user-static."
 fi
 
 export MOLECULE_GLOB="${MOLECULE_GLOB:-molecule/*/molecule.yml}"

@@ -105,7 +105,8 @@ def _alive(job: Any) -> bool:
 def _birth(pid: int) -> str | None:
     """When a process started, in clock ticks since boot: with its id it names a process for good."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        # Of its main thread: qemu makes up what a process that it runs reads of itself as /proc/PID/stat.
+        with open(f"/proc/{pid}/task/{pid}/stat", encoding="ascii", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
     except OSError:
         return None

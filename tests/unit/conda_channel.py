@@ -1,13 +1,13 @@
 """Make a real conda channel in a folder: a ``python`` package out of a Python of this machine, and small ones beside it.
 
-Run by any Python that can import rattler; also by hand, to see what the engine does without a channel in reach::
+Standard library only: a host's Python runs it to make a channel there. By hand, to see what the engine does without a
+channel in reach::
 
     python tests/unit/conda_channel.py FOLDER
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import json
@@ -95,12 +95,9 @@ def python_package(channel: Path, python: str, work: Path) -> str:
         for name in found:
             if not name.endswith((".a", ".pyc")) and name not in ("EXTERNALLY-MANAGED", "sitecustomize.py"):
                 files[os.path.normpath(f"lib/python{minor}/{inner}/{name}")] = Path(folder, name).resolve()
-    for name in ("site.py", "sysconfig.py"):
-        text = Path(stdlib, name).read_text()
-        text = text.replace("is_virtual_environment = ", "is_virtual_environment = True or ")
-        files[f"lib/python{minor}/{name}"] = text.replace(
-            "prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'"
-        ).encode()
+    text = Path(stdlib, "sysconfig.py").read_text()
+    text = text.replace("prefix_scheme = 'posix_local'", "prefix_scheme = 'posix_prefix'")
+    files[f"lib/python{minor}/sysconfig.py"] = text.encode()
     files[f"lib/python{minor}/site-packages/README.txt"] = b"packages are installed here\n"
     placeholder = {}
     for path, source in files.items():
@@ -115,7 +112,8 @@ def python_package(channel: Path, python: str, work: Path) -> str:
         subprocess.run(["gcc", "-o", program, work / "launcher.c", *where], check=True)
         subprocess.run(["strip", "-o", work / library, f"{libdir}/{library}"], check=True)
         files[f"lib/{library}"] = work / library
-    files[f"bin/python{minor}"] = program
+    # Of site it takes the copy that is compiled in. Both names have the same length.
+    files[f"bin/python{minor}"] = program.read_bytes().replace(b"dist-packages", b"site-packages")
     for name in ("python3", "python"):
         link = work / name
         link.unlink(missing_ok=True)
@@ -127,11 +125,17 @@ def python_package(channel: Path, python: str, work: Path) -> str:
 
 def index(channel: Path) -> None:
     """Write the channel's ``repodata.json``."""
-
-    from rattler.index import index_fs
-
-    (channel / "noarch").mkdir(parents=True, exist_ok=True)
-    asyncio.run(index_fs(channel, write_shards=False))
+    for subdir in ("noarch", SUBDIR):
+        packages = {}
+        for archive in sorted((channel / subdir).glob("*.tar.bz2")):
+            with tarfile.open(archive) as tar:
+                facts = json.load(tar.extractfile("info/index.json"))  # type: ignore[arg-type]
+            data = archive.read_bytes()
+            digests = {"sha256": hashlib.sha256(data).hexdigest(), "md5": hashlib.md5(data).hexdigest()}
+            packages[archive.name] = facts | digests | {"size": len(data)}
+        repodata = {"info": {"subdir": subdir}, "packages": packages, "packages.conda": {}, "repodata_version": 1}
+        (channel / subdir).mkdir(parents=True, exist_ok=True)
+        (channel / subdir / "repodata.json").write_text(json.dumps(repodata))
 
 
 def make(channel: Path, work: Path, python: str = getattr(sys, "_base_executable", sys.executable)) -> str:

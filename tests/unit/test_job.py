@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import signal
@@ -290,6 +291,18 @@ def test_a_process_that_got_the_workers_id_later_is_not_taken_for_it() -> None:
     assert _job._alive({"pid": os.getpid(), "birth": _job._birth(os.getpid())})
     assert not _job._alive({"pid": os.getpid(), "birth": "1"})
     assert not _job._alive(None)
+
+
+def test_a_worker_that_qemu_tells_another_start_of_itself_is_not_taken_for_killed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def qemu(path: str, **options: Any) -> Any:
+        made_up = path == f"/proc/{os.getpid()}/stat"
+        return io.StringIO(f"1 (x) R {'0 ' * 40}") if made_up else open(path, **options)
+
+    told = _job._birth(os.getpid())
+    monkeypatch.setattr(_job, "open", qemu, raising=False)
+    assert _job._birth(os.getpid()) == told != "0"
 
 
 # Second and abandoned runs

@@ -30,7 +30,6 @@ CONVERGE_AFTER = 4
 """Kills in a row before a run is left alone: killed work is met by work that is killed itself."""
 
 pytestmark = pytest.mark.slow
-pytest.importorskip("rattler", reason="py-rattler is not in this environment: make venv-dev")
 
 
 class Campaign:
