@@ -230,7 +230,7 @@ class Ran:
         return lines[-1] if lines else f"exit {self.code}"
 
 
-def command(argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, timeout: float = 60.0) -> Ran:
+def command(argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, timeout: float = 300.0) -> Ran:
     """Run a command with exactly this environment and no standard input."""
     words = [str(word) for word in argv]
     try:
