@@ -66,9 +66,9 @@ fi
 
 # A hybrid cgroup layout: podman needs a pure cgroup2, and none of it may touch the machine's own mounts.
 export CONTAINERS_CONF="$here/containers.conf" WAVESMITH_CGROUP_LEAF=1
-mkdir -p "$state"
 exec 9>"$state.lock"
-flock 9
+flock --nonblock 9 || { echo "hosts: another run has the hosts; waiting for it" >&2; flock 9; }
+mkdir -p "$state"
 if ! nsenter --mount="$state/namespace" true 2>/dev/null; then
     mountpoint -q "$state" || mount -t tmpfs -o size=64k,mode=0700 none "$state"
     mount --make-private "$state"
