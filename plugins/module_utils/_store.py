@@ -432,6 +432,10 @@ def sweep(root: str) -> list[str]:
         "toolbox/.removing-*",
         "toolbox/.current.*",
         "cache/conda/archives/*/.*.part",
+        # uv's, which `uv cache prune` leaves. Not in archive-*/*: packages lie unpacked there.
+        "cache/uv/.tmp*",
+        "cache/uv/*/.tmp*",
+        "cache/uv/[!a]*/**/.tmp*",
     ):
         found += glob.glob(os.path.join(glob.escape(root), pattern), recursive=True)
     for path in found:

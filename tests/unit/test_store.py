@@ -457,3 +457,18 @@ def test_a_root_that_is_a_file_is_refused_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("")
     with pytest.raises(_store.StoreError, match="state/lock cannot be written"):
         _store.take_lock(str(tmp_path / "root"), "mine")
+
+
+def test_what_killed_tools_left_in_their_caches_goes_and_packages_stay(tmp_path: Path) -> None:
+    left = [
+        "uv/.tmpA/x",
+        "uv/simple-v27/pypi/.tmpB",
+        "uv/wheels-v6/pypi/numpy/.tmpC/y",
+        "conda/archives/ab/.numpy.part",
+    ]
+    kept = ["uv/archive-v0/1/.tmpl/z", "uv/simple-v27/pypi/numpy.rkyv", "conda/archives/ab/numpy.conda"]
+    for name in left + kept:
+        (tmp_path / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cache" / name).touch()
+    _store.sweep(str(tmp_path))
+    assert sorted(str(p.relative_to(tmp_path / "cache")) for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)
