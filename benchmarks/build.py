@@ -26,10 +26,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
-from ansible_collections.wavesmith.provision.plugins.module_utils import _build, _long, _probe, _source, _tools, recipe  # noqa: E402
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Job  # noqa: E402
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import INDEX, Catalog, Origin, Recipe  # noqa: E402
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.build import source as build_source  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.build import worker  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import module, tools  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import wheels as host_wheels  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Job  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import INDEX, Catalog, Origin, Recipe  # noqa: E402
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files  # noqa: E402
 
 PYTHON = os.path.realpath(sys.executable)
@@ -80,19 +85,19 @@ class Bench:
 
     def __init__(self, folder: Path, package: str) -> None:
         self.root, self.package = str(folder), package
-        self.index = _long.package_index("")
-        _tools.make_toolbox(self.root, "bench", (ROOT / "requirements" / "toolbox.txt").read_text(), self.index)
+        self.index = module.package_index("")
+        tools.make_toolbox(self.root, "bench", (ROOT / "requirements" / "toolbox.txt").read_text(), self.index)
         (folder / "state" / "bench").mkdir(parents=True)
         self.job = Phases(str(folder / "state" / "bench"), os.open(os.devnull, os.O_RDONLY))
         self.catalog = catalog_files.load()
         found = self.catalog.packages[package].recipe
         assert found is not None
         self.recipe: Recipe = found
-        observed = _probe.observe(root=self.root)
+        observed = probe.observe(root=self.root)
         minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
         self.target = recipe.target_of(observed, Variant(minor, "cpu", "", observed["cpu"]["isa"]))
-        self.tools = _tools.environment(self.root, self.index)
-        self.archive = _source.fetch(self.job, self.root, package, self.spec()["source"], self.tools, self.index)
+        self.tools = tools.environment(self.root, self.index)
+        self.archive = build_source.fetch(self.job, self.root, package, self.spec()["source"], self.tools, self.index)
 
     def spec(self, made: Recipe | None = None, **target: Any) -> dict[str, Any]:
         """The build of the recipe, or of a changed one."""
@@ -106,13 +111,13 @@ class Bench:
     def build(self, made: Recipe | None = None) -> None:
         """Build it as a host does; nothing of an earlier one is left but downloads and ccache."""
         spec = self.spec(made)
-        shutil.rmtree(_build.wheel_folder(self.root, spec["key"]), ignore_errors=True)
+        shutil.rmtree(host_wheels.wheel_folder(self.root, spec["key"]), ignore_errors=True)
         self.want(spec)
 
     def want(self, spec: dict[str, Any]) -> bool:
         """Build it unless its wheel is there; whether it was built."""
         self.job.parts.clear()
-        built = _build.build_wheels(self.job, self.root, [spec], self.index)["built"]
+        built = worker.build_wheels(self.job, self.root, [spec], self.index)["built"]
         self.job.progress("done")
         return bool(built)
 
@@ -132,7 +137,7 @@ class Bench:
     def changed(self) -> Recipe:
         """The recipe with a patch that adds a line to the first C or C++ file of the source."""
         folder = Path(tempfile.mkdtemp(dir=self.root)) / "source"
-        _source.unpack(self.job, self.archive, str(folder), {}, self.tools)
+        build_source.unpack(self.job, self.archive, str(folder), {}, self.tools)
         files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".pyx", ".c", ".cpp")]
         path = next((path for path in files if path.suffix == ".cpp"), files[0])
         first = path.read_text(encoding="utf-8").splitlines()[0]

@@ -24,9 +24,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
-from ansible_collections.wavesmith.provision.plugins.module_utils import _conda, _prefix  # noqa: E402
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Job  # noqa: E402
-from ansible_collections.wavesmith.provision.plugins.module_utils._long import package_index  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Job  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.module import package_index  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import conda, generation  # noqa: E402
 
 from tests.unit import conda_channel  # noqa: E402
 
@@ -46,7 +46,9 @@ class Bench:
         self.job = Job(str(self.root / "state"), os.open(os.devnull, os.O_RDONLY))
         asked = {"key": "bench", "requirements": [*packages, "pip"], "overrides": [], "declared": {}, "wheels": []}
         base = {"path": self.python, "version": version}
-        self.lock = _prefix.resolve(self.job, str(self.root), {**asked, "python": base, "origin_url": ""}, self.index)
+        self.lock = generation.resolve(
+            self.job, str(self.root), {**asked, "python": base, "origin_url": ""}, self.index
+        )
         self.conda = {
             "key": "bench-conda",
             "specs": [f"python {self.minor}.*"],
@@ -55,10 +57,10 @@ class Bench:
             "banned": [],
             "offline": False,
         }
-        self.conda["lock"] = _conda.solve(self.job, str(self.root), self.conda)
+        self.conda["lock"] = conda.solve(self.job, str(self.root), self.conda)
 
     def spec(self, engine: str) -> dict[str, Any]:
-        fields: dict[str, Any] = dict.fromkeys(_prefix.DECIDED, "")
+        fields: dict[str, Any] = dict.fromkeys(generation.DECIDED, "")
         python = {"path": "" if engine == "conda" else self.python, "version": self.minor}
         fields |= {"versions": {}, "imports": {}, "variables": {}, "held": {}, "overrides": [], "projects": []}
         fields |= {"environment": "bench", "generation": engine, "digest": "d", "engine": engine, "python": python}
@@ -66,8 +68,8 @@ class Bench:
 
     def ours(self, engine: str, cold: bool) -> Callable[[], None]:
         def make() -> None:
-            _prefix.make_prefix(self.job, str(self.root), self.spec(engine))
-            _prefix.install(self.job, str(self.root), self.spec(engine), self.index)
+            generation.make_prefix(self.job, str(self.root), self.spec(engine))
+            generation.install(self.job, str(self.root), self.spec(engine), self.index)
 
         def before() -> None:
             shutil.rmtree(self.root / "envs", ignore_errors=True)

@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils import audit as rules
-from ansible_collections.wavesmith.provision.plugins.module_utils._binaries import Unusable, inspect
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit import verdict as rules
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import Unusable, inspect
 
 NAME = "audit"
 HELP = "Say which GPUs a wheel, an environment or a library can serve, from its own bytes."

@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils import recipe
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import (
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms import digest
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     INDEX,
     SOURCE,
     WHEELHOUSE,
     Catalog,
     Stack,
 )
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
 
 NAME = "build"
 HELP = "build wheels from source on this machine; with --dry-run print the exact environment and commands for any host"
@@ -84,8 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _observed(arguments: argparse.Namespace) -> dict[str, Any]:
-    from ansible_collections.wavesmith.provision.plugins.module_utils import _probe, _store
-    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import suggest
+    from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
+    from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+    from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import suggest
 
     if arguments.host_facts:
         try:
@@ -101,13 +103,14 @@ def _observed(arguments: argparse.Namespace) -> dict[str, Any]:
         if arguments.sample not in known:
             raise Unusable(f"sample {arguments.sample!r} is not there. Remedy: {suggest(arguments.sample, known)}")
         place = str(SAMPLES / arguments.sample)
-    observed = _probe.observe(root=arguments.root, probe_root=place)
-    return {**observed, **(_store.survey(observed["root"], []) if place == "/" else {"wheels": [], "build_memory": {}})}
+    observed = probe.observe(root=arguments.root, probe_root=place)
+    return {**observed, **(store.survey(observed["root"], []) if place == "/" else {"wheels": [], "build_memory": {}})}
 
 
 def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: dict[str, Any]) -> list[dict[str, Any]]:
-    from ansible_collections.wavesmith.provision.plugins.module_utils.choose import choose
-    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted, suggest
+    from ansible_collections.wavesmith.provision.plugins.module_utils.plan.choose import choose
+    from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import suggest
+    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 
     choice = choose(
         Environment("build", stack=arguments.stack or "auto"),
@@ -216,17 +219,18 @@ def _build(root: str, specs: list[dict[str, Any]], present: Sequence[str]) -> in
         return UNUSABLE
     if missing:
         # Here and not above: a hit does not wait for what only a build needs.
-        from ansible_collections.wavesmith.provision.plugins.module_utils import _build, _long
-        from ansible_collections.wavesmith.provision.plugins.module_utils._job import follow
-        from ansible_collections.wavesmith.provision.plugins.module_utils._store import StoreError
-        from ansible_collections.wavesmith.provision.plugins.module_utils._tools import make_toolbox
+        from ansible_collections.wavesmith.provision.plugins.module_utils.build import worker as _build
+        from ansible_collections.wavesmith.provision.plugins.module_utils.host import module
+        from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import follow
+        from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import StoreError
+        from ansible_collections.wavesmith.provision.plugins.module_utils.host.tools import make_toolbox
         from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
 
         try:
-            index = _long.package_index("")
+            index = module.package_index("")
             lock = (COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt").read_text(encoding="utf-8")
-            make_toolbox(root, recipe.digest(lock)[:16], lock, index)
-            name = "build-" + recipe.digest(sorted(spec["key"] for spec in missing))[:16]
+            make_toolbox(root, digest.digest(lock)[:16], lock, index)
+            name = "build-" + digest.digest(sorted(spec["key"] for spec in missing))[:16]
             run_name, seen = f"wavesmith-{time.time()}", ""
             while True:
                 answer = follow(

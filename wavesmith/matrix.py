@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 
-from ansible_collections.wavesmith.provision.plugins.module_utils import matrix
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix
 
 NAME = "matrix"
 HELP = "show the build matrix of a package: its variants, which exist, and which nvcc and gcc can build them"

@@ -6,7 +6,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils import audit
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit import verdict
 
 
 class ActionModule(ActionBase):
@@ -34,7 +34,7 @@ class ActionModule(ActionBase):
             # Only the message: everything else would bury it.
             answer.pop("reports")
             answer.pop("text")
-            answer.update(failed=True, msg="\n".join(audit.text(report) for report in bad))
+            answer.update(failed=True, msg="\n".join(verdict.text(report) for report in bad))
         return answer
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils import export
-from ansible_collections.wavesmith.provision.plugins.module_utils.wheelhouse import Untrusted
+from ansible_collections.wavesmith.provision.plugins.module_utils.export import texts
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import Untrusted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import TOOLBOX_LOCK
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, read_locks
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
 
 class ActionModule(FollowAction):
@@ -21,10 +21,10 @@ class ActionModule(FollowAction):
         variables = task_vars or {}
         host, root = variables["inventory_hostname"], self._task.args["root"]
         own = ours(variables, self._templar)
-        kept = house(own)
+        kept = wheelhouse_of(own)
         try:
             planned = variables["wavesmith_plan"]["plan"]
-            todo = export.environments(planned, read_locks(own))
+            todo = texts.environments(planned, read_locks(own))
             keys = sorted({wheel["key"] for item in todo for wheel in item["wheels"]})
             signing = {"root": root, "state": "collected", "keys": keys, "builder": host}
             if keys and not self._task.check_mode:
@@ -35,7 +35,7 @@ class ActionModule(FollowAction):
         except (ValueError, Untrusted) as error:
             return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
         toolbox = TOOLBOX_LOCK.read_text(encoding="utf-8")
-        more = {"builds": export.builds(planned), "toolbox": toolbox, "signers": kept.signers_text()}
+        more = {"builds": texts.builds(planned), "toolbox": toolbox, "signers": kept.signers_text()}
         self._task.args.update(environments=todo, **more)
         answer = super().run(tmp, variables)
         answer["remote_runs"] += bool(keys)

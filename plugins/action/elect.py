@@ -12,10 +12,10 @@ from typing import Any
 from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils.elect import Share, elect
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import digest
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.elect import Share, elect
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.digest import digest
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
 
 class ActionModule(ActionBase):
@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         """Return what this host builds, fetches, and gives to others before and after the building."""
         variables = task_vars or {}
         host, groups = variables["inventory_hostname"], variables["groups"]
-        kept = house(ours(variables, self._templar), len(groups["all"]))
+        kept = wheelhouse_of(ours(variables, self._templar), len(groups["all"]))
         batch = list(variables["ansible_play_batch"])
         # Every host's worker comes here; the first one elects for all, because reading a thousand plans takes a while.
         folder = Path(constants.DEFAULT_LOCAL_TMP) / f"elect-{digest([self._task._uuid, batch])[:16]}"

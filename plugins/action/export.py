@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils import export
+from ansible_collections.wavesmith.provision.plugins.module_utils.export import texts
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, read_locks
@@ -20,7 +20,7 @@ class ActionModule(FollowAction):
         planned = variables["wavesmith_plan"]
         try:
             locks = read_locks(ours(variables, self._templar))
-            todo = export.contexts(export.environments(planned["plan"], locks))
+            todo = texts.contexts(texts.environments(planned["plan"], locks))
         except ValueError as error:
             return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
         for item in planned["plan"]["environments"]:

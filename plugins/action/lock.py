@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder, ours
 

@@ -14,17 +14,15 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils import conda
-from ansible_collections.wavesmith.provision.plugins.module_utils import plan as core
-from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import (
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, decide, record
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
     WHEELHOUSE,
     Catalog,
     from_index,
 )
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted, read
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import house
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
@@ -33,6 +31,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
     overlay_folder,
     read_locks,
 )
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
 # Each host is planned in a process forked from this one: what is read here is read once for all of them.
 with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
@@ -50,7 +49,7 @@ class ActionModule(ActionBase):
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
         catalog = catalog_files.load(overlay=overlay_folder(own))
-        wanted, refusals = wants.read(own, os.environ)
+        wanted, refusals = read(own, os.environ)
         if wanted.bundle:
             catalog = from_index(catalog, wanted.package_index)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
@@ -62,11 +61,11 @@ class ActionModule(ActionBase):
         observed = answer["observed"]
         locks = read_locks(own)
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        kept = house(own, len(variables.get("groups", {}).get("all", [])))
+        kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
         # Not asked where it may not be used; its silence is said, and what it has is built then.
         offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
         catalog = replace(catalog, projects=projects)
-        planned = core.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
+        planned = decide.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
         plan = planned.data()
         text = plan_text(host, plan, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
         saved = artifacts_folder(own) / host / "plan.json"
@@ -89,7 +88,7 @@ class ActionModule(ActionBase):
             **phases(planned, locks),
         }
 
-    def _questions(self, wanted: wants.Wanted, catalog: Catalog) -> dict[str, Any]:
+    def _questions(self, wanted: Wanted, catalog: Catalog) -> dict[str, Any]:
         sources = {
             origin.name: origin.url for stack in catalog.stacks.values() for origin in stack.origins if origin.url
         }
@@ -103,7 +102,7 @@ class ActionModule(ActionBase):
         }
 
 
-def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
+def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
     """What the roles of each phase get: everything in plain data, so that no decision is left for a template."""
     todo: dict[str, Any] = {"build": [], "lock": [], "install": [], "verify": [], "activate": {}, "current": []}
     for item in planned.environments:
@@ -124,7 +123,7 @@ def phases(planned: core.Plan, locks: dict[str, str]) -> dict[str, Any]:
             if item.conda and item.conda["status"] != "hit":
                 todo["lock"].append({"environment": item.name, **item.conda})
         if "install" in item.phases:
-            fields = {key: getattr(item, key) for key in core.DECIDED}
+            fields = {key: getattr(item, key) for key in record.DECIDED}
             fields["projects"] = [asdict(wheel) for wheel in item.projects]
             conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
             todo["install"].append(

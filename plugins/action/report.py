@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils import guard
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, ours
 
 
@@ -41,7 +42,7 @@ class ActionModule(ActionBase):
             )
         for row in rows:
             if row["verdict"]:
-                Display().display(render(row["verdict"]))
+                Display().display(render(row["verdict"], shutil.get_terminal_size((110, 24)).columns))
             for line in guard.lines(row["overrides"]):
                 Display().display(f"[{host}] {row['environment']} overrides {line}")
             if row["generation"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from ansible.utils.display import Display
@@ -20,7 +21,7 @@ class ActionModule(FollowAction):
         failed = []
         for environment, verdict in sorted(verdicts.items()):
             if verdict.get("exit") != 0:
-                Display().display(render(verdict))
+                Display().display(render(verdict, shutil.get_terminal_size((110, 24)).columns))
                 bad = [check for check in verdict.get("checks", []) if check["verdict"] == "fail"]
                 lines = [
                     f"  {check['id']}: {check['detail']}. Remedy: {check.get('remedy') or 'see its evidence'}"

@@ -7,13 +7,14 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils import _store, _wheelhouse
-from ansible_collections.wavesmith.provision.plugins.module_utils import wanted as wants
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import SOURCE
-from ansible_collections.wavesmith.provision.plugins.module_utils.wheelhouse import MANIFEST, SIGNATURE, Untrusted
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import StoreError
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import SOURCE
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import read
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import wheelhouse
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import MANIFEST, SIGNATURE, Untrusted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.house import House, house
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import Wheelhouse, wheelhouse_of
 
 
 class ActionModule(FollowAction):
@@ -23,17 +24,17 @@ class ActionModule(FollowAction):
         """Do what the state asks for; the failure of a wheel is a message with its remedy."""
         variables = task_vars or {}
         own = ours(variables, self._templar)
-        kept = house(own, len(variables["groups"]["all"]))
+        kept = wheelhouse_of(own, len(variables["groups"]["all"]))
         state = self._task.args["state"]
         try:
             if state == "collected":
                 return self._collect(kept, variables)
             if state == "present":
-                return self._bring(kept, variables, wants.read(own)[0].policy)
+                return self._bring(kept, variables, read(own)[0].policy)
             if state == "served":
                 return self._serve(kept, variables)
             return self._prune(kept, variables)
-        except (Untrusted, _store.StoreError) as error:
+        except (Untrusted, StoreError) as error:
             return _failure(str(error))
         except AnsibleError as error:
             return _failure(
@@ -53,7 +54,7 @@ class ActionModule(FollowAction):
         answer["remote_runs"] = 1
         return answer
 
-    def _collect(self, kept: House, variables: dict[str, Any]) -> dict[str, Any]:
+    def _collect(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
         keys = self._task.args.get("keys") or []
         host = variables["inventory_hostname"]
         if not keys or self._task.check_mode:
@@ -68,22 +69,22 @@ class ActionModule(FollowAction):
         signers = kept.signers_text()
         kept.store.mkdir(parents=True, exist_ok=True)
         for key in keys:
-            wrong = _wheelhouse.flaw(str(kept.store), key, signers) if (kept.store / key).exists() else ""
-            taken = _wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers, mend=bool(wrong))
+            wrong = wheelhouse.flaw(str(kept.store), key, signers) if (kept.store / key).exists() else ""
+            taken = wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers, mend=bool(wrong))
             answer["changed"] = answer["changed"] or taken
             if wrong:
                 _say_mended(f"the store of this controller ({kept.store})", key, wrong, host)
         return answer
 
-    def _fetcher(self, key: str) -> _wheelhouse.Take:
+    def _fetcher(self, key: str) -> wheelhouse.Take:
         return lambda name, path: self._connection.fetch_file(f"{self._task.args['root']}/wheels/{key}/{name}", path)
 
-    def _bring(self, kept: House, variables: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+    def _bring(self, kept: Wheelhouse, variables: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
         wheels = {wheel["key"]: wheel for wheel in self._task.args.get("wheels") or []}
         fallback = bool(self._task.args.get("fallback")) and SOURCE in allowed
         if not wheels or self._task.check_mode:
             return {"changed": bool(wheels), "remote_runs": 0, "build": []}
-        served, stored = kept.served(), _wheelhouse.entries(str(kept.store))
+        served, stored = kept.served(), wheelhouse.entries(str(kept.store))
         sources = {key: f"{kept.address}/{key}/" for key in wheels if key in served}
         sources.update(
             self._upload(kept.store, {key: stored[key] for key in wheels if key in stored and key not in served})
@@ -115,10 +116,10 @@ class ActionModule(FollowAction):
         specs = {wheel["key"]: wheel["spec"] for item in environments for wheel in item["wheels"]}
         return {**answer, "build": [specs[key] for key in specs if key in refused]}
 
-    def _serve(self, kept: House, variables: dict[str, Any]) -> dict[str, Any]:
+    def _serve(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
         if self._task.check_mode:
             return {"changed": False, "remote_runs": 0}
-        stored, host = _wheelhouse.entries(str(kept.store)), variables["inventory_hostname"]
+        stored, host = wheelhouse.entries(str(kept.store)), variables["inventory_hostname"]
         answer = self._ask(variables, keys=sorted(stored), signers=kept.signers_text())
         if answer.get("failed"):
             return _silenced(answer, host)
@@ -142,7 +143,7 @@ class ActionModule(FollowAction):
             answer.update(failed=True, msg="\n".join(lines))
         return _silenced(answer, host)
 
-    def _prune(self, kept: House, variables: dict[str, Any]) -> dict[str, Any]:
+    def _prune(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
         keep = int(self._task.args.get("keep", 2))
         if self._task.args.get("folder", "wheels") == "wheels":
             return self._ask(variables, keep=keep, folder="wheels")
@@ -159,7 +160,7 @@ class ActionModule(FollowAction):
         if host in variables["groups"].get("wheelhouse", ()):
             answer = self._ask(variables, keep=keep, folder="wheelhouse", keys=keys)
         if host == variables["ansible_play_hosts_all"][0] and kept.store.is_dir() and not answer.get("failed"):
-            removed = _wheelhouse.prune(str(kept.store), keys, keep, self._task.check_mode)
+            removed = wheelhouse.prune(str(kept.store), keys, keep, self._task.check_mode)
             answer.update(changed=answer["changed"] or bool(removed), removed=sorted({*answer["removed"], *removed}))
         return answer
 

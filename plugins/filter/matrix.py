@@ -73,7 +73,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.wavesmith.provision.plugins.module_utils import matrix as core
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix as core
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import load_cuda
 
 

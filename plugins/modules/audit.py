@@ -101,8 +101,8 @@ text:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._binaries import Unusable, inspect
-from ..module_utils.audit import judge, parse_sm, text
+from ..module_utils.audit.binaries import Unusable, inspect
+from ..module_utils.audit.verdict import judge, parse_sm, text
 
 
 def main() -> None:

@@ -73,9 +73,9 @@ result:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._export import bundle
-from ..module_utils._long import OPTIONS, package_index, serve
-from ..module_utils.plan import digest
+from ..module_utils.export.bundle import bundle
+from ..module_utils.host.module import OPTIONS, package_index, serve
+from ..module_utils.terms.digest import digest
 
 
 def main() -> None:

@@ -75,23 +75,23 @@ from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _store
-from ..module_utils._conda import register
+from ..module_utils.host import store
+from ..module_utils.prefix.conda import register
 
 
 def _listing(root: str, names: list[str]) -> dict[str, str]:
-    return {name: _store.pointed(_store.environment_folder(root, name)) or "none" for name in names}
+    return {name: store.pointed(store.environment_folder(root, name)) or "none" for name in names}
 
 
 def _prune(root: str, name: str, keep: int, check: bool) -> list[str]:
-    doomed = _store.prunable(root, name, keep)
-    folder = _store.environment_folder(root, name)
+    doomed = store.prunable(root, name, keep)
+    folder = store.environment_folder(root, name)
     if not check:
         for item in doomed:
-            _store.remove(os.path.join(folder, item))
-        for item in _store.leftovers(folder):
+            store.remove(os.path.join(folder, item))
+        for item in store.leftovers(folder):
             path = os.path.join(folder, item)
-            os.unlink(path) if os.path.islink(path) else _store.remove(path)
+            os.unlink(path) if os.path.islink(path) else store.remove(path)
     return doomed
 
 
@@ -108,7 +108,7 @@ def main() -> None:
     )
     given = module.params
     names = sorted(given["environments"])
-    root = given["root"] or _store.existing_root()
+    root = given["root"] or store.existing_root()
     started = time.monotonic()
     before = _listing(root, names)
     after = dict(before)
@@ -116,8 +116,8 @@ def main() -> None:
     try:
         # In check mode of a host that has nothing yet, a switch to a generation that is not there yet is what would happen.
         if names and not os.path.isdir(root) and not (module.check_mode and given["state"] == "active"):
-            raise _store.StoreError(f"{root} is not there. Remedy: provision this host first, or set wavesmith_root")
-        with nullcontext() if module.check_mode else _store.locked(root, f"{given['state']} {', '.join(names)}"):
+            raise store.StoreError(f"{root} is not there. Remedy: provision this host first, or set wavesmith_root")
+        with nullcontext() if module.check_mode else store.locked(root, f"{given['state']} {', '.join(names)}"):
             if given["state"] == "pruned":
                 removed = {name: _prune(root, name, given["keep"], module.check_mode) for name in names}
             else:
@@ -125,16 +125,16 @@ def main() -> None:
                     name: value if isinstance(value, str) else "" for name, value in given["environments"].items()
                 }
                 if given["state"] == "rolled_back":
-                    wanted = {name: _store.rollback_target(root, name, wanted[name]) for name in names}
+                    wanted = {name: store.rollback_target(root, name, wanted[name]) for name in names}
                 for name in names:
                     if not module.check_mode:
-                        _store.activate(root, name, wanted[name])
+                        store.activate(root, name, wanted[name])
                     after[name] = wanted[name]
             if not module.check_mode:
                 if given["state"] == "pruned":
-                    _store.sweep(root)
+                    store.sweep(root)
                 register(root)
-    except _store.StoreError as error:
+    except store.StoreError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(

@@ -54,11 +54,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._conda import solve
-from ..module_utils._job import Job
-from ..module_utils._long import OPTIONS, package_index, serve
-from ..module_utils._prefix import resolve
-from ..module_utils.plan import digest
+from ..module_utils.host.job import Job
+from ..module_utils.host.module import OPTIONS, package_index, serve
+from ..module_utils.prefix.conda import solve
+from ..module_utils.prefix.generation import resolve
+from ..module_utils.terms.digest import digest
 
 
 def main() -> None:

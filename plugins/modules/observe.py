@@ -194,9 +194,10 @@ observed:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._probe import Host, observe
-from ..module_utils._store import survey
-from ..module_utils.platform import split_url
+from ..module_utils.host.store import survey
+from ..module_utils.observe.host import Host
+from ..module_utils.observe.probe import observe
+from ..module_utils.terms.url import split_url
 
 
 def main() -> None:

@@ -56,10 +56,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._job import Job
-from ..module_utils._long import OPTIONS, serve
-from ..module_utils._prefix import make_prefix
-from ..module_utils.plan import digest
+from ..module_utils.host.job import Job
+from ..module_utils.host.module import OPTIONS, serve
+from ..module_utils.prefix.generation import make_prefix
+from ..module_utils.terms.digest import digest
 
 
 def main() -> None:

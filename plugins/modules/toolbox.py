@@ -54,9 +54,9 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._long import package_index
-from ..module_utils._store import StoreError, pointed
-from ..module_utils._tools import make_toolbox, uv
+from ..module_utils.host.module import package_index
+from ..module_utils.host.store import StoreError, pointed
+from ..module_utils.host.tools import make_toolbox, uv
 
 
 def main() -> None:

@@ -50,9 +50,9 @@ result:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._doctor import judge, sources
-from ..module_utils._long import OPTIONS, serve
-from ..module_utils.plan import digest
+from ..module_utils.host.module import OPTIONS, serve
+from ..module_utils.terms.digest import digest
+from ..module_utils.verify.doctor import judge, sources
 
 
 def main() -> None:

@@ -136,10 +136,11 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils import _store, _wheelhouse
-from ..module_utils._long import OPTIONS, serve
-from ..module_utils.plan import digest
-from ..module_utils.wheelhouse import KEYS
+from ..module_utils.host import store
+from ..module_utils.host.module import OPTIONS, serve
+from ..module_utils.terms.digest import digest
+from ..module_utils.wheels import wheelhouse
+from ..module_utils.wheels.manifest import KEYS
 
 
 def main() -> None:
@@ -162,7 +163,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    given["root"] = root = given["root"] or _store.existing_root()
+    given["root"] = root = given["root"] or store.existing_root()
     served = given["state"] == "served"
     folder = os.path.join(root, "wheelhouse" if served else given["folder"])
     try:
@@ -170,12 +171,12 @@ def main() -> None:
             module.exit_json(**_sign(root, given["keys"], given["builder"]))
         elif given["state"] == "pruned":
             removed = _prune(root, folder, given["keys"], given["keep"], module.check_mode)
-            module.exit_json(changed=bool(removed), removed=removed, used=_wheelhouse.used(root))
+            module.exit_json(changed=bool(removed), removed=removed, used=wheelhouse.used(root))
         elif served and not given["sources"]:
             there = [key for key in given["keys"] if os.path.isdir(os.path.join(folder, key))]
-            held = [key for key in there if not _wheelhouse.flaw(folder, key, given["signers"])]
+            held = [key for key in there if not wheelhouse.flaw(folder, key, given["signers"])]
             module.exit_json(changed=False, held=held)
-    except _store.StoreError as error:
+    except store.StoreError as error:
         module.fail_json(msg=str(error))
     except OSError as error:
         module.fail_json(
@@ -184,21 +185,21 @@ def main() -> None:
     # Ansible hands the arguments back as `invocation`: credentials in an address shall not travel with them.
     sources, given["sources"] = given["sources"], {}
     name = f"{given['state']}-{digest([folder, sorted(sources)])[:16]}"
-    serve(module, name, list(sources), lambda job: _wheelhouse.bring(job, folder, sources, given["signers"], served))
+    serve(module, name, list(sources), lambda job: wheelhouse.bring(job, folder, sources, given["signers"], served))
 
 
 def _sign(root: str, keys: list[str], builder: str) -> dict[str, Any]:
-    signed = [key for key in keys if _wheelhouse.sign(root, key, builder)]
-    return {"changed": bool(signed), "public": _wheelhouse.signing_key(root)[1]}
+    signed = [key for key in keys if wheelhouse.sign(root, key, builder)]
+    return {"changed": bool(signed), "public": wheelhouse.signing_key(root)[1]}
 
 
 def _prune(root: str, folder: str, keys: list[str], keep: int, check: bool) -> list[str]:
     if not os.path.isdir(folder):
         return []
-    with nullcontext() if check else _store.locked(root, f"pruning {folder}"):
-        removed = _wheelhouse.prune(folder, [*keys, *_wheelhouse.used(root)], keep, check)
+    with nullcontext() if check else store.locked(root, f"pruning {folder}"):
+        removed = wheelhouse.prune(folder, [*keys, *wheelhouse.used(root)], keep, check)
         if removed and not check and os.path.exists(os.path.join(folder, KEYS)):
-            _wheelhouse.write_index(folder)
+            wheelhouse.write_index(folder)
     return removed
 
 

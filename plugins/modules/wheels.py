@@ -59,10 +59,10 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils._build import build_wheels
-from ..module_utils._job import Job
-from ..module_utils._long import OPTIONS, package_index, serve
-from ..module_utils.plan import digest
+from ..module_utils.build.worker import build_wheels
+from ..module_utils.host.job import Job
+from ..module_utils.host.module import OPTIONS, package_index, serve
+from ..module_utils.terms.digest import digest
 
 
 def main() -> None:

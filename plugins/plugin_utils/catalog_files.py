@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.yaml import yaml_load  # libyaml where there is one: three times as fast
-from ansible_collections.wavesmith.provision.plugins.module_utils import catalog, matrix
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog
 from packaging.specifiers import SpecifierSet
 
 try:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import tomllib
-from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, Project, name_of, normal
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Refusal, Wanted, suggest
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.names import name_of, normal
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import Declared, Project
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source, Unusable, open_source
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_wheel import build

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.guard import OwnWheel
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import OwnWheel
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import FOLDER
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source, Unusable, cache
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils import guard
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
 
 
 def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain: bool = False) -> str:

@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils import _build, recipe
-from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Job
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.build import worker
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Job
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog as types
 
 UV = Path(sys.prefix) / "bin" / "uv"
 BASE = os.path.realpath(sys.executable)
@@ -172,7 +173,7 @@ class Host:
     def build(self, made: types.Recipe, target: recipe.Target | None = None) -> Path:
         """Build it; the folder of its wheel."""
         spec = self.spec(made, target)
-        _build.build_wheels(self.job, str(self.root), [spec], self.simple.as_uri())
+        worker.build_wheels(self.job, str(self.root), [spec], self.simple.as_uri())
         return self.root / "wheels" / str(spec["key"])
 
     @property

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible_collections.wavesmith.provision.plugins.module_utils import _probe
-from ansible_collections.wavesmith.provision.plugins.module_utils.audit import capability, parse_sm, runs
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import SOURCE, Catalog
-from ansible_collections.wavesmith.provision.plugins.module_utils.fatbin import Target
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import Plan, plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.fatbin import Target
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import capability, parse_sm, runs
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import SOURCE, Catalog
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 
 BUILDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("official_builds.yml").read_text())
 SAMPLES = Path(__file__).with_name("samples")
@@ -221,7 +222,7 @@ def lacking(code: Iterable[int], gpus: Sequence[Mapping[str, Any]]) -> str:
 
 def replay(machine: str) -> dict[str, Any]:
     """What is observed on a recorded machine, with what does not bear on the choice of a stack as it should be."""
-    observed = _probe.observe(probe_root=str(SAMPLES / machine), timeout=0.2)
+    observed = probe.observe(probe_root=str(SAMPLES / machine), timeout=0.2)
     return {
         **observed,
         "os": {**observed["os"], "id": "debian", "version_id": "12", "pretty_name": "Debian GNU/Linux 12 (bookworm)"},

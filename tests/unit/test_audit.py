@@ -16,11 +16,17 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wavesmith.provision.plugins.action.audit import question
-from ansible_collections.wavesmith.provision.plugins.module_utils import audit
-from ansible_collections.wavesmith.provision.plugins.module_utils._binaries import Unusable, inspect
-from ansible_collections.wavesmith.provision.plugins.module_utils.audit import Artifact, Library, judge, parse_sm, runs
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.elf import Dynamic
-from ansible_collections.wavesmith.provision.plugins.module_utils.fatbin import PTX, SASS, Code, Target
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit import verdict as audit_verdict
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import Unusable, inspect
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.fatbin import PTX, SASS, Code, Target
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.libraries import Dynamic
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import (
+    Artifact,
+    Library,
+    judge,
+    parse_sm,
+    runs,
+)
 from ansible_collections.wavesmith.provision.plugins.modules import audit as module
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import given
@@ -115,7 +121,7 @@ def test_all_code_runs_on_what_it_was_compiled_for_and_never_on_less(made_for: T
 @pytest.mark.parametrize("text", ["11.0", "110", "sm110", "sm_110", " SM_110 "])
 def test_a_compute_capability_is_read_as_people_write_it(text: str) -> None:
     assert parse_sm(text) == 110
-    assert audit.capability(110) == "11.0"
+    assert audit_verdict.capability(110) == "11.0"
 
 
 @pytest.mark.parametrize("text", ["", "thor", "1100", "11.00", "-1.0", "11.0.0", "1\uff11.0"])
@@ -128,12 +134,12 @@ def test_what_is_no_compute_capability_is_refused(text: str) -> None:
 
 
 def verdict(sm: str, *libraries: Library) -> dict[str, Any]:
-    (only,) = judge(Artifact("here", audit.WHEEL, libraries), [parse_sm(sm)])["verdicts"]
+    (only,) = judge(Artifact("here", audit_verdict.WHEEL, libraries), [parse_sm(sm)])["verdicts"]
     return dict(only)
 
 
 def test_targets_of_a_few_kernels_are_partial() -> None:
-    report = judge(Artifact("here", audit.WHEEL, (torch("sm_80 sm_90", "sm_80 sm_90", "sm_80 sm_90 sm_90a"),)))
+    report = judge(Artifact("here", audit_verdict.WHEEL, (torch("sm_80 sm_90", "sm_80 sm_90", "sm_80 sm_90 sm_90a"),)))
     assert report["targets"]["sass"] == {"throughout": {"80": 3, "90": 3}, "partial": {"90a": 1}}
     assert report["targets"]["ptx"] == {"throughout": {}, "partial": {}}
 
@@ -174,7 +180,7 @@ def test_a_library_without_code_is_named_though_its_package_serves() -> None:
 
 def test_nvidias_own_libraries_are_listed_but_not_judged() -> None:
     theirs = Library("nvidia/cu13/lib/libcufft.so.12", "nvidia/cu13", code("sm_75"))
-    report = judge(Artifact("here", audit.PREFIX, (torch("sm_120"), theirs)), [120])
+    report = judge(Artifact("here", audit_verdict.PREFIX, (torch("sm_120"), theirs)), [120])
     assert report["serves"]
     assert [item["judged"] for item in report["libraries"]] == [True, False]
     assert report["targets"]["sass"]["throughout"] == {"120": 1}
@@ -190,17 +196,17 @@ def test_every_judgement_is_plain_data_with_reasons(fatbins: list[list[Target]],
         Library(f"p{number}/x.so", f"p{number}", Code({frozenset(targets): 1}))
         for number, targets in enumerate(fatbins)
     )
-    report = judge(Artifact("here", audit.WHEEL, libraries), sms)
+    report = judge(Artifact("here", audit_verdict.WHEEL, libraries), sms)
     assert json.loads(json.dumps(report)) == report
     assert all(found["reasons"] for found in report["verdicts"])
-    assert audit.text(report)
+    assert audit_verdict.text(report)
 
 
 # --- findings
 
 
 def findings(*libraries: Library, sms: Sequence[int] = (), **more: Any) -> list[str]:
-    report = judge(Artifact("here", audit.PREFIX, libraries, **more), sms)
+    report = judge(Artifact("here", audit_verdict.PREFIX, libraries, **more), sms)
     assert all(item["remedy"] for item in report["findings"])
     assert report["serves"] is (not report["findings"] and all(item["serves"] for item in report["verdicts"]))
     return [item["id"] for item in report["findings"]]
@@ -228,7 +234,7 @@ def test_torch_for_a_gpu_is_not_taken_for_a_cpu_build(name: str) -> None:
 def test_cuda_of_two_major_versions_is_found_with_the_places() -> None:
     old = Library("a.so", "a", dynamic=Dynamic(needed=("libcudart.so.12",)))
     new = Library("b.so", "b", dynamic=Dynamic(needed=("libcublas.so.13",)))
-    (found,) = judge(Artifact("here", audit.PREFIX, (old, new)))["findings"]
+    (found,) = judge(Artifact("here", audit_verdict.PREFIX, (old, new)))["findings"]
     assert found["id"] == "mixed_cuda"
     assert "CUDA 12: a.so needs libcudart.so.12; CUDA 13: b.so needs libcublas.so.13" in found["detail"]
 
@@ -331,10 +337,10 @@ def test_a_library_with_any_bytes_changed_is_read_or_refused(data: st.DataObject
         path = Path(folder, "x.so")
         path.write_bytes(library[: data.draw(st.integers(0, len(library)))])
         try:
-            audit.text(judge(inspect(str(path)), [80]))
+            audit_verdict.text(judge(inspect(str(path)), [80]))
         except Unusable as error:
             assert "Remedy: " in str(error)
-        assert judge(inspect(folder))["kind"] == audit.PREFIX
+        assert judge(inspect(folder))["kind"] == audit_verdict.PREFIX
 
 
 def test_a_damaged_library_in_a_prefix_is_found(tmp_path: Path) -> None:
@@ -480,7 +486,7 @@ def test_torch_2_11_0_of_the_index(
     started = time.monotonic()
     report = judge(inspect(str(path)), [parse_sm(sm) for sm in serves])
     seconds = time.monotonic() - started
-    print(f"{path.name}: {seconds:.1f} s\n{audit.text(report)}")
+    print(f"{path.name}: {seconds:.1f} s\n{audit_verdict.text(report)}")
     assert list(report["targets"]["sass"]["throughout"]) == throughout
     assert [parse_sm(sm) for sm in catalog_files.load().stacks["cuda13_0"].sms[machine]] == list(map(int, throughout))
     assert list(report["targets"]["sass"]["partial"]) == partial

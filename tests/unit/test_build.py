@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _build, _store
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed
-from ansible_collections.wavesmith.provision.plugins.module_utils.recipe import Target
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store, wheels
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.recipe import Target
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
 
 from .builder import ARCHITECTURE, CUDA, PYTHON, SOURCE, C, Host, sdist, sha256
 
@@ -84,7 +84,7 @@ def test_a_wheel_that_is_there_is_not_built_again(built: tuple[Host, Path]) -> N
 
 
 def test_what_a_compile_job_took_is_remembered(built: tuple[Host, Path]) -> None:
-    assert set(_store.survey(str(built[0].root), [])["build_memory"]) <= {"tinyvoice"}
+    assert set(store.survey(str(built[0].root), [])["build_memory"]) <= {"tinyvoice"}
 
 
 @pytest.mark.slow
@@ -275,7 +275,7 @@ def test_a_compiler_killed_for_memory_is_tried_again_with_half_the_jobs(
     monkeypatch.setenv("PATH", compiler(host.folder / "bin", 'if [ "$MAX_JOBS" -gt 1 ]; then kill -9 $$; fi'))
     said = json.loads((host.build(host.recipe()) / "provenance.json").read_text())
     assert said["jobs"] == 1
-    assert _store.survey(str(host.root), [])["build_memory"]["tinyvoice"] > 0.5
+    assert store.survey(str(host.root), [])["build_memory"]["tinyvoice"] > 0.5
 
 
 def test_a_compiler_that_is_always_killed_ends_the_build_with_the_reason(
@@ -391,7 +391,7 @@ def test_a_wheel_that_was_changed_after_it_was_built_is_removed_and_named(host: 
     wheel = next(folder.glob("*.whl"))
     wheel.write_bytes(wheel.read_bytes() + b"!")
     with pytest.raises(Failed, match="is not the file that was built"):
-        _build.kept_wheel(str(host.root), folder.name)
+        wheels.kept_wheel(str(host.root), folder.name)
     assert host.left == []
 
 

@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _probe, _store
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 
 from wavesmith import cli
 
@@ -54,7 +55,7 @@ def test_what_is_compiled_against_torch_names_its_key(capsys: pytest.CaptureFixt
 def test_a_host_is_also_given_by_its_facts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sample = Path(__file__).parent / "samples" / "jetson-thor"
     facts = tmp_path / "thor.json"
-    facts.write_text(json.dumps({"observed": {**_probe.observe(probe_root=str(sample)), "wheels": []}}))
+    facts.write_text(json.dumps({"observed": {**probe.observe(probe_root=str(sample)), "wheels": []}}))
     one = said(capsys, "--dry-run", "--host-facts", str(facts), "--package", "torch")
     assert one == said(capsys, "--dry-run", "--sample", "jetson-thor", "--package", "torch")
 
@@ -90,4 +91,4 @@ def test_a_package_of_the_index_is_built_here_and_then_is_a_hit(
     started = time.monotonic()
     assert said(capsys, *argv).startswith("hit   monotonic_alignment_search 0.2.1")
     assert time.monotonic() - started < 5
-    assert len(_store.survey(str(tmp_path), [])["wheels"]) == 1
+    assert len(store.survey(str(tmp_path), [])["wheels"]) == 1

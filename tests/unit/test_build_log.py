@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils.build_log import diagnose, progress
+from ansible_collections.wavesmith.provision.plugins.module_utils.build.log import diagnose, progress
 from hypothesis import given
 from hypothesis import strategies as st
 

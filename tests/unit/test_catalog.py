@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleError
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import (
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
     SOURCE,
     Catalog,
@@ -20,7 +21,6 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import
     Stack,
     cuda_version,
 )
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name

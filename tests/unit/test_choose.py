@@ -7,9 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import INDEX, SOURCE, WHEELHOUSE
-from ansible_collections.wavesmith.provision.plugins.module_utils.choose import (
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.choose import (
     FAMILIES,
     Choice,
     build_sm,
@@ -17,7 +15,10 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.choose import 
     family,
     runs_on,
 )
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Refusal, Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog as types
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import INDEX, SOURCE, WHEELHOUSE
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import given
 from hypothesis import strategies as st

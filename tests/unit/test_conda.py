@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _conda, _prefix, _store
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import isolation
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Context, Spec, perform
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import conda as prefix_conda
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation as prefix_generation
 
 from tests.unit import conda_channel
 from tests.unit.test_prefix import UV, ask
@@ -65,7 +67,7 @@ class Host(PipHost):
         }
 
     def solve(self, *specs: str, **options: Any) -> str:
-        self.conda_lock = _conda.solve(self.job, str(self.root), self.question(*(specs or SPECS), **options))
+        self.conda_lock = prefix_conda.solve(self.job, str(self.root), self.question(*(specs or SPECS), **options))
         return self.conda_lock
 
     def spec(self, generation: str = "one") -> dict[str, Any]:
@@ -83,7 +85,7 @@ class Host(PipHost):
         return super().make(generation)
 
     def site(self, generation: str = "one") -> Path:
-        return Path(_prefix.site_packages(str(self.prefix(generation)), self.minor))
+        return Path(prefix_generation.site_packages(str(self.prefix(generation)), self.minor))
 
     def relock(self, **changes: Any) -> None:
         """Change the record of greeting in the lock."""
@@ -124,10 +126,10 @@ def test_an_environment_has_python_of_the_channel_and_packages_of_the_index(whol
 
 
 def test_it_is_sealed_with_what_came_from_the_channel(whole: Host) -> None:
-    manifest = _store.read_json(str(whole.prefix() / _store.MANIFEST))
+    manifest = store.read_json(str(whole.prefix() / store.MANIFEST))
     assert manifest["channel_packages"].keys() == {"python", "greeting"}
     assert manifest["packages"] == {"tinyvoice": "1.0"}
-    assert _store.damage(str(whole.prefix())) == []
+    assert store.damage(str(whole.prefix())) == []
 
 
 def test_conda_finds_its_records_there(whole: Host) -> None:
@@ -186,7 +188,7 @@ def test_a_file_changed_in_the_cache_through_its_hard_link_is_unpacked_anew(host
     host.install("one")
     with (host.prefix("one") / "share" / "greeting").open("r+") as file:
         file.write("HELLO")
-    assert any("share/greeting" in line for line in _store.damage(str(host.prefix("one"))))
+    assert any("share/greeting" in line for line in store.damage(str(host.prefix("one"))))
     host.install("two")
     assert (host.prefix("two") / "share" / "greeting").read_text() == "hello from 1.0\n"
 
@@ -201,7 +203,7 @@ def test_an_unfinished_generation_is_made_anew(host: Host) -> None:
 def test_a_prefix_longer_than_a_placeholder_is_refused(host: Host) -> None:
     host.solve()
     with pytest.raises(Failed, match=r"is too long for conda packages. Remedy: set wavesmith_root to a shorter path"):
-        _conda.link(host.job, str(host.root), host.spec(), "/" + "x" * 260)
+        prefix_conda.link(host.job, str(host.root), host.spec(), "/" + "x" * 260)
 
 
 # Resolving
@@ -239,7 +241,7 @@ def test_a_channel_that_is_not_there_is_one_message(host: Host) -> None:
 def test_a_channel_that_refuses_the_connection_is_one_message(host: Host) -> None:
     question = {**host.question(), "channels": [{"name": "voices", "url": "http://127.0.0.1:9/voices"}]}
     with pytest.raises(Failed, match=r"the channel voices does not answer \(.*refused.*\). Remedy: check its address"):
-        _conda.solve(host.job, str(host.root), question)
+        prefix_conda.solve(host.job, str(host.root), question)
 
 
 def test_what_the_system_gives_is_not_taken_from_the_channel_too(host: Host) -> None:
@@ -306,7 +308,7 @@ def test_what_the_cache_has_is_installed_though_the_channel_is_gone(host: Host) 
     shutil.rmtree(host.channel)
     host.offline = True
     host.install("two")
-    assert _store.damage(str(host.prefix("two"))) == []
+    assert store.damage(str(host.prefix("two"))) == []
 
 
 def test_what_the_cache_lacks_is_one_message_when_offline(host: Host) -> None:
@@ -314,7 +316,7 @@ def test_what_the_cache_lacks_is_one_message_when_offline(host: Host) -> None:
     spec = {**host.spec(), "conda": {**host.spec()["conda"], "offline": True}}
     spec["conda"]["channels"] = [{"name": "voices", "url": "http://127.0.0.1:9/voices"}]
     with pytest.raises(Failed, match=r"is not in the cache of this host, and wavesmith_conda_offline is true. Remedy"):
-        _prefix.make_prefix(host.job, str(host.root), spec)
+        prefix_generation.make_prefix(host.job, str(host.root), spec)
 
 
 def test_a_channel_in_a_folder_serves_without_a_network(host: Host) -> None:
@@ -334,13 +336,13 @@ def test_current_environments_are_registered_once_and_others_are_left(
     listed = tmp_path / ".conda" / "environments.txt"
     listed.write_text("/theirs/env\n")
     host.make()
-    _store.point(str(host.prefix().parent), "one")
+    store.point(str(host.prefix().parent), "one")
     for _time in range(2):
-        _conda.register(str(host.root))
+        prefix_conda.register(str(host.root))
     current = host.prefix().parent / "current"
     assert listed.read_text().splitlines() == ["/theirs/env", str(current)]
     shutil.rmtree(host.prefix().parent)
-    _conda.register(str(host.root))
+    prefix_conda.register(str(host.root))
     assert listed.read_text() == "/theirs/env\n"
 
 
@@ -379,8 +381,8 @@ def conda(whole: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
     if shutil.which("conda") is None:
         pytest.skip("conda is not installed here")
     monkeypatch.setenv("HOME", str(tmp_path))
-    _store.point(str(whole.prefix().parent), "one")
-    _conda.register(str(whole.root))
+    store.point(str(whole.prefix().parent), "one")
+    prefix_conda.register(str(whole.root))
     return lambda *words: json.loads(subprocess.check_output(["conda", *words, "--json"]))
 
 
@@ -415,7 +417,7 @@ def test_rattlers_own_activation_finds_our_scripts(whole: Host) -> None:
 
 
 def test_the_launcher_starts_a_command_as_an_activated_shell_would(whole: Host) -> None:
-    _store.point(str(whole.prefix().parent), "one")
+    store.point(str(whole.prefix().parent), "one")
     code = "import json, os, sys; print(json.dumps([sys.prefix, os.environ['CUDA_HOME'], os.environ['CONDA_DEFAULT_ENV'], 'PYTHONPATH' in os.environ]))"
     run = [whole.root / "bin" / "wavesmith-run", "speech", "python", "-c", code]
     done = subprocess.run(run, capture_output=True, text=True, check=True, env={"PYTHONPATH": "/hostile"})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import activation, conda
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import LOCK_MARK, EnvironmentPlan
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted, read
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, environ
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted, read
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,7 +231,7 @@ def seen(*sms: str, kits: tuple[dict[str, Any], ...] = (KIT,)) -> dict[str, Any]
 
 
 def test_an_environment_for_gpus_finds_their_toolkit_and_architectures() -> None:
-    assert activation.variables(GPU, seen("12.0", "8.6", "8.6"), "system") == {
+    assert environ.variables(GPU, seen("12.0", "8.6", "8.6"), "system") == {
         "CUDA_HOME": "/usr/local/cuda-13.0",
         "TORCH_CUDA_ARCH_LIST": "8.6;12.0",
         "TRITON_PTXAS_PATH": "/usr/local/cuda-13.0/bin/ptxas",
@@ -240,13 +241,13 @@ def test_an_environment_for_gpus_finds_their_toolkit_and_architectures() -> None
 
 @pytest.mark.parametrize("kit", [{**KIT, "version": "12.8"}, {**KIT, "nvcc": False}])
 def test_a_toolkit_that_cannot_serve_the_stack_is_not_named(kit: dict[str, Any]) -> None:
-    assert set(activation.variables(GPU, seen("11.0", kits=(kit,)), "system")) == {"TORCH_CUDA_ARCH_LIST"}
+    assert set(environ.variables(GPU, seen("11.0", kits=(kit,)), "system")) == {"TORCH_CUDA_ARCH_LIST"}
 
 
 def test_an_environment_for_the_cpu_finds_nothing_of_a_gpu() -> None:
-    assert activation.variables("cpu", seen("11.0"), "system") == {}
+    assert environ.variables("cpu", seen("11.0"), "system") == {}
 
 
 def test_espeak_of_the_channel_is_found_in_the_prefix() -> None:
-    found = activation.variables("cpu", seen(), "channel")
+    found = environ.variables("cpu", seen(), "channel")
     assert found["PHONEMIZER_ESPEAK_LIBRARY"] == "{prefix}/lib/libespeak-ng.so.1"

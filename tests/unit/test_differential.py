@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils._binaries import inspect
-from ansible_collections.wavesmith.provision.plugins.module_utils.audit import parse_sm, summary
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import INDEX, SOURCE, WHEELHOUSE, Stack
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import inspect
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import parse_sm, summary
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import INDEX, SOURCE, WHEELHOUSE, Stack
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import given
 from hypothesis import strategies as st

@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _probe
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import LOCK_MARK, EnvironmentPlan, plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 
 HERE = Path(__file__).parent
@@ -40,7 +42,7 @@ def decided(case: str) -> EnvironmentPlan:
     """What is planned for a recorded machine once its lock is there (a lock of ours: no index is asked)."""
     options = dict(CASES[case])
     machine = case.split(" ")[0]
-    observed = _probe.observe(probe_root=str(HERE / "samples" / machine))
+    observed = probe.observe(probe_root=str(HERE / "samples" / machine))
     origins = {origin.name for stack in CATALOG.stacks.values() for origin in stack.origins}
     observed.update(
         toolbox={"digest": "toolbox", "intact": True},

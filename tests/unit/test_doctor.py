@@ -18,17 +18,19 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import doctor
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit import elf
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import (
-    elf,
     evidence,
     isolation,
     native,
+    prefixes,
     run,
     stack,
     table,
     voice,
     worker,
 )
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import pip as doctor_pip
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import (
     Check,
     Context,
@@ -39,6 +41,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base im
     SpecError,
     perform,
 )
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.worker import START
+from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import sources
 
 from tests.unit import test_prefix as prefix_tests
 
@@ -51,7 +55,7 @@ ISOLATION = {check.id: check for check in isolation.CHECKS}
 
 
 def packages_of(prefix: Path) -> Path:
-    return isolation.site_packages(prefix)[0]
+    return prefixes.site_packages(prefix)[0]
 
 
 def make_prefix(prefix: Path, *options: str, wrapped: bool) -> Path:
@@ -222,7 +226,7 @@ def test_a_library_that_a_variable_brings_in_is_named(
 )
 def test_a_line_of_pip_conf_that_leads_elsewhere_is_named(tmp_path: Path, line: str, said: str) -> None:
     (tmp_path / "pip.conf").write_text(f"[install]\n{line}\nuser = false\nno-user = false\n# target = /x\n")
-    assert isolation.pip_traps(str(tmp_path / "pip.conf")) == [(2, said)]
+    assert doctor_pip.pip_traps(str(tmp_path / "pip.conf")) == [(2, said)]
 
 
 def test_a_trap_in_the_users_pip_conf_is_said_with_file_and_line(
@@ -288,7 +292,7 @@ def test_a_script_of_another_python_is_found(leaky: Path, context_of: Callable[.
 def test_shebang_names_the_interpreter(tmp_path: Path, text: str, interpreter: str | None) -> None:
     path = tmp_path / "script"
     path.write_text(text)
-    assert isolation.shebang(path) == interpreter
+    assert prefixes.shebang(path) == interpreter
 
 
 # ELF
@@ -560,13 +564,22 @@ def test_a_bad_specification_exits_two_and_says_why(tmp_path: Path, text: str, c
     assert complaint in verdict["checks"][0]["detail"]
 
 
-def test_a_copy_of_the_folder_is_all_that_a_host_needs(tmp_path: Path, good: Path) -> None:
-    source = Path(doctor.__file__).parent
-    shutil.copytree(source, tmp_path / "copy/doctor", ignore=shutil.ignore_patterns("__pycache__"))
+def test_a_copy_of_its_rooms_is_all_that_a_host_needs(tmp_path: Path, good: Path) -> None:
+    for name, text in sources().items():
+        path = tmp_path / "rooms" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
     spec = write_spec(tmp_path / "spec.json", good)
-    start = "import sys,runpy; sys.path.insert(0, sys.argv[1]); sys.argv[:2] = ['doctor']; "
-    start += "runpy.run_module('doctor', run_name='__main__')"
-    argv = [good / "bin/python", "-c", start, tmp_path / "copy", "--spec", spec, "--out", tmp_path / "out/verdict.json"]
+    argv = [
+        good / "bin/python",
+        "-c",
+        START,
+        tmp_path / "rooms",
+        "--spec",
+        spec,
+        "--out",
+        tmp_path / "out/verdict.json",
+    ]
     argv += ["--evidence", tmp_path / "evidence", "--only", "isolation.user", "--only", "torch"]
     done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.elect import Share, elect
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.elect import Share, elect
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import fatbin as reader
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit import fatbin as reader
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.wavesmith.provision.plugins.module_utils import _wheelhouse
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import EnvironmentPlan, Plan, WheelPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan, Plan, WheelPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import wheelhouse
 
 ROOT = Path(__file__).resolve().parents[2]
 THOR, SPARK = "0123456789abcdef" * 2, "fedcba9876543210" * 2
@@ -57,8 +57,8 @@ def tasks_of_the_playbook() -> list[dict[str, Any]]:
 
 
 def intact(folder: Path, key: str, signers: str) -> bool:
-    entry = _wheelhouse.entries(str(folder)).get(key, {})
-    return entry.get("builder", "?") in signers and not _wheelhouse.flaw(str(folder), key, signers)
+    entry = wheelhouse.entries(str(folder)).get(key, {})
+    return entry.get("builder", "?") in signers and not wheelhouse.flaw(str(folder), key, signers)
 
 
 class Fleet:

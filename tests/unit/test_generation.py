@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.wavesmith.provision.plugins.module_utils import _store
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 from ansible_collections.wavesmith.provision.plugins.modules import generation as module
 
 
@@ -22,10 +22,10 @@ def root(tmp_path: Path) -> Path:
         (prefix / "bin").mkdir(parents=True)
         (prefix / "bin" / "python").write_text("")
         (prefix / "bin" / "python").chmod(0o755)
-        _store.seal(str(prefix), {"digest": name, "created": number})
-        _store.write_json(str(prefix / _store.VERDICT), {"exit": 0})
+        store.seal(str(prefix), {"digest": name, "created": number})
+        store.write_json(str(prefix / store.VERDICT), {"exit": 0})
     for name in "bc":
-        _store.activate(str(tmp_path), "speech", name)
+        store.activate(str(tmp_path), "speech", name)
     return tmp_path
 
 
@@ -40,7 +40,7 @@ def call(root: Path, state: str, generation: Any = "", check: bool = False, **op
 
 
 def current(root: Path) -> str | None:
-    return _store.pointed(str(root / "envs" / "speech"))
+    return store.pointed(str(root / "envs" / "speech"))
 
 
 def names(root: Path) -> list[str]:
@@ -96,6 +96,6 @@ def test_a_host_that_was_never_provisioned_is_refused_with_a_remedy(tmp_path: Pa
 
 
 def test_a_host_another_run_works_on_is_refused(root: Path) -> None:
-    with _store.locked(str(root), "a long build"):
+    with store.locked(str(root), "a long build"):
         answer = call(root, "rolled_back")
     assert answer["failed"] and "another run works on this host: a long build" in answer["msg"]

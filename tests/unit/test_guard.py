@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ansible_collections.wavesmith.provision.plugins.module_utils import guard
-from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, Project
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms import names
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import Declared, Project
 from hypothesis import given
 from hypothesis import strategies as st
 from packaging.specifiers import SpecifierSet
@@ -144,5 +145,5 @@ def test_a_lock_is_read_by_package() -> None:
 
 
 def test_the_package_of_a_metadata_folder() -> None:
-    assert guard.package_of("Lang_Segment-0.2.0.dist-info") == "lang-segment"
-    assert guard.package_of("torch") == ""
+    assert names.package_of("Lang_Segment-0.2.0.dist-info") == "lang-segment"
+    assert names.package_of("torch") == ""

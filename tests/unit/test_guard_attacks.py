@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix, _store
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import guard as doctor
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Context, Spec, perform
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation as prefix_generation
 
 from . import conda_channel
 from .test_prefix import UV, VERSION, Host, sha256, wheel
@@ -71,7 +72,7 @@ class Guarded(Host):
 
     @property
     def damage(self) -> list[str]:
-        return _store.damage(str(self.prefix()))
+        return store.damage(str(self.prefix()))
 
     def run(self, *argv: str | Path, shell: bool = False, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run a tool in the shop as a user would: in an activated shell, or by its path alone."""
@@ -95,7 +96,7 @@ class Guarded(Host):
 
     def judge(self) -> dict[str, Any]:
         """What the doctor says of the guard."""
-        manifest = _store.read_json(str(self.prefix() / _store.MANIFEST))
+        manifest = store.read_json(str(self.prefix() / store.MANIFEST))
         spec = Spec("speech", "one", self.prefix(), self.root, versions=manifest["versions"])
         return perform(doctor.CHECKS[0], Context(spec, self.root, self.root))
 
@@ -339,15 +340,15 @@ def test_the_manifest_keeps_what_packages_required_and_did_not_get(tmp_path: Pat
             "why": "belongs to the stack cpu",
         }
     ]
-    assert _store.read_json(str(host.prefix() / _store.MANIFEST))["overrides"] == found
+    assert store.read_json(str(host.prefix() / store.MANIFEST))["overrides"] == found
 
 
 def test_a_resolution_that_fails_names_who_asks_for_what(tmp_path: Path) -> None:
     host = Guarded(tmp_path)
     spec = {**host.spec(), "requirements": ["numpy==1.22.0"], "overrides": []}
     declared = [["numpy==1.22.0", "voice requirements.txt:7"], ["onnx", "voice requirements.txt:8"]]
-    with pytest.raises(_prefix.Failed) as error:
-        _prefix.resolve(host.job, str(host.root), {**spec, "declared": declared}, host.index)
+    with pytest.raises(prefix_generation.Failed) as error:
+        prefix_generation.resolve(host.job, str(host.root), {**spec, "declared": declared}, host.index)
     assert error.value.log[-1] == "numpy==1.22.0 is asked for by voice requirements.txt:7"
 
 

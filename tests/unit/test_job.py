@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _job, _store
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed, Job, follow
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import job as _job
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job, follow
 
 SHELL = {"PATH": os.environ["PATH"]}
 Work = Callable[[Job], dict[str, Any]]
@@ -101,7 +102,7 @@ def test_the_work_is_done_by_a_process_of_its_own(root: Path) -> None:
 
 def test_a_job_that_ended_leaves_the_host_free(root: Path) -> None:
     done(root, lambda job: {})
-    until(lambda: _store.holder(str(root)) is None)
+    until(lambda: store.holder(str(root)) is None)
 
 
 def test_the_same_run_gets_the_same_result_again(root: Path) -> None:
@@ -111,7 +112,7 @@ def test_the_same_run_gets_the_same_result_again(root: Path) -> None:
 
 def test_another_run_does_finished_work_anew(root: Path) -> None:
     done(root, lambda job: {"n": 1}, run="a")
-    until(lambda: _store.holder(str(root)) is None)
+    until(lambda: store.holder(str(root)) is None)
     assert done(root, lambda job: {"n": 2}, run="b")["result"] == {"n": 2}
 
 
@@ -211,8 +212,7 @@ def test_a_failure_for_people_keeps_its_words_and_lines(root: Path) -> None:
 
 def test_a_failure_of_the_store_keeps_its_words(root: Path) -> None:
     assert (
-        done(root, raising(_store.StoreError("not complete. Remedy: again")))["failure"]
-        == "not complete. Remedy: again"
+        done(root, raising(store.StoreError("not complete. Remedy: again")))["failure"] == "not complete. Remedy: again"
     )
 
 
@@ -235,12 +235,12 @@ def test_a_defect_of_ours_is_one_line_with_its_whole_trace_in_the_log(root: Path
 
 def test_a_job_that_failed_leaves_the_host_free(root: Path) -> None:
     done(root, raising(Failed("no")))
-    until(lambda: _store.holder(str(root)) is None)
+    until(lambda: store.holder(str(root)) is None)
 
 
 def test_a_state_folder_that_cannot_be_made_is_refused(root: Path) -> None:
     (root / "state").write_text("")
-    with pytest.raises(_store.StoreError, match="cannot be made .* Remedy: run as the owner"):
+    with pytest.raises(store.StoreError, match="cannot be made .* Remedy: run as the owner"):
         follow(str(root), "job", "a", never, 0.0)
 
 
@@ -257,7 +257,7 @@ def test_a_killed_worker_is_a_failure_with_a_remedy(root: Path) -> None:
 def test_after_a_killed_worker_the_next_run_does_the_work(root: Path) -> None:
     started(root, sleeper, run="a")
     os.kill(worker(root), signal.SIGKILL)
-    until(lambda: _store.holder(str(root)) is None)
+    until(lambda: store.holder(str(root)) is None)
     assert done(root, lambda job: {"n": 2}, run="b")["result"] == {"n": 2}
 
 
@@ -329,18 +329,18 @@ def followed(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("followed")
 def test_a_second_run_is_refused_while_the_first_follows(root: Path) -> None:
-    with pytest.raises(_store.Busy, match=r"another run works on this host: install-1 \(process"):
+    with pytest.raises(store.Busy, match=r"another run works on this host: install-1 \(process"):
         follow(str(root), "install-1", "b", never, 0.0)
 
 
 @pytest.mark.usefixtures("followed")
 def test_other_work_is_refused_while_a_job_is_followed(root: Path) -> None:
-    with pytest.raises(_store.Busy, match="install-1"):
+    with pytest.raises(store.Busy, match="install-1"):
         follow(str(root), "install-2", "b", never, 0.0)
 
 
 def test_other_work_is_refused_while_a_tool_holds_the_lock(root: Path) -> None:
-    with _store.locked(str(root), "toolbox"), pytest.raises(_store.Busy, match="toolbox"):
+    with store.locked(str(root), "toolbox"), pytest.raises(store.Busy, match="toolbox"):
         follow(str(root), "job", "b", never, 0.0)
 
 
@@ -349,7 +349,7 @@ def test_a_job_is_not_seen_before_its_first_follower(root: Path, monkeypatch: py
     path = root / "state" / "jobs" / "job" / "follower.json"
 
     def fork() -> int:
-        assert _store.read_json(str(path))["pid"] == os.getpid()
+        assert store.read_json(str(path))["pid"] == os.getpid()
         raise OSError("nobody was forked")
 
     monkeypatch.setattr(_job.os, "fork", fork)
@@ -375,5 +375,5 @@ def test_work_of_a_run_that_is_gone_is_adopted_with_its_result(root: Path) -> No
 
 def test_work_that_ended_while_nobody_followed_is_done_anew(root: Path) -> None:
     left_behind(root, lambda job: {})
-    until(lambda: _store.holder(str(root)) is None)
+    until(lambda: store.holder(str(root)) is None)
     assert done(root, lambda job: {"anew": True}, run="b")["result"] == {"anew": True}

@@ -18,17 +18,17 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError, AnsibleFilterError
 from ansible_collections.wavesmith.provision.plugins.filter.matrix import FilterModule
-from ansible_collections.wavesmith.provision.plugins.module_utils.matrix import (
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.matrix import (
     MATRIX_ISAS,
     MatrixError,
-    Range,
     Row,
     grid,
     rows,
     sms_of,
     text,
 )
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import ISA_LEVELS, Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import ISA_LEVELS, Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.versions import Range
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import given
 from hypothesis import strategies as st

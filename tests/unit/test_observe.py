@@ -22,8 +22,21 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.wavesmith.provision.plugins.module_utils import _hardware, _probe, hardware
-from ansible_collections.wavesmith.provision.plugins.module_utils import platform as parse
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import (
+    amd,
+    gpus,
+    jetson,
+    nvidia,
+    sources,
+    system,
+    tables,
+    texts,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import cpu as observe_cpu
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import hardware as observe_hardware
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import host as observe_host
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe as observe_probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms import url as terms_url
 from ansible_collections.wavesmith.provision.plugins.modules import observe as module
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,7 +46,7 @@ SECRET = "geheim"
 
 
 def replay(machine: str, **options: Any) -> dict[str, Any]:
-    return _probe.observe(probe_root=str(SAMPLES / machine), **options)
+    return observe_probe.observe(probe_root=str(SAMPLES / machine), **options)
 
 
 def findings(observed: dict[str, Any]) -> list[str]:
@@ -69,7 +82,7 @@ def test_every_toolkit_says_what_it_compiles_for() -> None:
 
 
 def test_the_real_nvcc_of_this_machine_is_asked() -> None:
-    toolkits = [toolkit for toolkit in _probe.observe()["toolkits"] if toolkit["nvcc"]]
+    toolkits = [toolkit for toolkit in observe_probe.observe()["toolkits"] if toolkit["nvcc"]]
     if not toolkits:
         pytest.skip("there is no nvcc on this machine")
     for toolkit in toolkits:
@@ -86,7 +99,7 @@ def test_a_script_in_front_of_a_toolkit_is_not_another_one(tmp_path: Path, monke
         (tmp_path / path).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("CUDA_HOME", f"{tmp_path}/cuda")
-    mine = [toolkit for toolkit in _probe.observe()["toolkits"] if toolkit["path"].startswith(str(tmp_path))]
+    mine = [toolkit for toolkit in observe_probe.observe()["toolkits"] if toolkit["path"].startswith(str(tmp_path))]
     assert [(toolkit["path"], toolkit["version"]) for toolkit in mine] == [(f"{tmp_path}/cuda", "12.9")]
 
 
@@ -96,7 +109,7 @@ def test_a_toolkit_named_by_cuda_home_is_found(tmp_path: Path) -> None:
     (tmp_path / "opt/nvidia/cuda/bin").mkdir(parents=True)
     (tmp_path / "opt/nvidia/cuda/bin/nvcc").touch()
     (tmp_path / "opt/nvidia/cuda/version.json").write_text('{"cuda": {"version": "12.9.1"}}')
-    (toolkit,) = _probe.observe(probe_root=str(tmp_path))["toolkits"]
+    (toolkit,) = observe_probe.observe(probe_root=str(tmp_path))["toolkits"]
     assert (toolkit["path"], toolkit["version"]) == ("/opt/nvidia/cuda", "12.9")
 
 
@@ -120,7 +133,7 @@ def test_an_nvidia_card_without_a_driver_is_a_finding(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "host/.commands")
     (tmp_path / "host/.commands").mkdir()
     (tmp_path / "host/.commands/uname -nrm.txt").write_text("lost01 6.8.0-85-generic x86_64")
-    assert findings(_probe.observe(probe_root=str(tmp_path / "host"))) == ["nvidia.driver"]
+    assert findings(observe_probe.observe(probe_root=str(tmp_path / "host"))) == ["nvidia.driver"]
 
 
 def test_wsl_is_recognised_and_sudo_makes_the_system_folder_usable() -> None:
@@ -176,7 +189,7 @@ def test_a_python_without_headers_or_venv_says_so() -> None:
     ],
 )
 def test_nvidia_smi_rows(text: str, expected: list[tuple[Any, ...]]) -> None:
-    found, _driver = parse.parse_nvidia_smi(text)
+    found, _driver = nvidia.parse_nvidia_smi(text)
     assert [(gpu.name, gpu.sm, gpu.memory) for gpu in found] == expected
 
 
@@ -185,7 +198,7 @@ def test_nvidia_smi_rows(text: str, expected: list[tuple[Any, ...]]) -> None:
     [("110000", "gfx1100"), ("90010", "gfx90a"), ("90402", "gfx942"), ("100300", "gfx1030"), ("0", None), ("x", None)],
 )
 def test_gfx_names(number: str, name: str | None) -> None:
-    assert parse.gfx_name(number) == name
+    assert amd.gfx_name(number) == name
 
 
 @pytest.mark.parametrize(
@@ -193,7 +206,7 @@ def test_gfx_names(number: str, name: str | None) -> None:
     [("580.95.05", "13.0"), ("585.1", "13.0"), ("999.1", "13.3"), ("470.1", "11.4"), ("304.1", None), (None, None)],
 )
 def test_the_newest_cuda_of_a_driver_comes_from_the_table_of_branches(driver: str | None, cuda: str | None) -> None:
-    assert parse.driver_cuda(driver) == cuda
+    assert nvidia.driver_cuda(driver) == cuda
 
 
 @pytest.mark.parametrize(
@@ -207,7 +220,7 @@ def test_the_newest_cuda_of_a_driver_comes_from_the_table_of_branches(driver: st
     ],
 )
 def test_an_unknown_l4t_is_treated_as_the_nearest_older_one(l4t: str, version: str, exact: bool) -> None:
-    jetpack = parse.jetpack(l4t)
+    jetpack = jetson.jetpack(l4t)
     assert jetpack is not None
     assert (jetpack.version, jetpack.exact) == (version, exact)
 
@@ -234,7 +247,7 @@ def test_an_unknown_l4t_is_treated_as_the_nearest_older_one(l4t: str, version: s
 def test_each_way_in_which_nvidia_smi_fails_has_its_name(
     code: int | None, text: str, trouble: str, name: str | None
 ) -> None:
-    finding = parse.judge_smi(code, text, trouble)
+    finding = nvidia.judge_smi(code, text, trouble)
     assert (finding and finding["id"]) == name
 
 
@@ -257,7 +270,7 @@ def test_each_way_in_which_nvidia_smi_fails_has_its_name(
     ],
 )
 def test_a_pci_id_names_a_gpu(ids: str, kind: str, name: str, sm: str | None, gfx: str | None) -> None:
-    slot = parse.pci_slot("0000:01:00.0", f"PCI_CLASS={kind}\nPCI_ID={ids}\n")
+    slot = gpus.pci_slot("0000:01:00.0", f"PCI_CLASS={kind}\nPCI_ID={ids}\n")
     assert slot is not None
     assert (slot.gpu.name, slot.gpu.sm, slot.gpu.gfx) == (name, sm, gfx)
 
@@ -273,26 +286,26 @@ def test_a_pci_id_names_a_gpu(ids: str, kind: str, name: str, sm: str | None, gf
     ],
 )
 def test_what_is_no_gpu_is_left_out(uevent: str) -> None:
-    assert parse.pci_slot("0000:01:00.0", uevent) is None
+    assert gpus.pci_slot("0000:01:00.0", uevent) is None
 
 
 def test_no_two_entries_of_the_chip_table_contradict_each_other() -> None:
-    for first, last, chip, _sm in hardware.NVIDIA_CHIPS:
+    for first, last, chip, _sm in tables.NVIDIA_CHIPS:
         assert first <= last, chip
-    ranges = sorted((first, last) for first, last, _chip, _sm in hardware.NVIDIA_CHIPS if first != last)
+    ranges = sorted((first, last) for first, last, _chip, _sm in tables.NVIDIA_CHIPS if first != last)
     assert all(one[1] < other[0] for one, other in itertools.pairwise(ranges))
 
 
 def test_gpus_of_one_kind_take_the_capability_of_their_slots_though_a_container_sees_fewer() -> None:
-    gpu, slot = parse.Accelerator("nvidia", "A", source="proc"), parse.Accelerator("nvidia", "B", sm="8.0")
-    assert [found.sm for found in parse.complete([gpu], [slot, slot])] == ["8.0"]
-    assert [found.sm for found in parse.complete([gpu], [slot, dataclasses.replace(slot, sm="9.0")])] == [None]
+    gpu, slot = gpus.Accelerator("nvidia", "A", source="proc"), gpus.Accelerator("nvidia", "B", sm="8.0")
+    assert [found.sm for found in gpus.complete([gpu], [slot, slot])] == ["8.0"]
+    assert [found.sm for found in gpus.complete([gpu], [slot, dataclasses.replace(slot, sm="9.0")])] == [None]
 
 
 def test_rocm_agent_enumerator_is_the_last_resort(tmp_path: Path) -> None:
     (tmp_path / ".commands").mkdir()
     (tmp_path / ".commands/rocm_agent_enumerator.txt").write_text("gfx000\ngfx1101\n")
-    (gpu,) = _probe.observe(probe_root=str(tmp_path))["accelerators"]
+    (gpu,) = observe_probe.observe(probe_root=str(tmp_path))["accelerators"]
     assert (gpu["vendor"], gpu["gfx"], gpu["source"]) == ("amd", "gfx1101", "rocm_agent_enumerator")
 
 
@@ -301,7 +314,7 @@ def test_rocm_agent_enumerator_is_the_last_resort(tmp_path: Path) -> None:
     [("23", "Dell Inc.", "server"), ("10", "LENOVO", "workstation"), ("1", "QEMU", "server"), ("", "", "unknown")],
 )
 def test_the_chassis_tells_a_server_from_a_workstation(chassis: str, vendor: str, kind: str) -> None:
-    assert parse.machine_class(chassis, vendor)[0] == kind
+    assert system.machine_class(chassis, vendor)[0] == kind
 
 
 def test_mixed_arm_cores_are_all_named() -> None:
@@ -321,15 +334,15 @@ def test_mixed_arm_cores_are_all_named() -> None:
     ],
 )
 def test_isa_levels(flags: str, level: str) -> None:
-    assert parse.isa_level(frozenset(flags.split())) == level
+    assert observe_cpu.isa_level(frozenset(flags.split())) == level
 
 
 def test_mixed_cores_have_the_level_all_of_them_have() -> None:
-    assert parse.parse_cpuinfo("processor: 0\nflags: avx2 fma\nprocessor: 1\nflags: sse2\n").isa == "generic"
+    assert observe_cpu.parse_cpuinfo("processor: 0\nflags: avx2 fma\nprocessor: 1\nflags: sse2\n").isa == "generic"
 
 
 def test_deeply_nested_json_is_no_version() -> None:
-    assert parse.parse_version_json("[" * 200_000) is None
+    assert system.parse_version_json("[" * 200_000) is None
 
 
 @pytest.mark.parametrize(
@@ -347,15 +360,15 @@ def test_deeply_nested_json_is_no_version() -> None:
     ],
 )
 def test_credentials_are_never_shown(url: str, shown: str) -> None:
-    assert parse.split_url(url).shown == shown
+    assert terms_url.split_url(url).shown == shown
 
 
 # Package index and sources
 
 
 def test_pip_conf_names_the_index_and_its_credentials_stay_inside() -> None:
-    host = _probe.Host(str(SAMPLES / "cpu-debian12"))
-    url, by = _probe.find_package_index(host, _probe.find_user(host))
+    host = observe_host.Host(str(SAMPLES / "cpu-debian12"))
+    url, by = sources.find_package_index(host, observe_host.find_user(host))
     assert (SECRET in url, by) == (True, "/etc/pip.conf")
     source = replay("cpu-debian12", sources={"package_index": ""}, timeout=0.5)["sources"]["package_index"]
     assert (source["url"], source["configured_by"]) == ("https://mirror.example.org/simple", "/etc/pip.conf")
@@ -367,15 +380,15 @@ def test_a_variable_of_the_host_comes_before_its_files(variable: str, tmp_path: 
     (tmp_path / ".commands/env.txt").write_text(f"{variable}=https://a.example.org/simple\n")
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/pip.conf").write_text("[global]\nindex-url = https://b.example.org/simple\n")
-    host = _probe.Host(str(tmp_path))
-    assert _probe.find_package_index(host, _probe.find_user(host)) == ("https://a.example.org/simple", variable)
+    host = observe_host.Host(str(tmp_path))
+    assert sources.find_package_index(host, observe_host.find_user(host)) == ("https://a.example.org/simple", variable)
 
 
 def test_the_controllers_default_is_the_last_resort() -> None:
-    host = _probe.Host(str(SAMPLES / "wsl2"))
-    user = _probe.find_user(host)
-    assert _probe.find_package_index(host, user, "https://c.example.org") == ("https://c.example.org", "default_index")
-    assert _probe.find_package_index(host, user) == ("", "")
+    host = observe_host.Host(str(SAMPLES / "wsl2"))
+    user = observe_host.find_user(host)
+    assert sources.find_package_index(host, user, "https://c.example.org") == ("https://c.example.org", "default_index")
+    assert sources.find_package_index(host, user) == ("", "")
 
 
 def test_no_package_index_at_all_is_a_finding_and_an_unset_other_source_is_none() -> None:
@@ -460,9 +473,9 @@ def test_credentials_are_used_and_follow_a_redirect_to_the_same_origin(server: T
 
 
 def test_credentials_do_not_follow_a_redirect_to_another_origin(server: ThreadingHTTPServer) -> None:
-    request = _probe.urllib.request.Request("http://127.0.0.1:1/a", method="HEAD")
+    request = sources.urllib.request.Request("http://127.0.0.1:1/a", method="HEAD")
     request.add_unredirected_header("Authorization", "Basic x")
-    moved = _probe._SameOrigin().redirect_request(request, io.BytesIO(), 302, "", {}, "http://other.example.org/a")
+    moved = sources._SameOrigin().redirect_request(request, io.BytesIO(), 302, "", {}, "http://other.example.org/a")
     assert (moved.get_method(), moved.get_header("Authorization")) == ("HEAD", None)
 
 
@@ -496,8 +509,8 @@ def test_a_url_that_is_none_does_not_answer(url: str) -> None:
 
 
 def test_a_folder_can_be_a_source(tmp_path: Path) -> None:
-    assert _probe.observe(sources={"x": tmp_path.as_uri()})["sources"]["x"]["answers"] is True
-    assert _probe.observe(sources={"x": (tmp_path / "no").as_uri()})["sources"]["x"]["answers"] is False
+    assert observe_probe.observe(sources={"x": tmp_path.as_uri()})["sources"]["x"]["answers"] is True
+    assert observe_probe.observe(sources={"x": (tmp_path / "no").as_uri()})["sources"]["x"]["answers"] is False
 
 
 # Commands on this machine
@@ -508,7 +521,7 @@ def test_a_hanging_command_ends_with_its_children(tmp_path: Path) -> None:
     script.write_text('#!/bin/sh\nsleep 60 & echo $! > "$0.pid"; wait\n')
     script.chmod(0o755)
     started = time.monotonic()
-    answer = _probe.Host(timeout=0.3).run([str(script)])
+    answer = observe_host.Host(timeout=0.3).run([str(script)])
     assert time.monotonic() - started < 2
     assert (answer.code, answer.trouble) == (None, "no answer within 0.3 s")
     child = int((tmp_path / "hang.pid").read_text())
@@ -547,7 +560,7 @@ int nvmlDeviceGetMemoryInfo(void *gpu, unsigned long long *memory) {
 """
 
 
-def nvml(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str = "0") -> _probe.Answer:
+def nvml(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str = "0") -> observe_host.Answer:
     """Ask a library of NVML's name that we compile here; the way to it is the real one."""
     if not shutil.which("gcc"):
         pytest.skip("there is no gcc on this machine")
@@ -556,17 +569,17 @@ def nvml(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str = "0") -> _pro
         ["gcc", "-shared", "-fPIC", f"-DINIT={init}", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"], check=True
     )
     monkeypatch.setenv("LD_LIBRARY_PATH", str(folder))
-    return _probe.Host(timeout=1).python("nvml", _hardware.NVML_QUERY)
+    return observe_host.Host(timeout=1).python("nvml", observe_hardware.NVML_QUERY)
 
 
 def test_nvml_is_asked_where_nvidia_smi_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = nvml(tmp_path, monkeypatch)
-    found, driver = parse.parse_nvidia_smi(answer.text)
+    found, driver = nvidia.parse_nvidia_smi(answer.text)
     assert [(gpu.name, gpu.sm, gpu.memory) for gpu in found] == [
         ("NVIDIA GeForce RTX 4090", "8.9", 24564 * 1024**2),
         ("NVIDIA GB10", "12.1", None),
     ]
-    assert (driver, parse.parse_driver_cuda(answer.text)) == ("595.71.05", "13.2")
+    assert (driver, nvidia.parse_driver_cuda(answer.text)) == ("595.71.05", "13.2")
 
 
 def test_nvml_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -581,24 +594,24 @@ def test_nvml_that_crashes_or_hangs_harms_nobody(init: str, tmp_path: Path, monk
     answer = nvml(tmp_path, monkeypatch, init)
     assert time.monotonic() - started < 3
     assert answer.code != 0
-    assert parse.parse_nvidia_smi(answer.text) == ([], None)
+    assert nvidia.parse_nvidia_smi(answer.text) == ([], None)
 
 
 def test_a_drivers_file_that_blocks_its_reader_costs_one_timeout(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "information")
-    answer = _probe.Host(timeout=0.3).cat([str(tmp_path / "information")])
+    answer = observe_host.Host(timeout=0.3).cat([str(tmp_path / "information")])
     assert (answer.code, answer.trouble) == (None, "no answer within 0.3 s")
 
 
 def test_a_fifo_in_place_of_a_file_does_not_block(tmp_path: Path) -> None:
     (tmp_path / "proc").mkdir()
     os.mkfifo(tmp_path / "proc/cpuinfo")
-    assert _probe.observe(probe_root=str(tmp_path))["cpu"]["cores"] == 0
+    assert observe_probe.observe(probe_root=str(tmp_path))["cpu"]["cores"] == 0
 
 
 def test_this_machine_is_observed_quickly() -> None:
     started = time.monotonic()
-    observed = _probe.observe(apt_packages=["git"])
+    observed = observe_probe.observe(apt_packages=["git"])
     assert time.monotonic() - started < 2
     assert observed["cpu"]["architecture"] == os.uname().machine
     assert observed["disk"]["total"] > observed["disk"]["free"] > 0
@@ -613,15 +626,15 @@ def asked() -> list[str]:
     """Return every file below a probe root that observing one of the samples looked at: files and commands' outputs."""
     seen = set()
 
-    class Recorder(_probe.Host):
+    class Recorder(observe_host.Host):
         def at(self, path: str) -> str:
             seen.add(path.lstrip("/"))
             return super().at(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_probe, "Host", Recorder)
+        patch.setattr(observe_probe, "Host", Recorder)
         for machine in SAMPLES.iterdir():
-            _probe.observe(probe_root=str(machine))
+            observe_probe.observe(probe_root=str(machine))
     files = {path for path in seen if any((machine / path).is_file() for machine in SAMPLES.iterdir())}
     return sorted(files | {".commands/rocm_agent_enumerator.txt", ".commands/env.txt"})
 
@@ -649,9 +662,9 @@ def test_no_content_of_any_file_and_no_output_of_any_command_makes_it_raise(cont
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         # An index that the noise happens to name is resolved but not asked.
-        host = _probe.Host(root)
-        parse.split_url(_probe.find_package_index(host, _probe.find_user(host))[0])
-        observed = _probe.observe(probe_root=root, apt_packages=["git", "c++"])
+        host = observe_host.Host(root)
+        terms_url.split_url(sources.find_package_index(host, observe_host.find_user(host))[0])
+        observed = observe_probe.observe(probe_root=root, apt_packages=["git", "c++"])
     json.dumps(observed).encode()
     assert all(finding["id"] and finding["detail"] and finding["remedy"] for finding in observed["findings"])
 
@@ -662,27 +675,27 @@ def test_no_content_of_any_file_and_no_output_of_any_command_makes_it_raise(cont
     noise=st.dictionaries(st.sampled_from(READ), CONTENT, min_size=1, max_size=3),
 )
 def test_a_machine_with_a_few_spoilt_files_is_still_observed(machine: str, noise: dict[str, bytes]) -> None:
-    class Spoilt(_probe.Host):
+    class Spoilt(observe_host.Host):
         def read(self, path: str) -> str:
             spoilt = noise.get(path.lstrip("/"))
-            return super().read(path) if spoilt is None else parse.decode(spoilt)
+            return super().read(path) if spoilt is None else texts.decode(spoilt)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_probe, "Host", Spoilt)
+        patch.setattr(observe_probe, "Host", Spoilt)
         observed = replay(machine)
     json.dumps(observed).encode()
 
 
 @given(st.text())
 def test_no_url_makes_it_raise(url: str) -> None:
-    parse.split_url(url)
-    parse.parse_pip_conf(url)
-    parse.parse_pip_conf(f"[global]\n{url}")
+    terms_url.split_url(url)
+    system.parse_pip_conf(url)
+    system.parse_pip_conf(f"[global]\n{url}")
 
 
 @given(user=st.text("abc:@/?#%[]", max_size=8), host=st.sampled_from(["a.example.org", "[::1]", "h:1"]))
 def test_no_password_of_any_shape_is_shown(user: str, host: str) -> None:
-    assert SECRET not in parse.split_url(f"https://{user}:{SECRET}{user}@{host}/simple").shown
+    assert SECRET not in terms_url.split_url(f"https://{user}:{SECRET}{user}@{host}/simple").shown
 
 
 # The module

@@ -19,9 +19,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _export, _source, conda, export, wheelhouse
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed, Job
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.build import source as build_source
+from ansible_collections.wavesmith.provision.plugins.module_utils.export import bundle as export_bundle
+from ansible_collections.wavesmith.provision.plugins.module_utils.export import texts
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import manifest
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import from_bundle
 
 from tests.unit import conda_channel
@@ -46,20 +50,18 @@ SMALL = {"small": {"stack": "none", "packages": ["numpy", "soundfile", "pyworld"
     ],
 )
 def test_a_file_belongs_to_its_project(file: str, project: tuple[str, str]) -> None:
-    assert export.project_of(file) == project
+    assert texts.project_of(file) == project
 
 
 def test_a_complete_image_never_asks_an_index() -> None:
-    text = export.dockerfile(
-        "speech", "3.12", {"id": "ubuntu", "version_id": "24.04"}, ["git", "ffmpeg"], complete=True
-    )
+    text = texts.dockerfile("speech", "3.12", {"id": "ubuntu", "version_id": "24.04"}, ["git", "ffmpeg"], complete=True)
     installs = [line for line in text.splitlines() if "pip install" in line]
     assert "ARG BASE=ubuntu:24.04\n" in text and "ffmpeg git" in text and "RUN python3.12 -m venv" in text
     assert len(installs) == 1 and "--no-index --find-links wheels -r wheels.txt" in installs[0]
 
 
 def test_an_image_without_the_indexs_wheels_takes_only_those_from_one() -> None:
-    text = export.dockerfile("speech", "3.11", {"id": "debian", "version_id": "12"}, [], complete=False)
+    text = texts.dockerfile("speech", "3.11", {"id": "debian", "version_id": "12"}, [], complete=False)
     built, rest = (line for line in text.splitlines() if "pip install" in line)
     assert "--no-index" in built and built.endswith("-r wheels.txt")
     assert "--no-index" not in rest and "--require-hashes" in rest and rest.endswith("-r index.txt")
@@ -76,7 +78,7 @@ def test_what_is_not_built_yet_is_not_exported() -> None:
     with pytest.raises(
         ValueError, match=r"environment e lacks wheel pyworld, lock c, lock k. Remedy: run playbooks/build.yml first"
     ):
-        export.environments({"environments": [item]}, {})
+        texts.environments({"environments": [item]}, {})
 
 
 @pytest.mark.parametrize(("banned", "refused"), [([], True), (["ffmpeg"], False)])
@@ -84,9 +86,9 @@ def test_an_image_has_its_native_software_from_apt(banned: list[str], refused: b
     found = [{"environment": "e", "conda": {"banned": banned}}]
     if refused:
         with pytest.raises(ValueError, match="environment e has native software from its channel.*Remedy: say"):
-            export.contexts(found)
+            texts.contexts(found)
     else:
-        assert export.contexts(found) == found
+        assert texts.contexts(found) == found
 
 
 def test_a_bundle_stands_for_an_index_a_wheelhouse_and_locks() -> None:
@@ -121,7 +123,7 @@ class TestTheFilesForAPythonThatTheHostLacks:
             host, got = Host(tmp_path), tmp_path / "got"
             lock = f"{package}==1.0 --hash=sha256:{host.serve(package, name, data)}\n"
             spec = {"key": "voice", "python": {"path": "", "version": "3.19"}, "origin_url": "", "lock": lock}
-            _export._fetch(host.job, str(host.root), spec, host.simple.as_uri(), "wheel", str(got))
+            export_bundle._fetch(host.job, str(host.root), spec, host.simple.as_uri(), "wheel", str(got))
             return os.listdir(got)
 
         return run
@@ -184,14 +186,14 @@ class TestAGitSource:
     @pytest.fixture
     def bundle(self, job: Job, checkout: tuple[Path, dict[str, Any]], tmp_path: Path) -> str:
         """A bundle with that source, while where it came from is no more."""
-        proven = _source.fetch(job, str(tmp_path / "first"), "voice", checkout[1], dict(os.environ), "")
-        _source.pack(proven, str(tmp_path / "stick" / "sources"), dict(os.environ))
+        proven = build_source.fetch(job, str(tmp_path / "first"), "voice", checkout[1], dict(os.environ), "")
+        build_source.pack(proven, str(tmp_path / "stick" / "sources"), dict(os.environ))
         shutil.rmtree(checkout[0])
         shutil.rmtree(tmp_path / "inner")
         return (tmp_path / "stick").as_uri()
 
     def fetch(self, job: Job, source: dict[str, Any], tmp_path: Path, bundle: str) -> Path:
-        return Path(_source.fetch(job, str(tmp_path / "second"), "voice", source, dict(os.environ), "", bundle))
+        return Path(build_source.fetch(job, str(tmp_path / "second"), "voice", source, dict(os.environ), "", bundle))
 
     def test_is_had_from_a_bundle_with_its_submodules(
         self, job: Job, checkout: tuple[Path, dict[str, Any]], bundle: str, tmp_path: Path
@@ -204,7 +206,7 @@ class TestAGitSource:
         self, job: Job, checkout: tuple[Path, dict[str, Any]], bundle: str, tmp_path: Path
     ) -> None:
         place = self.fetch(job, checkout[1], tmp_path, bundle)
-        _source.pack(str(place), str(tmp_path / "next"), dict(os.environ))
+        build_source.pack(str(place), str(tmp_path / "next"), dict(os.environ))
         assert sorted(os.listdir(tmp_path / "next")) == sorted(os.listdir(tmp_path / "stick" / "sources"))
 
     def test_that_was_changed_in_the_bundle_is_refused(
@@ -212,7 +214,7 @@ class TestAGitSource:
     ) -> None:
         sources = tmp_path / "stick" / "sources"
         (other,) = {place.name for place in sources.iterdir()} - {checkout[1]["digest"]}
-        shutil.copy(sources / other / _source.PACK, sources / checkout[1]["digest"] / _source.PACK)
+        shutil.copy(sources / other / build_source.PACK, sources / checkout[1]["digest"] / build_source.PACK)
         with pytest.raises(Failed, match="could not be had .*stick.*Remedy"):
             self.fetch(job, checkout[1], tmp_path, bundle)
         assert not (tmp_path / "second" / "cache" / "sources" / checkout[1]["digest"] / "outer").exists()
@@ -230,15 +232,15 @@ class TestAddingToABundle:
         there = {"index/files/a-1-py3-none-any.whl": "a", "wheelhouse/k/manifest.json": "theirs", "locks/e.txt": "old"}
         final = part(tmp_path, there)
         more = {"index/files/b-1-py3-none-any.whl": "b", "wheelhouse/k/manifest.json": "ours", "locks/e.txt": "new"}
-        _export._add(str(part(tmp_path / ".staging-bundle", more)), str(final))
+        export_bundle._add(str(part(tmp_path / ".staging-bundle", more)), str(final))
         read = {name: (final / name).read_text() for name in {**there, **more}}
         assert read == {**more, "index/files/a-1-py3-none-any.whl": "a", "wheelhouse/k/manifest.json": "theirs"}
 
     def test_knows_the_signers_of_both(self, tmp_path: Path) -> None:
         one, two = "thor01 ssh-ed25519 AAAA1\n", "spark01 ssh-ed25519 AAAA2\n"
         final = part(tmp_path, {"locks/allowed_signers": one})
-        _export._add(str(part(tmp_path / ".staging-bundle", {"locks/allowed_signers": two})), str(final))
-        assert wheelhouse.read_signers((final / "locks" / "allowed_signers").read_text()).keys() == {
+        export_bundle._add(str(part(tmp_path / ".staging-bundle", {"locks/allowed_signers": two})), str(final))
+        assert manifest.read_signers((final / "locks" / "allowed_signers").read_text()).keys() == {
             "thor01",
             "spark01",
         }
@@ -257,13 +259,13 @@ class TestAddingToABundle:
         more = {"index/files/a-1-py3-none-any.whl": "a", "locks/allowed_signers": "thor01 ssh-ed25519 AAAA1\n"}
         staging = part(tmp_path / ".staging-bundle", {**more, "index/files/b-1-py3-none-any.whl": "b"})
         with pytest.raises(Failed, match=message):
-            _export._add(str(staging), str(final))
+            export_bundle._add(str(staging), str(final))
         assert not (final / "index" / "files" / "b-1-py3-none-any.whl").exists()
 
     def test_a_folder_of_something_else_is_left_alone(self, tmp_path: Path) -> None:
         (tmp_path / "photographs").mkdir()
         with pytest.raises(Failed, match="is neither empty nor a bundle. Remedy"):
-            _export._add(str(part(tmp_path / ".staging-bundle", {})), str(tmp_path))
+            export_bundle._add(str(part(tmp_path / ".staging-bundle", {})), str(tmp_path))
 
 
 # For real

@@ -9,16 +9,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
-from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Declared, OwnWheel, Project
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
-    LOCK_MARK,
-    PHASES,
-    EnvironmentPlan,
-    Plan,
-    plan,
-)
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Refusal, Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES, EnvironmentPlan, Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog as types
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import Declared, OwnWheel, Project
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st

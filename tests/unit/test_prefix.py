@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix, _store
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed, Job
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation as prefix_generation
 
 from .conftest import make_fatbin, make_library
 
@@ -115,15 +116,15 @@ class Host:
         return self.root / "envs" / "speech" / generation
 
     def site(self, generation: str = "one") -> Path:
-        return Path(_prefix.site_packages(str(self.prefix(generation)), VERSION))
+        return Path(prefix_generation.site_packages(str(self.prefix(generation)), VERSION))
 
     def make(self, generation: str = "one") -> Path:
-        _prefix.make_prefix(self.job, str(self.root), self.spec(generation))
+        prefix_generation.make_prefix(self.job, str(self.root), self.spec(generation))
         return self.prefix(generation)
 
     def install(self, generation: str = "one") -> dict[str, Any]:
         self.make(generation)
-        return _prefix.install(self.job, str(self.root), self.spec(generation), self.index)
+        return prefix_generation.install(self.job, str(self.root), self.spec(generation), self.index)
 
 
 @pytest.fixture
@@ -263,22 +264,22 @@ def test_a_complete_generation_is_left_as_it_is(host: Host) -> None:
     """A run whose controller was gone finished it; the next run finds it done."""
     host.serve("tinyvoice", {"tinyvoice.py": ""})
     host.install()
-    before = (host.prefix() / _store.MANIFEST).stat().st_mtime_ns
+    before = (host.prefix() / store.MANIFEST).stat().st_mtime_ns
     host.install()
-    assert (host.prefix() / _store.MANIFEST).stat().st_mtime_ns == before
+    assert (host.prefix() / store.MANIFEST).stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("harm", ["another digest", "a missing file"])
 def test_a_complete_generation_that_is_not_the_wanted_one_is_never_touched(host: Host, harm: str) -> None:
     host.make()
-    _store.seal(str(host.prefix()), {"digest": "d"})
+    store.seal(str(host.prefix()), {"digest": "d"})
     if harm == "a missing file":
         (host.prefix() / "pip.conf").unlink()
     else:
-        _store.write_json(str(host.prefix() / _store.MANIFEST), {"digest": "other"})
+        store.write_json(str(host.prefix() / store.MANIFEST), {"digest": "other"})
     with pytest.raises(Failed, match="generation one of speech is complete and is never touched. Remedy: plan again"):
         host.make()
-    assert (host.prefix() / _store.MANIFEST).exists()
+    assert (host.prefix() / store.MANIFEST).exists()
 
 
 def test_an_unfinished_generation_is_made_anew(host: Host) -> None:
@@ -299,7 +300,7 @@ def test_what_killed_runs_left_is_cleared_away(host: Host) -> None:
 def test_a_python_that_is_not_there_is_a_failure_with_a_remedy(host: Host) -> None:
     spec = {**host.spec(), "python": {"path": "/nowhere/python3", "version": VERSION}}
     with pytest.raises(Failed, match=r"environment speech: .*Remedy"):
-        _prefix.make_prefix(host.job, str(host.root), spec)
+        prefix_generation.make_prefix(host.job, str(host.root), spec)
 
 
 # Installing from a lock
@@ -309,8 +310,8 @@ def test_the_packages_of_a_lock_are_installed_and_sealed(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
     assert host.install() == {"environment": "speech", "generation": "one", "packages": 1, "overrides": []}
     assert ask(host.prefix(), "__import__('tinyvoice').SOUND") == 440
-    assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"] == {"tinyvoice": "1.0"}
-    assert _store.damage(str(host.prefix())) == []
+    assert store.read_json(str(host.prefix() / store.MANIFEST))["packages"] == {"tinyvoice": "1.0"}
+    assert store.damage(str(host.prefix())) == []
 
 
 def test_a_script_of_a_package_runs_in_the_prefix(host: Host) -> None:
@@ -338,7 +339,7 @@ def test_a_file_with_a_wrong_sha256_is_refused_and_the_generation_stays_unfinish
         Failed, match=r"the file of tinyvoice==1.0 is not the one its lock names \(wrong sha256\). Remedy"
     ):
         host.install()
-    assert not (host.prefix() / _store.MANIFEST).exists()
+    assert not (host.prefix() / store.MANIFEST).exists()
 
 
 def test_a_cached_file_that_was_changed_in_place_is_fetched_again(host: Host) -> None:
@@ -355,7 +356,7 @@ def test_a_package_whose_bytes_are_not_what_it_declares_is_refused(host: Host) -
     host.serve("liar", {"liar.py": "x = 1\n"}, declared={"liar.py": "x = 2\n"})
     with pytest.raises(Failed, match=r"liar: liar.py is not the file its wheel declares. Remedy"):
         host.install()
-    assert not (host.prefix() / _store.MANIFEST).exists()
+    assert not (host.prefix() / store.MANIFEST).exists()
 
 
 def test_a_package_without_machine_code_for_the_gpu_of_the_host_is_refused(host: Host) -> None:
@@ -389,7 +390,7 @@ def test_a_wheel_that_is_not_in_the_wheelhouse_is_refused(host: Host) -> None:
     host.make()
     spec = {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}
     with pytest.raises(Failed, match=r"wheel abc is not in the wheelhouse. Remedy"):
-        _prefix.install(host.job, str(host.root), spec, host.index)
+        prefix_generation.install(host.job, str(host.root), spec, host.index)
 
 
 def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
@@ -397,10 +398,10 @@ def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
     kept = host.root / "wheels" / "abc"
     kept.mkdir(parents=True)
     shutil.copy(made, kept)
-    _store.write_json(str(kept / "provenance.json"), {"wheel": made.name, "sha256": sha256(made)})
+    store.write_json(str(kept / "provenance.json"), {"wheel": made.name, "sha256": sha256(made)})
     host.serve("tinyvoice", {"tinyvoice.py": ""})
     host.make()
-    _prefix.install(
+    prefix_generation.install(
         host.job, str(host.root), {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}, host.index
     )
     assert ask(host.prefix(), "__import__('pyworld').BUILT") is True
@@ -416,10 +417,10 @@ def test_a_project_itself_is_installed_and_its_wheel_kept_with_the_generation(ho
     made = wheel(host.root / "built", "voice", {"voice.py": "SOUND = 440\n"})
     host.serve("tinyvoice", {"tinyvoice.py": ""})
     host.make()
-    _prefix.install(host.job, str(host.root), {**host.spec(), "projects": [own_wheel(made)]}, host.index)
+    prefix_generation.install(host.job, str(host.root), {**host.spec(), "projects": [own_wheel(made)]}, host.index)
     assert ask(host.prefix(), "__import__('voice').SOUND") == 440
     assert sha256(host.prefix() / "wavesmith" / made.name) == sha256(made)
-    assert _store.read_json(str(host.prefix() / _store.MANIFEST))["packages"]["voice"] == "1.0"
+    assert store.read_json(str(host.prefix() / store.MANIFEST))["packages"]["voice"] == "1.0"
 
 
 def test_a_project_whose_wheel_was_changed_on_the_way_is_refused(host: Host) -> None:
@@ -427,17 +428,19 @@ def test_a_project_whose_wheel_was_changed_on_the_way_is_refused(host: Host) -> 
     host.make()
     spec = {**host.spec(), "projects": [own_wheel(made, b"swapped")]}
     with pytest.raises(Failed, match="voice-1.0-py3-none-any.whl is not the wheel that was built. Remedy"):
-        _prefix.install(host.job, str(host.root), spec, host.index)
+        prefix_generation.install(host.job, str(host.root), spec, host.index)
 
 
 def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> None:
     kept = host.root / "wheels" / "abc"
     kept.mkdir(parents=True)
     (kept / "x.whl").write_text("swapped")
-    _store.write_json(str(kept / "provenance.json"), {"wheel": "x.whl", "sha256": "0" * 64})
+    store.write_json(str(kept / "provenance.json"), {"wheel": "x.whl", "sha256": "0" * 64})
     host.make()
     with pytest.raises(Failed, match=r"wrong sha256\) and was removed. Remedy: start again"):
-        _prefix.install(host.job, str(host.root), {**host.spec(), "wheels": [{"name": "x", "key": "abc"}]}, host.index)
+        prefix_generation.install(
+            host.job, str(host.root), {**host.spec(), "wheels": [{"name": "x", "key": "abc"}]}, host.index
+        )
     assert not kept.exists()
 
 
@@ -446,7 +449,7 @@ def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> No
 
 def resolve(host: Host, *requirements: str) -> str:
     spec = {**host.spec(), "requirements": list(requirements), "overrides": [], "declared": []}
-    return _prefix.resolve(host.job, str(host.root), spec, host.index)
+    return prefix_generation.resolve(host.job, str(host.root), spec, host.index)
 
 
 def test_a_lock_names_versions_and_hashes_and_no_index(host: Host) -> None:

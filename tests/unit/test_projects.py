@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.action import plan as plan_action
-from ansible_collections.wavesmith.provision.plugins.module_utils import _prefix, guard
-from ansible_collections.wavesmith.provision.plugins.module_utils.guard import Project
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import Project
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
 from hypothesis import given
 from hypothesis import strategies as st
@@ -410,7 +411,7 @@ def test_four_projects_that_fight_over_torch_fit_one_environment_and_the_stack_s
     planned = decide(observed, environment, catalog=catalog)
     (spec,) = plan_action.phases(planned, {})["lock"]
     machine = Host(tmp_path)
-    text = _prefix.resolve(machine.job, str(machine.root), spec, "")
+    text = generation.resolve(machine.job, str(machine.root), spec, "")
 
     item = only(decide(observed, environment, catalog=catalog, locks=locked(only(planned), text)))
     versions = guard.locked(text)

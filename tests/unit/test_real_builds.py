@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _build, _long, _probe, recipe
-from ansible_collections.wavesmith.provision.plugins.module_utils import catalog as types
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed, Job
-from ansible_collections.wavesmith.provision.plugins.module_utils._tools import make_toolbox
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.build import worker
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import module, wheels
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.tools import make_toolbox
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog as types
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 
 pytestmark = [
@@ -66,7 +69,7 @@ class Builder:
 
     def __init__(self, folder: Path) -> None:
         self.root = str(folder / "root")
-        self.index = _long.package_index("")
+        self.index = module.package_index("")
         make_toolbox(self.root, "test", (ROOT / "requirements" / "toolbox.txt").read_text(), self.index)
         state = folder / "root" / "state" / "job"
         state.mkdir(parents=True)
@@ -74,12 +77,12 @@ class Builder:
 
     def build(self, name: str, catalog: types.Catalog = CATALOG, target: recipe.Target | None = None) -> dict[str, Any]:
         """Build it against the index's torch; what its provenance says."""
-        observed = _probe.observe(root=self.root)
+        observed = probe.observe(root=self.root)
         found = target or recipe.target_of(observed, Variant(PYTHON, "cpu", "", observed["cpu"]["isa"]))
         specs, problems = recipe.builds([name], catalog, TORCH, INDEX, found, os.path.realpath(sys.executable))
         assert not problems, problems
-        _build.build_wheels(self.job, self.root, specs, self.index)
-        folder = Path(_build.wheel_folder(self.root, specs[0]["key"]))
+        worker.build_wheels(self.job, self.root, specs, self.index)
+        folder = Path(wheels.wheel_folder(self.root, specs[0]["key"]))
         said: dict[str, Any] = json.loads((folder / "provenance.json").read_text())
         return said
 

@@ -7,8 +7,25 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import recipe
-from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import (
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.recipe import (
+    FACTS,
+    PLACES,
+    Against,
+    RecipeError,
+    Target,
+    builds,
+    choose,
+    fill,
+    jobs,
+    place,
+    render,
+    target_of,
+    wanted_builds,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.digest import digest
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     INDEX,
     Catalog,
     Contents,
@@ -21,23 +38,6 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.catalog import
     Source,
     SystemPackages,
 )
-from ansible_collections.wavesmith.provision.plugins.module_utils.recipe import (
-    FACTS,
-    PLACES,
-    Against,
-    RecipeError,
-    Target,
-    builds,
-    choose,
-    digest,
-    fill,
-    jobs,
-    place,
-    render,
-    target_of,
-    wanted_builds,
-)
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import Variant
 from hypothesis import assume, given
 from hypothesis import strategies as st
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.wavesmith.provision.plugins.module_utils import _probe
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import Plan, plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -39,7 +40,7 @@ def described(machine: str) -> dict[str, Any]:
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_recorded_machine_is_recognised(machine: str) -> None:
     expected = described(machine)["expected"]
-    observed = _probe.observe(probe_root=str(SAMPLES / machine))
+    observed = probe.observe(probe_root=str(SAMPLES / machine))
     found: dict[str, Any] = {key: observed[place[0]][place[1]] for key, place in PLACES.items() if key in expected}
     found["accelerators"] = [
         {key: gpu[key] for key in wanted}
@@ -54,7 +55,7 @@ def test_a_recorded_machine_is_recognised(machine: str) -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_what_is_said_of_a_machine_has_its_witness(machine: str) -> None:
-    observed = _probe.observe(probe_root=str(SAMPLES / machine))
+    observed = probe.observe(probe_root=str(SAMPLES / machine))
     assert observed["machine"]["why"]
     assert all(gpu["source"] for gpu in observed["accelerators"])
     nvidia = observed["nvidia"]
@@ -80,13 +81,13 @@ def test_no_two_samples_are_the_same_machine() -> None:
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_every_sample_has_a_python_that_can_make_environments(machine: str) -> None:
-    assert _probe.observe(probe_root=str(SAMPLES / machine))["pythons"]
+    assert probe.observe(probe_root=str(SAMPLES / machine))["pythons"]
 
 
 def test_no_serial_number_is_reported() -> None:
     recorded = (SAMPLES / "dgx-spark/etc/dgx-release").read_text()
     assert "made-up-serial" in recorded
-    assert "made-up-serial" not in json.dumps(_probe.observe(probe_root=str(SAMPLES / "dgx-spark")))
+    assert "made-up-serial" not in json.dumps(probe.observe(probe_root=str(SAMPLES / "dgx-spark")))
 
 
 CATALOG = catalog_files.load()
@@ -95,7 +96,7 @@ SPEECH = Environment("speech", packages=("torch",))
 
 def planned(machine: str, **wanted: Any) -> Plan:
     """The plan for a recorded machine that has room, its system packages, and every package source in reach."""
-    observed = _probe.observe(probe_root=str(SAMPLES / machine))
+    observed = probe.observe(probe_root=str(SAMPLES / machine))
     origins = {origin.name for stack in CATALOG.stacks.values() for origin in stack.origins}
     observed.update(
         toolbox={"digest": "toolbox", "intact": True},

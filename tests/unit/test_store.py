@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _store
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 
 COLLECTIONS = Path(__file__).resolve().parents[2] / "collections"
-IMPORT = "from ansible_collections.wavesmith.provision.plugins.module_utils import _store"
+IMPORT = "from ansible_collections.wavesmith.provision.plugins.module_utils.host import store"
 NOT_AS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 
 
@@ -30,20 +30,20 @@ def make(root: Path, name: str, created: float = 1.0, verdict: int | None = 0, d
     (prefix / "lib" / "__pycache__").mkdir(parents=True)
     (prefix / "lib" / "torch.py").write_text("x = 1\n")
     (prefix / "lib" / "__pycache__" / "torch.pyc").write_text("byte code")
-    _store.seal(str(prefix), {"digest": digest, "created": created})
+    store.seal(str(prefix), {"digest": digest, "created": created})
     if verdict is not None:
-        _store.write_json(
-            str(prefix / _store.VERDICT), {"exit": verdict, "checks": [{"id": "a", "evidence": {"long": "x"}}]}
+        store.write_json(
+            str(prefix / store.VERDICT), {"exit": verdict, "checks": [{"id": "a", "evidence": {"long": "x"}}]}
         )
     return prefix
 
 
 def current(root: Path) -> str | None:
-    return _store.pointed(_store.environment_folder(str(root), "speech"))
+    return store.pointed(store.environment_folder(str(root), "speech"))
 
 
 def survey(root: Path) -> dict[str, Any]:
-    found: dict[str, Any] = _store.survey(str(root), ["speech"])["environments"]["speech"]
+    found: dict[str, Any] = store.survey(str(root), ["speech"])["environments"]["speech"]
     return found
 
 
@@ -60,7 +60,7 @@ def other(code: str, *argv: str) -> subprocess.Popen[str]:
     return process
 
 
-HOLD = "with _store.locked(sys.argv[1], 'a long build'):\n    print('held', flush=True)\n    time.sleep(60)"
+HOLD = "with store.locked(sys.argv[1], 'a long build'):\n    print('held', flush=True)\n    time.sleep(60)"
 
 
 # The switch
@@ -69,22 +69,22 @@ HOLD = "with _store.locked(sys.argv[1], 'a long build'):\n    print('held', flus
 def test_activation_switches_to_a_healthy_generation_and_names_the_one_before(tmp_path: Path) -> None:
     make(tmp_path, "one")
     make(tmp_path, "two")
-    assert _store.activate(str(tmp_path), "speech", "one") is None
-    assert _store.activate(str(tmp_path), "speech", "two") == "one"
+    assert store.activate(str(tmp_path), "speech", "one") is None
+    assert store.activate(str(tmp_path), "speech", "two") == "one"
     assert current(tmp_path) == "two"
 
 
 def test_current_is_a_relative_link_so_that_the_root_can_be_moved(tmp_path: Path) -> None:
     make(tmp_path, "one")
-    _store.activate(str(tmp_path), "speech", "one")
+    store.activate(str(tmp_path), "speech", "one")
     tmp_path.joinpath("envs").rename(tmp_path / "moved")
     assert (tmp_path / "moved" / "speech" / "current" / "bin" / "python").exists()
 
 
 def test_a_generation_without_a_manifest_is_not_activated(tmp_path: Path) -> None:
-    (make(tmp_path, "one") / _store.MANIFEST).unlink()
-    with pytest.raises(_store.StoreError, match="one of speech is not complete. Remedy: run the playbook again"):
-        _store.activate(str(tmp_path), "speech", "one")
+    (make(tmp_path, "one") / store.MANIFEST).unlink()
+    with pytest.raises(store.StoreError, match="one of speech is not complete. Remedy: run the playbook again"):
+        store.activate(str(tmp_path), "speech", "one")
     assert current(tmp_path) is None
 
 
@@ -92,9 +92,9 @@ def test_a_generation_without_a_manifest_is_not_activated(tmp_path: Path) -> Non
 def test_a_generation_that_was_not_found_healthy_is_not_activated(tmp_path: Path, verdict: int | None) -> None:
     make(tmp_path, "one")
     make(tmp_path, "two", verdict=verdict)
-    _store.activate(str(tmp_path), "speech", "one")
-    with pytest.raises(_store.StoreError, match="was not found healthy. Remedy"):
-        _store.activate(str(tmp_path), "speech", "two")
+    store.activate(str(tmp_path), "speech", "one")
+    with pytest.raises(store.StoreError, match="was not found healthy. Remedy"):
+        store.activate(str(tmp_path), "speech", "two")
     assert current(tmp_path) == "one"
 
 
@@ -102,7 +102,7 @@ def test_a_reader_never_finds_current_missing_while_it_is_switched(tmp_path: Pat
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mark").write_text(name)
-    _store.point(str(tmp_path), "one")
+    store.point(str(tmp_path), "one")
     seen: list[str] = []
     stop = threading.Event()
 
@@ -116,7 +116,7 @@ def test_a_reader_never_finds_current_missing_while_it_is_switched(tmp_path: Pat
     reader = threading.Thread(target=read)
     reader.start()
     for number in range(200):
-        _store.point(str(tmp_path), ("two", "one")[number % 2])
+        store.point(str(tmp_path), ("two", "one")[number % 2])
     stop.set()
     reader.join()
     assert set(seen) <= {"one", "two"}
@@ -125,7 +125,7 @@ def test_a_reader_never_finds_current_missing_while_it_is_switched(tmp_path: Pat
 def test_a_run_killed_while_it_switches_leaves_the_old_or_the_new_current(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    code = "print('go', flush=True)\nwhile True:\n    for name in ('one', 'two'): _store.point(sys.argv[1], name)"
+    code = "print('go', flush=True)\nwhile True:\n    for name in ('one', 'two'): store.point(sys.argv[1], name)"
     for delay in (0.0, 0.01, 0.03):
         process = other(code, str(tmp_path))
         time.sleep(delay + 0.02)
@@ -137,8 +137,8 @@ def test_a_run_killed_while_it_switches_leaves_the_old_or_the_new_current(tmp_pa
 def test_a_link_left_by_a_killed_run_does_not_stop_the_next_switch(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / f".current.{os.getpid()}").symlink_to("gone")
-    _store.point(str(tmp_path), "one")
-    assert _store.pointed(str(tmp_path)) == "one"
+    store.point(str(tmp_path), "one")
+    assert store.pointed(str(tmp_path)) == "one"
 
 
 # Writing
@@ -146,10 +146,8 @@ def test_a_link_left_by_a_killed_run_does_not_stop_the_next_switch(tmp_path: Pat
 
 def test_a_run_killed_while_it_writes_leaves_the_old_or_the_new_file(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    _store.write_json(str(path), {"n": -1})
-    code = (
-        "print('go', flush=True)\nfor n in range(10**9): _store.write_json(sys.argv[1], {'n': n, 'fill': 'x' * 9000})"
-    )
+    store.write_json(str(path), {"n": -1})
+    code = "print('go', flush=True)\nfor n in range(10**9): store.write_json(sys.argv[1], {'n': n, 'fill': 'x' * 9000})"
     process = other(code, str(path))
     time.sleep(0.1)
     process.kill()
@@ -159,36 +157,36 @@ def test_a_run_killed_while_it_writes_leaves_the_old_or_the_new_file(tmp_path: P
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
-    _store.write_json(str(path), {"n": 1})
+    store.write_json(str(path), {"n": 1})
     with pytest.raises(UnicodeEncodeError):
-        _store.write_text(str(path), "\ud800")
+        store.write_text(str(path), "\ud800")
     assert [item.name for item in tmp_path.iterdir()] == ["state.json"]
-    assert _store.read_json(str(path)) == {"n": 1}
+    assert store.read_json(str(path)) == {"n": 1}
 
 
 @pytest.mark.parametrize("text", ["", "{", "\x00", '{"a": 1'])
 def test_a_file_that_is_no_json_reads_as_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / "x.json").write_text(text)
-    assert _store.read_json(str(tmp_path / "x.json")) is None
+    assert store.read_json(str(tmp_path / "x.json")) is None
 
 
 # Damage
 
 
 def test_a_sealed_generation_is_intact(tmp_path: Path) -> None:
-    assert _store.damage(str(make(tmp_path, "one"))) == []
+    assert store.damage(str(make(tmp_path, "one"))) == []
 
 
 def test_a_file_that_was_deleted_is_damage(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
     (prefix / "lib" / "torch.py").unlink()
-    assert _store.damage(str(prefix)) == ["missing: lib/torch.py"]
+    assert store.damage(str(prefix)) == ["missing: lib/torch.py"]
 
 
 def test_a_file_whose_size_changed_is_damage(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
     (prefix / "lib" / "torch.py").write_text("x = 23\n")
-    assert _store.damage(str(prefix)) == ["changed: lib/torch.py"]
+    assert store.damage(str(prefix)) == ["changed: lib/torch.py"]
 
 
 def test_a_file_swapped_for_one_of_the_same_size_is_damage(tmp_path: Path) -> None:
@@ -198,48 +196,48 @@ def test_a_file_swapped_for_one_of_the_same_size_is_damage(tmp_path: Path) -> No
     (prefix / "lib" / "swap").write_text("x = 2\n")
     (prefix / "lib" / "swap").rename(path)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert _store.damage(str(prefix)) == ["changed: lib/torch.py"]
+    assert store.damage(str(prefix)) == ["changed: lib/torch.py"]
 
 
 def test_a_link_that_points_elsewhere_is_damage(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
     (prefix / "bin" / "python3").unlink()
     (prefix / "bin" / "python3").symlink_to("/usr/bin/python3")
-    assert _store.damage(str(prefix)) == ["changed: bin/python3"]
+    assert store.damage(str(prefix)) == ["changed: bin/python3"]
 
 
 def test_an_interpreter_that_may_not_be_run_is_damage(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
     (prefix / "bin" / "python").chmod(0o644)
-    assert "bin/python does not run" in _store.damage(str(prefix))
+    assert "bin/python does not run" in store.damage(str(prefix))
 
 
 def test_a_file_that_was_added_is_no_damage(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
     (prefix / "lib" / "mine.py").write_text("")
-    assert _store.damage(str(prefix)) == []
+    assert store.damage(str(prefix)) == []
 
 
 def test_byte_code_is_no_damage(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
     (prefix / "lib" / "__pycache__" / "torch.pyc").unlink()
-    assert _store.damage(str(prefix)) == []
+    assert store.damage(str(prefix)) == []
 
 
 @pytest.mark.parametrize("text", [None, "[]", "{"])
 def test_without_a_record_of_its_files_a_generation_is_damaged(tmp_path: Path, text: str | None) -> None:
     prefix = make(tmp_path, "one")
-    (prefix / _store.FILES).unlink()
+    (prefix / store.FILES).unlink()
     if text is not None:
-        (prefix / _store.FILES).write_text(text)
-    assert _store.damage(str(prefix)) == ["wavesmith/files.json is missing or unreadable"]
+        (prefix / store.FILES).write_text(text)
+    assert store.damage(str(prefix)) == ["wavesmith/files.json is missing or unreadable"]
 
 
 def test_the_manifest_is_written_after_the_record_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
-    monkeypatch.setattr(_store, "write_text", lambda path, text: written.append(path))
-    monkeypatch.setattr(_store, "write_json", lambda path, value: written.append(path))
-    _store.seal(str(tmp_path), {})
+    monkeypatch.setattr(store, "write_text", lambda path, text: written.append(path))
+    monkeypatch.setattr(store, "write_json", lambda path, value: written.append(path))
+    store.seal(str(tmp_path), {})
     assert [os.path.basename(path) for path in written] == ["files.json", "manifest.json"]
 
 
@@ -247,7 +245,7 @@ def test_the_manifest_is_written_after_the_record_of_files(tmp_path: Path, monke
 
 
 def test_an_empty_host_is_surveyed(tmp_path: Path) -> None:
-    assert _store.survey(str(tmp_path / "nowhere"), ["speech"]) == {
+    assert store.survey(str(tmp_path / "nowhere"), ["speech"]) == {
         "toolbox": {"digest": None, "intact": False},
         "environments": {"speech": {"current": None, "generations": []}},
         "wheels": [],
@@ -258,7 +256,7 @@ def test_an_empty_host_is_surveyed(tmp_path: Path) -> None:
 
 def test_the_current_generation_is_surveyed_with_manifest_and_verdict(tmp_path: Path) -> None:
     make(tmp_path, "one")
-    _store.activate(str(tmp_path), "speech", "one")
+    store.activate(str(tmp_path), "speech", "one")
     found = survey(tmp_path)["current"]
     assert (found["generation"], found["damage"], found["manifest"]["digest"]) == ("one", [], "d")
     assert found["verdict"] == {"exit": 0, "checks": [{"id": "a"}]}
@@ -268,8 +266,8 @@ def test_much_damage_is_counted_and_its_first_files_named(tmp_path: Path) -> Non
     prefix = make(tmp_path, "one")
     for number in range(9):
         (prefix / "lib" / f"{number}.py").touch()
-    _store.seal(str(prefix), {"digest": "d", "created": 1.0})
-    _store.activate(str(tmp_path), "speech", "one")
+    store.seal(str(prefix), {"digest": "d", "created": 1.0})
+    store.activate(str(tmp_path), "speech", "one")
     for number in range(9):
         (prefix / "lib" / f"{number}.py").unlink()
     found = survey(tmp_path)["current"]
@@ -278,15 +276,15 @@ def test_much_damage_is_counted_and_its_first_files_named(tmp_path: Path) -> Non
 
 def test_a_current_generation_that_lost_its_manifest_is_surveyed_as_damaged(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
-    _store.activate(str(tmp_path), "speech", "one")
-    (prefix / _store.MANIFEST).unlink()
+    store.activate(str(tmp_path), "speech", "one")
+    (prefix / store.MANIFEST).unlink()
     found = survey(tmp_path)["current"]
     assert (found["generation"], found["damage"]) == ("one", ["missing: wavesmith/manifest.json"])
 
 
 def test_a_current_that_points_nowhere_is_surveyed_as_damaged(tmp_path: Path) -> None:
     make(tmp_path, "one")
-    _store.point(_store.environment_folder(str(tmp_path), "speech"), "gone")
+    store.point(store.environment_folder(str(tmp_path), "speech"), "gone")
     assert survey(tmp_path)["current"]["generation"] == "gone"
 
 
@@ -301,13 +299,13 @@ def test_only_finished_wheels_are_surveyed(tmp_path: Path) -> None:
         (tmp_path / "wheels" / name).mkdir(parents=True)
     (tmp_path / "wheels" / "whole" / "provenance.json").write_text("{}")
     (tmp_path / "wheels" / "empty").mkdir()
-    assert _store.survey(str(tmp_path), [])["wheels"] == ["whole"]
+    assert store.survey(str(tmp_path), [])["wheels"] == ["whole"]
 
 
 def test_a_toolbox_without_its_tool_is_not_intact(tmp_path: Path) -> None:
     (tmp_path / "toolbox" / "abc").mkdir(parents=True)
-    _store.point(str(tmp_path / "toolbox"), "abc")
-    assert _store.survey(str(tmp_path), [])["toolbox"] == {"digest": "abc", "intact": False}
+    store.point(str(tmp_path / "toolbox"), "abc")
+    assert store.survey(str(tmp_path), [])["toolbox"] == {"digest": "abc", "intact": False}
 
 
 # Rollback
@@ -317,8 +315,8 @@ def test_a_rollback_goes_to_the_generation_that_was_current_before(tmp_path: Pat
     for number, name in enumerate(("one", "two", "three")):
         make(tmp_path, name, created=number)
     for name in ("three", "one", "two"):
-        _store.activate(str(tmp_path), "speech", name)
-    assert _store.rollback_target(str(tmp_path), "speech") == "one"
+        store.activate(str(tmp_path), "speech", name)
+    assert store.rollback_target(str(tmp_path), "speech") == "one"
 
 
 def test_a_rollback_passes_over_what_is_damaged_or_was_not_healthy(tmp_path: Path) -> None:
@@ -326,31 +324,31 @@ def test_a_rollback_passes_over_what_is_damaged_or_was_not_healthy(tmp_path: Pat
     make(tmp_path, "ill", created=2, verdict=1)
     (make(tmp_path, "damaged", created=3) / "lib" / "torch.py").unlink()
     make(tmp_path, "now", created=4)
-    _store.activate(str(tmp_path), "speech", "now")
-    assert _store.rollback_target(str(tmp_path), "speech") == "good"
+    store.activate(str(tmp_path), "speech", "now")
+    assert store.rollback_target(str(tmp_path), "speech") == "good"
 
 
 def test_a_rollback_goes_to_the_generation_that_is_named(tmp_path: Path) -> None:
     for number, name in enumerate(("one", "two", "three")):
         make(tmp_path, name, created=number)
-        _store.activate(str(tmp_path), "speech", name)
-    assert _store.rollback_target(str(tmp_path), "speech", "one") == "one"
+        store.activate(str(tmp_path), "speech", name)
+    assert store.rollback_target(str(tmp_path), "speech", "one") == "one"
 
 
 @pytest.mark.parametrize("wanted", ["", "nope", "now"])
 def test_a_rollback_that_cannot_be_is_refused_with_what_is_there(tmp_path: Path, wanted: str) -> None:
     make(tmp_path, "now")
-    _store.activate(str(tmp_path), "speech", "now")
-    with pytest.raises(_store.StoreError, match=r"on this host: now \(current\)\). Remedy: provision again"):
-        _store.rollback_target(str(tmp_path), "speech", wanted)
+    store.activate(str(tmp_path), "speech", "now")
+    with pytest.raises(store.StoreError, match=r"on this host: now \(current\)\). Remedy: provision again"):
+        store.rollback_target(str(tmp_path), "speech", wanted)
 
 
 def test_there_and_back_again_ends_where_it_began(tmp_path: Path) -> None:
     for number, name in enumerate(("one", "two")):
         make(tmp_path, name, created=number)
-        _store.activate(str(tmp_path), "speech", name)
+        store.activate(str(tmp_path), "speech", name)
     for _ in range(2):
-        _store.activate(str(tmp_path), "speech", _store.rollback_target(str(tmp_path), "speech"))
+        store.activate(str(tmp_path), "speech", store.rollback_target(str(tmp_path), "speech"))
     assert current(tmp_path) == "two"
 
 
@@ -360,38 +358,38 @@ def test_there_and_back_again_ends_where_it_began(tmp_path: Path) -> None:
 def test_pruning_keeps_the_current_one_and_the_newest_healthy_ones(tmp_path: Path) -> None:
     for number, name in enumerate(("a", "b", "c", "d")):
         make(tmp_path, name, created=number)
-    _store.activate(str(tmp_path), "speech", "a")
-    assert _store.prunable(str(tmp_path), "speech", 3) == ["b"]
+    store.activate(str(tmp_path), "speech", "a")
+    assert store.prunable(str(tmp_path), "speech", 3) == ["b"]
 
 
 @pytest.mark.parametrize("keep", [1, 0])
 def test_the_current_generation_is_never_pruned(tmp_path: Path, keep: int) -> None:
     make(tmp_path, "old", created=1)
     make(tmp_path, "now", created=2)
-    _store.activate(str(tmp_path), "speech", "old")
-    assert _store.prunable(str(tmp_path), "speech", keep) == ["now"]
+    store.activate(str(tmp_path), "speech", "old")
+    assert store.prunable(str(tmp_path), "speech", keep) == ["now"]
 
 
 def test_what_is_unfinished_damaged_or_ill_is_pruned_whatever_is_kept(tmp_path: Path) -> None:
     make(tmp_path, "now", created=1)
-    _store.activate(str(tmp_path), "speech", "now")
+    store.activate(str(tmp_path), "speech", "now")
     make(tmp_path, "ill", created=2, verdict=1)
     (make(tmp_path, "damaged", created=3) / "lib" / "torch.py").unlink()
     (tmp_path / "envs" / "speech" / "unfinished").mkdir()
-    assert sorted(_store.prunable(str(tmp_path), "speech", 9)) == ["damaged", "ill", "unfinished"]
+    assert sorted(store.prunable(str(tmp_path), "speech", 9)) == ["damaged", "ill", "unfinished"]
 
 
 def test_a_removed_tree_is_gone_though_an_earlier_removal_was_killed(tmp_path: Path) -> None:
     (tmp_path / ".removing-x" / "deep").mkdir(parents=True)
     (tmp_path / "x").mkdir()
-    _store.remove(str(tmp_path / "x"))
+    store.remove(str(tmp_path / "x"))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_killed_runs_left_is_found(tmp_path: Path) -> None:
     for name in (".removing-a", ".current.7", ".staging-b", "kept", ".hidden"):
         (tmp_path / name).mkdir()
-    assert _store.leftovers(str(tmp_path)) == [".current.7", ".removing-a", ".staging-b"]
+    assert store.leftovers(str(tmp_path)) == [".current.7", ".removing-a", ".staging-b"]
 
 
 # The lock
@@ -400,8 +398,8 @@ def test_what_killed_runs_left_is_found(tmp_path: Path) -> None:
 def test_a_second_process_gets_who_works_and_what_to_do(tmp_path: Path) -> None:
     process = other(HOLD, str(tmp_path))
     try:
-        with pytest.raises(_store.Busy) as busy:
-            _store.take_lock(str(tmp_path), "mine")
+        with pytest.raises(store.Busy) as busy:
+            store.take_lock(str(tmp_path), "mine")
     finally:
         process.kill()
         process.wait()
@@ -413,26 +411,26 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     process = other(HOLD, str(tmp_path))
     process.kill()
     process.wait()
-    with _store.locked(str(tmp_path), "mine"):
+    with store.locked(str(tmp_path), "mine"):
         pass
 
 
 def test_the_holder_is_known_while_it_holds_and_only_then(tmp_path: Path) -> None:
-    assert _store.holder(str(tmp_path)) is None
-    with _store.locked(str(tmp_path), "mine"):
-        held = _store.holder(str(tmp_path))
+    assert store.holder(str(tmp_path)) is None
+    with store.locked(str(tmp_path), "mine"):
+        held = store.holder(str(tmp_path))
     assert held is not None and (held["pid"], held["purpose"]) == (os.getpid(), "mine")
-    assert _store.holder(str(tmp_path)) is None
+    assert store.holder(str(tmp_path)) is None
 
 
 def test_one_who_only_looks_does_not_keep_a_run_from_the_lock(tmp_path: Path) -> None:
     """Looking who holds the lock takes it for an instant; a run that came in that instant was once told that it is busy."""
-    with _store.locked(str(tmp_path), "mine"):
+    with store.locked(str(tmp_path), "mine"):
         pass
-    process = other("print('go', flush=True)\nwhile True: _store.holder(sys.argv[1]); time.sleep(0.001)", str(tmp_path))
+    process = other("print('go', flush=True)\nwhile True: store.holder(sys.argv[1]); time.sleep(0.001)", str(tmp_path))
     try:
         for _ in range(300):
-            with _store.locked(str(tmp_path), "mine"):
+            with store.locked(str(tmp_path), "mine"):
                 pass
     finally:
         process.kill()
@@ -440,23 +438,23 @@ def test_one_who_only_looks_does_not_keep_a_run_from_the_lock(tmp_path: Path) ->
 
 
 def test_a_holder_that_said_nothing_yet_is_busy_all_the_same(tmp_path: Path) -> None:
-    with _store.locked(str(tmp_path), "mine"):
-        Path(_store.lock_path(str(tmp_path))).write_text("{")
-        assert _store.holder(str(tmp_path)) == {}
-    assert "unknown (process ?, since an unknown time)" in _store.busy_message({})
+    with store.locked(str(tmp_path), "mine"):
+        Path(store.lock_path(str(tmp_path))).write_text("{")
+        assert store.holder(str(tmp_path)) == {}
+    assert "unknown (process ?, since an unknown time)" in store.busy_message({})
 
 
 @NOT_AS_ROOT
 def test_a_root_that_may_not_be_written_is_refused_with_its_owner_as_the_remedy(tmp_path: Path) -> None:
     tmp_path.chmod(0o555)
-    with pytest.raises(_store.StoreError, match="cannot be written .* Remedy: run as the owner"):
-        _store.take_lock(str(tmp_path), "mine")
+    with pytest.raises(store.StoreError, match="cannot be written .* Remedy: run as the owner"):
+        store.take_lock(str(tmp_path), "mine")
 
 
 def test_a_root_that_is_a_file_is_refused_with_its_path(tmp_path: Path) -> None:
     (tmp_path / "root").write_text("")
-    with pytest.raises(_store.StoreError, match="state/lock cannot be written"):
-        _store.take_lock(str(tmp_path / "root"), "mine")
+    with pytest.raises(store.StoreError, match="state/lock cannot be written"):
+        store.take_lock(str(tmp_path / "root"), "mine")
 
 
 def test_what_killed_tools_left_in_their_caches_goes_and_packages_stay(tmp_path: Path) -> None:
@@ -470,5 +468,5 @@ def test_what_killed_tools_left_in_their_caches_goes_and_packages_stay(tmp_path:
     for name in left + kept:
         (tmp_path / "cache" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "cache" / name).touch()
-    _store.sweep(str(tmp_path))
+    store.sweep(str(tmp_path))
     assert sorted(str(p.relative_to(tmp_path / "cache")) for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)

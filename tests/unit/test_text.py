@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from ansible_collections.wavesmith.provision.plugins.action import lock as lock_action
 from ansible_collections.wavesmith.provision.plugins.action import plan as plan_action
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import LOCK_MARK, Plan, plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, text, variables
 
 ANSWERS = {"answers": True, "detail": "HTTP 200"}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _tools
-from ansible_collections.wavesmith.provision.plugins.module_utils._job import Failed
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import tools
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
 
 # What the tools really said (uv 0.13.8, pip 23.2), for one cause each.
 HASH_UV = """\
@@ -48,7 +48,7 @@ NO_VENV = "The virtual environment was not created successfully because ensurepi
 
 
 def explained(text: str) -> Failed:
-    return _tools.explain(Failed("uv ended with status 1", text.splitlines()), "environment speech")
+    return tools.explain(Failed("uv ended with status 1", text.splitlines()), "environment speech")
 
 
 @pytest.mark.parametrize(
@@ -79,31 +79,31 @@ def test_the_lines_of_the_tool_stay_attached() -> None:
 def test_a_tool_gets_nothing_of_the_users_python(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_USER", "UV_INDEX", "VIRTUAL_ENV", "LD_PRELOAD"):
         monkeypatch.setenv(name, "/hostile")
-    assert "/hostile" not in _tools.environment("/opt/wavesmith", "").values()
+    assert "/hostile" not in tools.environment("/opt/wavesmith", "").values()
 
 
 def test_a_tool_keeps_the_proxy_and_the_certificates_of_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = {"HTTPS_PROXY": "http://proxy:1", "no_proxy": "localhost", "SSL_CERT_FILE": "/etc/ca.pem"}
     for name, value in kept.items():
         monkeypatch.setenv(name, value)
-    assert kept.items() <= _tools.environment("/opt/wavesmith", "").items()
+    assert kept.items() <= tools.environment("/opt/wavesmith", "").items()
 
 
 def test_the_cache_lies_beside_the_generations_so_that_files_are_linked_hard() -> None:
-    found = _tools.environment("/opt/wavesmith", "")
+    found = tools.environment("/opt/wavesmith", "")
     assert (found["UV_CACHE_DIR"], found["UV_LINK_MODE"]) == ("/opt/wavesmith/cache/uv", "hardlink")
 
 
 def test_a_tool_brings_no_python_of_its_own() -> None:
-    assert _tools.environment("/opt/wavesmith", "")["UV_PYTHON_DOWNLOADS"] == "never"
+    assert tools.environment("/opt/wavesmith", "")["UV_PYTHON_DOWNLOADS"] == "never"
 
 
 def test_the_index_reaches_both_tools_and_only_when_there_is_one() -> None:
-    found = _tools.environment("/r", "https://mirror.example/simple")
+    found = tools.environment("/r", "https://mirror.example/simple")
     assert {found["UV_DEFAULT_INDEX"], found["PIP_INDEX_URL"]} == {"https://mirror.example/simple"}
-    assert not {"UV_DEFAULT_INDEX", "PIP_INDEX_URL"} & set(_tools.environment("/r", ""))
+    assert not {"UV_DEFAULT_INDEX", "PIP_INDEX_URL"} & set(tools.environment("/r", ""))
 
 
 def test_without_a_path_a_tool_finds_the_compiler_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PATH")
-    assert "/usr/bin" in _tools.environment("/r", "")["PATH"].split(":")
+    assert "/usr/bin" in tools.environment("/r", "")["PATH"].split(":")

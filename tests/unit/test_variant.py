@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils.variant import _NAME, ISA_LEVELS, Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import _NAME, ISA_LEVELS, Variant
 from hypothesis import given
 from hypothesis import strategies as st
 

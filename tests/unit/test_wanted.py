@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import (
-    Environment,
-    Refusal,
-    Wanted,
-    read,
-    suggest,
-)
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted, read
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _store
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 
 from .test_prefix import UV, VERSION, Host
 
@@ -95,7 +95,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("ways")
     host = Host(folder)
     prefix, client, hostile = host.make(), folder / "client", folder / "hostile"
-    _store.point(str(prefix.parent), prefix.name)
+    store.point(str(prefix.parent), prefix.name)
     install = [UV, "pip", "install", "--quiet", "--system-certs", "--python"]
     subprocess.run([*install, prefix / "bin" / "python", "ipykernel", "pip"], check=True)
     subprocess.run([UV, "venv", "--quiet", client], check=True)

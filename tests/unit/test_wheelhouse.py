@@ -25,10 +25,12 @@ from typing import Any
 
 import jinja2
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils import _store, _wheelhouse, wheelhouse
-from ansible_collections.wavesmith.provision.plugins.module_utils._build import sha256
-from ansible_collections.wavesmith.provision.plugins.module_utils.wheelhouse import Untrusted
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import house
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store as host_store
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import sha256
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import manifest
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import wheelhouse as wheels_wheelhouse
+from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import Untrusted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import wheelhouse
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,14 +70,14 @@ class Builder:
     def __init__(self, root: Path, name: str = "thor01") -> None:
         self.root, self.name = root, name
         self.folder = make_wheel(root)
-        _wheelhouse.sign(str(root), KEY, name)
-        self.public = _wheelhouse.signing_key(str(root))[1]
-        self.signers = wheelhouse.add_signer("", name, self.public)
+        wheels_wheelhouse.sign(str(root), KEY, name)
+        self.public = wheels_wheelhouse.signing_key(str(root))[1]
+        self.signers = manifest.add_signer("", name, self.public)
 
     def give(self, to: Path, signers: str | None = None) -> bool:
         """Bring the wheel to another folder, as a host that takes it in does."""
-        take = _wheelhouse.taker(f"{self.folder}/")
-        return _wheelhouse.publish(take, str(to), KEY, self.signers if signers is None else signers)
+        take = wheels_wheelhouse.taker(f"{self.folder}/")
+        return wheels_wheelhouse.publish(take, str(to), KEY, self.signers if signers is None else signers)
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def test_a_wheel_that_is_there_is_not_taken_again(builder: Builder, tmp_path: Pa
 
 
 def test_the_signing_key_is_the_owners_alone_and_stays(builder: Builder) -> None:
-    private, public = _wheelhouse.signing_key(str(builder.root))
+    private, public = wheels_wheelhouse.signing_key(str(builder.root))
     assert stat.S_IMODE(os.stat(private).st_mode) == 0o600
     assert stat.S_IMODE(os.stat(os.path.dirname(private)).st_mode) == 0o700
     assert public == builder.public
@@ -131,21 +133,21 @@ def test_a_key_whose_making_was_killed_is_made_anew(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "key").write_text("half")
     (folder / "key.new").write_text("half")
-    assert _wheelhouse.signing_key(str(tmp_path))[1].startswith("ssh-ed25519 ")
+    assert wheels_wheelhouse.signing_key(str(tmp_path))[1].startswith("ssh-ed25519 ")
 
 
 def test_a_built_wheel_that_was_changed_is_not_signed(tmp_path: Path) -> None:
     folder = make_wheel(tmp_path)
     (folder / WHEEL).write_bytes(b"something else")
-    with pytest.raises(_store.StoreError, match="wrong sha256.*Remedy: start again"):
-        _wheelhouse.sign(str(tmp_path), KEY, "thor01")
+    with pytest.raises(host_store.StoreError, match="wrong sha256.*Remedy: start again"):
+        wheels_wheelhouse.sign(str(tmp_path), KEY, "thor01")
     assert not folder.exists()
 
 
 def test_a_host_whose_name_could_stand_for_others_signs_nothing(tmp_path: Path) -> None:
     make_wheel(tmp_path)
-    with pytest.raises(_store.StoreError, match="cannot be a signer's"):
-        _wheelhouse.sign(str(tmp_path), KEY, "*")
+    with pytest.raises(host_store.StoreError, match="cannot be a signer's"):
+        wheels_wheelhouse.sign(str(tmp_path), KEY, "*")
 
 
 # What is refused
@@ -181,7 +183,7 @@ def test_a_tampered_signature_is_refused(builder: Builder, tmp_path: Path) -> No
 
 
 def test_a_signature_for_another_purpose_is_refused(builder: Builder, tmp_path: Path) -> None:
-    private, _ = _wheelhouse.signing_key(str(builder.root))
+    private, _ = wheels_wheelhouse.signing_key(str(builder.root))
     (builder.folder / "manifest.json.sig").unlink()
     argv = ["ssh-keygen", "-q", "-Y", "sign", "-f", private, "-n", "git", str(builder.folder / "manifest.json")]
     subprocess.run(argv, check=True, capture_output=True)
@@ -200,14 +202,16 @@ def test_a_stranger_with_a_known_builders_name_is_refused(builder: Builder, tmp_
 def test_a_wheel_under_another_key_is_refused(builder: Builder, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     with pytest.raises(Untrusted, match="the manifest of wheel fedc.* is not one"):
-        _wheelhouse.publish(_wheelhouse.taker(f"{builder.folder}/"), str(tmp_path / "there"), OTHER, builder.signers)
+        wheels_wheelhouse.publish(
+            wheels_wheelhouse.taker(f"{builder.folder}/"), str(tmp_path / "there"), OTHER, builder.signers
+        )
     assert not list((tmp_path / "there").iterdir())
 
 
 def test_a_missing_file_is_said_with_the_remedy(builder: Builder, tmp_path: Path) -> None:
     (builder.folder / WHEEL).unlink()
     (tmp_path / "there").mkdir()
-    with pytest.raises(_store.StoreError, match=r"tiny-1.0-py3-none-any.whl is not there. Remedy"):
+    with pytest.raises(host_store.StoreError, match=r"tiny-1.0-py3-none-any.whl is not there. Remedy"):
         builder.give(tmp_path / "there")
     assert not list((tmp_path / "there").iterdir())
 
@@ -217,7 +221,7 @@ def test_what_is_refused_does_not_keep_the_others_back(builder: Builder, tmp_pat
         def progress(self, *words: Any, **more: Any) -> None: ...
 
     sources = {KEY: f"{builder.folder}/", OTHER: f"{tmp_path}/nowhere/"}
-    result = _wheelhouse.bring(Quiet(), str(tmp_path / "there"), sources, builder.signers, index=True)  # type: ignore[arg-type]
+    result = wheels_wheelhouse.bring(Quiet(), str(tmp_path / "there"), sources, builder.signers, index=True)  # type: ignore[arg-type]
     assert result["published"] == [KEY] and "is not there" in result["refused"][OTHER]
     assert list(json.loads((tmp_path / "there" / "keys.json").read_text())) == [KEY]
 
@@ -231,7 +235,7 @@ MANIFESTS = st.recursive(
 @given(st.text() | MANIFESTS.map(json.dumps))
 def test_no_text_is_taken_for_a_manifest_by_accident(text: str) -> None:
     with pytest.raises(Untrusted):
-        wheelhouse.read_manifest(text, KEY)
+        manifest.read_manifest(text, KEY)
 
 
 GOOD: dict[str, Any] = {
@@ -264,37 +268,37 @@ GOOD: dict[str, Any] = {
     ],
 )
 def test_a_manifest_that_names_something_else_is_none(field: str, value: Any) -> None:
-    assert wheelhouse.read_manifest(json.dumps(GOOD), KEY) == GOOD
+    assert manifest.read_manifest(json.dumps(GOOD), KEY) == GOOD
     with pytest.raises(Untrusted):
-        wheelhouse.read_manifest(json.dumps({**GOOD, field: value}), KEY)
+        manifest.read_manifest(json.dumps({**GOOD, field: value}), KEY)
 
 
 # Who may sign
 
 
 def test_a_new_signer_is_added_for_wheels_only_and_what_was_there_stays() -> None:
-    text = wheelhouse.add_signer("# ours\nold ssh-ed25519 AAAAold", "thor01", "ssh-ed25519 AAAAnew comment")
+    text = manifest.add_signer("# ours\nold ssh-ed25519 AAAAold", "thor01", "ssh-ed25519 AAAAnew comment")
     assert text == '# ours\nold ssh-ed25519 AAAAold\nthor01 namespaces="wavesmith-wheel" ssh-ed25519 AAAAnew\n'
-    assert wheelhouse.add_signer(text, "thor01", "ssh-ed25519 AAAAnew") == text
+    assert manifest.add_signer(text, "thor01", "ssh-ed25519 AAAAnew") == text
 
 
 def test_a_changed_key_is_refused_with_the_remedy() -> None:
-    text = wheelhouse.add_signer("", "thor01", "ssh-ed25519 AAAAold")
+    text = manifest.add_signer("", "thor01", "ssh-ed25519 AAAAold")
     with pytest.raises(Untrusted, match="the signing key of thor01 has changed.*Remedy: if that host was set up anew"):
-        wheelhouse.add_signer(text, "thor01", "ssh-ed25519 AAAAnew")
+        manifest.add_signer(text, "thor01", "ssh-ed25519 AAAAnew")
 
 
 @pytest.mark.parametrize("public", ["", "ssh-ed25519", "ssh-rsa AAAA", "AAAA\nevil ssh-ed25519 AAAA"])
 def test_what_is_no_key_is_not_added(public: str) -> None:
     with pytest.raises(Untrusted, match="no usable public key"):
-        wheelhouse.add_signer("", "thor01", public)
+        manifest.add_signer("", "thor01", public)
 
 
 # At the same time, killed, full
 
 
 def slowly(builder: Builder, seconds: float) -> Callable[[str, str], None]:
-    take = _wheelhouse.taker(f"{builder.folder}/")
+    take = wheels_wheelhouse.taker(f"{builder.folder}/")
 
     def wait(name: str, path: str) -> None:
         take(name, path)
@@ -306,27 +310,27 @@ def slowly(builder: Builder, seconds: float) -> Callable[[str, str], None]:
 def test_two_at_once_publish_one(builder: Builder, tmp_path: Path) -> None:
     there, fork = tmp_path / "there", multiprocessing.get_context("fork")
     arguments = (slowly(builder, 0.05), str(there), KEY, builder.signers)
-    both = [fork.Process(target=_wheelhouse.publish, args=arguments) for _ in range(2)]
+    both = [fork.Process(target=wheels_wheelhouse.publish, args=arguments) for _ in range(2)]
     for process in both:
         process.start()
     for process in both:
         process.join(30)
     assert [process.exitcode for process in both] == [0, 0]
     assert [path.name for path in there.iterdir()] == [KEY]
-    assert not _wheelhouse.flaw(str(there), KEY, builder.signers)
+    assert not wheels_wheelhouse.flaw(str(there), KEY, builder.signers)
 
 
 def test_a_killed_one_leaves_nothing_that_counts_and_the_next_one_sweeps_it(builder: Builder, tmp_path: Path) -> None:
     there = tmp_path / "there"
     process = multiprocessing.get_context("fork").Process(
-        target=_wheelhouse.publish, args=(slowly(builder, 30), str(there), KEY, builder.signers)
+        target=wheels_wheelhouse.publish, args=(slowly(builder, 30), str(there), KEY, builder.signers)
     )
     process.start()
     while not list(there.glob(".staging-*/manifest.json")):
         time.sleep(0.01)
     os.kill(process.pid or 0, signal.SIGKILL)
     process.join(30)
-    assert not _wheelhouse.entries(str(there)) and list(there.iterdir())
+    assert not wheels_wheelhouse.entries(str(there)) and list(there.iterdir())
     assert builder.give(there) is True
     assert [path.name for path in there.iterdir()] == [KEY]
 
@@ -339,7 +343,7 @@ def test_a_full_disk_publishes_nothing(builder: Builder, tmp_path: Path) -> None
     try:
         (builder.folder / "manifest.json.sig").unlink()
         (builder.folder / "big.json").write_bytes(bytes(1 << 20))
-        _wheelhouse.sign(str(builder.root), KEY, builder.name)
+        wheels_wheelhouse.sign(str(builder.root), KEY, builder.name)
         with pytest.raises(OSError, match="No space left on device"):
             builder.give(there)
         assert not list(there.iterdir())
@@ -353,7 +357,7 @@ def test_a_full_disk_publishes_nothing(builder: Builder, tmp_path: Path) -> None
 def push(builder: Builder, house: Path) -> dict[str, Any]:
     """Push the builder's wheel to a wheelhouse, as the controller does with its store's."""
     job: Any = SimpleNamespace(progress=lambda *words, **more: None)
-    return _wheelhouse.bring(job, str(house), {KEY: f"{builder.folder}/"}, builder.signers, index=True)
+    return wheels_wheelhouse.bring(job, str(house), {KEY: f"{builder.folder}/"}, builder.signers, index=True)
 
 
 @pytest.mark.parametrize(
@@ -411,7 +415,7 @@ def served(builder: Builder, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A wheelhouse with the builder's wheel, served plainly: its address and folder."""
     folder = tmp_path / "house"
     builder.give(folder)
-    _wheelhouse.write_index(str(folder))
+    wheels_wheelhouse.write_index(str(folder))
 
     class Quiet(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *words: Any) -> None: ...
@@ -423,24 +427,24 @@ def served(builder: Builder, tmp_path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def test_a_wheel_is_fetched_over_http(builder: Builder, served: tuple[str, Path], tmp_path: Path) -> None:
-    take = _wheelhouse.taker(f"{served[0]}/{KEY}/")
-    assert _wheelhouse.publish(take, str(tmp_path / "there"), KEY, builder.signers) is True
+    take = wheels_wheelhouse.taker(f"{served[0]}/{KEY}/")
+    assert wheels_wheelhouse.publish(take, str(tmp_path / "there"), KEY, builder.signers) is True
 
 
 def test_a_wheel_is_fetched_from_a_folders_address(builder: Builder, served: tuple[str, Path], tmp_path: Path) -> None:
-    take = _wheelhouse.taker(f"file://{served[1]}/{KEY}/")
-    assert _wheelhouse.publish(take, str(tmp_path / "there"), KEY, builder.signers) is True
+    take = wheels_wheelhouse.taker(f"file://{served[1]}/{KEY}/")
+    assert wheels_wheelhouse.publish(take, str(tmp_path / "there"), KEY, builder.signers) is True
 
 
 def test_what_the_server_lacks_is_said_with_the_address(
     builder: Builder, served: tuple[str, Path], tmp_path: Path
 ) -> None:
     (tmp_path / "there").mkdir()
-    take = _wheelhouse.taker(f"{served[0]}/{OTHER}/")
+    take = wheels_wheelhouse.taker(f"{served[0]}/{OTHER}/")
     with pytest.raises(
-        _store.StoreError, match=rf"{served[0]}/{OTHER}/manifest.json cannot be had \(HTTP 404\). Remedy"
+        host_store.StoreError, match=rf"{served[0]}/{OTHER}/manifest.json cannot be had \(HTTP 404\). Remedy"
     ):
-        _wheelhouse.publish(take, str(tmp_path / "there"), OTHER, builder.signers)
+        wheels_wheelhouse.publish(take, str(tmp_path / "there"), OTHER, builder.signers)
     assert not list((tmp_path / "there").iterdir())
 
 
@@ -448,8 +452,8 @@ def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(_store.StoreError, match="Connection refused.*Remedy: see whether the wheelhouse runs"):
-        _wheelhouse.taker(f"http://127.0.0.1:{port}/{KEY}/")("manifest.json", str(tmp_path / "x"))
+    with pytest.raises(host_store.StoreError, match="Connection refused.*Remedy: see whether the wheelhouse runs"):
+        wheels_wheelhouse.taker(f"http://127.0.0.1:{port}/{KEY}/")("manifest.json", str(tmp_path / "x"))
 
 
 # The index
@@ -521,8 +525,8 @@ class TestNginx:
         assert get(f"{nginx}/passwd")[0] == 403
 
     def test_serves_what_a_host_takes(self, nginx: str, builder: Builder, tmp_path: Path) -> None:
-        take = _wheelhouse.taker(f"{nginx}/{KEY}/")
-        assert _wheelhouse.publish(take, str(tmp_path / "there"), KEY, builder.signers) is True
+        take = wheels_wheelhouse.taker(f"{nginx}/{KEY}/")
+        assert wheels_wheelhouse.publish(take, str(tmp_path / "there"), KEY, builder.signers) is True
 
     def test_serves_an_index_that_pip_installs_from(self, nginx: str, tmp_path: Path) -> None:
         pip = [
@@ -541,27 +545,27 @@ class TestNginx:
 
 def test_an_index_page_escapes_what_it_names() -> None:
     entry = {**GOOD, "wheel": "tiny-1.0+cpu-py3-none-any.whl", "files": {"tiny-1.0+cpu-py3-none-any.whl": "0" * 64}}
-    page = wheelhouse.pages({KEY: entry})[f"simple/{VARIANT}/tiny/index.html"]
+    page = manifest.pages({KEY: entry})[f"simple/{VARIANT}/tiny/index.html"]
     assert f'href="../../../{KEY}/tiny-1.0%2Bcpu-py3-none-any.whl#sha256={"0" * 64}"' in page
 
 
 def test_the_pages_of_what_is_gone_go_too(builder: Builder, tmp_path: Path) -> None:
     house = tmp_path / "house"
     builder.give(house)
-    _wheelhouse.write_index(str(house))
+    wheels_wheelhouse.write_index(str(house))
     shutil.rmtree(house / KEY)
-    _wheelhouse.write_index(str(house))
+    wheels_wheelhouse.write_index(str(house))
     assert json.loads((house / "keys.json").read_text()) == {} and not (house / "simple").exists()
 
 
 def test_the_list_of_keys_is_read_again_as_it_was_written() -> None:
-    text = wheelhouse.pages({KEY: GOOD})["keys.json"]
-    assert wheelhouse.read_index(text) == {KEY: GOOD}
+    text = manifest.pages({KEY: GOOD})["keys.json"]
+    assert manifest.read_index(text) == {KEY: GOOD}
 
 
 @given(st.text() | MANIFESTS.map(json.dumps))
 def test_no_list_of_keys_stops_a_run(text: str) -> None:
-    assert wheelhouse.read_index(text) == {}
+    assert manifest.read_index(text) == {}
 
 
 # Pruning
@@ -569,7 +573,7 @@ def test_no_list_of_keys_stops_a_run(text: str) -> None:
 
 def test_what_a_generation_needs_and_the_newest_stay() -> None:
     entries = {name: ("tiny", VARIANT, float(number)) for number, name in enumerate("abcd")}
-    assert wheelhouse.prunable({**entries, "x": ("tiny", "other", 0.0)}, {"a"}, keep=2) == ["b"]
+    assert manifest.prunable({**entries, "x": ("tiny", "other", 0.0)}, {"a"}, keep=2) == ["b"]
 
 
 @given(
@@ -582,7 +586,7 @@ def test_what_a_generation_needs_and_the_newest_stay() -> None:
 def test_pruning_never_takes_what_is_used_and_leaves_enough(
     entries: dict[str, tuple[str, str, float]], used: set[str], keep: int
 ) -> None:
-    gone = set(wheelhouse.prunable(entries, used, keep))
+    gone = set(manifest.prunable(entries, used, keep))
     assert not gone & used
     for group in {entry[:2] for entry in entries.values()}:
         members = {key for key, entry in entries.items() if entry[:2] == group}
@@ -592,20 +596,20 @@ def test_pruning_never_takes_what_is_used_and_leaves_enough(
 def test_a_folder_is_pruned_by_what_generations_on_the_host_were_made_from(tmp_path: Path) -> None:
     for key in (KEY, OTHER):
         make_wheel(tmp_path, key)
-    _store.write_json(str(tmp_path / "envs" / "e" / "g" / _store.MANIFEST), {"wheels": {"tiny": KEY}})
-    used = _wheelhouse.used(str(tmp_path))
+    host_store.write_json(str(tmp_path / "envs" / "e" / "g" / host_store.MANIFEST), {"wheels": {"tiny": KEY}})
+    used = wheels_wheelhouse.used(str(tmp_path))
     folder = str(tmp_path / "wheels")
     assert used == [KEY]
-    assert _wheelhouse.prune(folder, used, 0, check=True) == [OTHER] and (tmp_path / "wheels" / OTHER).exists()
-    assert _wheelhouse.prune(folder, used, 0, check=False) == [OTHER] and os.listdir(folder) == [KEY]
+    assert wheels_wheelhouse.prune(folder, used, 0, check=True) == [OTHER] and (tmp_path / "wheels" / OTHER).exists()
+    assert wheels_wheelhouse.prune(folder, used, 0, check=False) == [OTHER] and os.listdir(folder) == [KEY]
 
 
 # As the controller sees it
 
 
-def controllers(tmp_path: Path, wheelhouse_at: str = "", hosts: int = 2) -> house.House:
+def controllers(tmp_path: Path, wheelhouse_at: str = "", hosts: int = 2) -> wheelhouse.Wheelhouse:
     variables = {"wavesmith_artifacts": str(tmp_path / "artifacts"), "wavesmith_locks": str(tmp_path / "locks")}
-    return house.house({**variables, "wavesmith_wheelhouse": wheelhouse_at}, hosts)
+    return wheelhouse.wheelhouse_of({**variables, "wavesmith_wheelhouse": wheelhouse_at}, hosts)
 
 
 def test_an_inventory_of_one_host_has_nobody_to_share_with(tmp_path: Path) -> None:
@@ -630,7 +634,7 @@ def test_where_wheels_are_kept_follows_the_variable(tmp_path: Path, given: str, 
 def test_a_served_wheelhouse_is_asked_once_in_a_run(
     builder: Builder, served: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(house.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(wheelhouse.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
     kept = controllers(tmp_path, served[0])
     assert list(kept.offered()) == [KEY]
     shutil.rmtree(served[1])
@@ -641,8 +645,8 @@ def test_a_served_wheelhouse_is_asked_once_in_a_run(
 
 def test_a_silent_wheelhouse_is_said_and_has_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
-    monkeypatch.setattr(house.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
-    monkeypatch.setattr(house, "Display", lambda: SimpleNamespace(warning=said.append))
+    monkeypatch.setattr(wheelhouse.constants, "DEFAULT_LOCAL_TMP", str(tmp_path))
+    monkeypatch.setattr(wheelhouse, "Display", lambda: SimpleNamespace(warning=said.append))
     kept = controllers(tmp_path, "http://user:secret@127.0.0.1:9")
     assert kept.served() == {} and kept.served() == {}
     (line,) = said
@@ -656,4 +660,4 @@ def test_signers_that_come_at_once_are_all_kept(tmp_path: Path) -> None:
         process.start()
     for process in many:
         process.join(30)
-    assert len(wheelhouse.read_signers(kept.signers_text())) == 8
+    assert len(manifest.read_signers(kept.signers_text())) == 8

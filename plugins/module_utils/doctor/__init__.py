@@ -1,16 +1,34 @@
 """The doctor: checks an environment from inside and states a verdict.
 
-It runs under the interpreter of the generation that it judges, uses the standard library alone until a check asks for
-more, and imports none of its siblings in ``module_utils``: a copy of this folder is all that a host needs.
+In: a spec of the generation. Out: `checks[{id, verdict, detail, evidence, remedy}]` and an exit status: 0 healthy, 1 failed, 2 could not judge.
+It runs under the interpreter of the generation that it judges and uses the standard library alone until a check asks for more; a copy of
+this room, `audit` and `terms` is all that a host needs. Asked by `verify`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "attacks",
+    "base",
+    "compute",
+    "evidence",
+    "guard",
+    "isolation",
+    "native",
+    "pip",
+    "prefixes",
+    "run",
+    "stack",
+    "voice",
+    "worker",
+)
+"""The files here that do I/O; the others are pure."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Judge an environment; see `run.main`. Its checks are loaded only now: others want the reader of ELF files alone."""
+    """Judge an environment; see `run.main`. Its checks are loaded only now: others want a part of it alone."""
     from .run import main as run
 
     return run(argv)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .base import Check, Context, Failed, Finding, Skipped
-from .isolation import site_packages
+from .prefixes import site_packages
 
 REMEDY = (
     "run `ansible-playbook playbooks/repair.yml -l HOST`: it makes a good generation beside this one and switches to it; "

@@ -8,81 +8,28 @@ import fnmatch
 import importlib
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
+from ..audit.libraries import DRIVER_LIBRARIES, optional
+from ..audit.linkage import resolve, shared_objects, system_libraries
 from .base import Check, Context, Failed, Finding, Skipped, command
-from .elf import Dynamic, NotElf, read_dynamic
 from .evidence import read_wav, write_tone
-from .isolation import site_packages
+from .prefixes import site_packages
 from .worker import quiet
 
-# Part of the driver, never of a package: absent on a host without that driver, and found there at run time.
-DRIVER_LIBRARIES = (
-    "libcuda.so*",
-    "libnvidia-*.so*",
-    "libnvcuvid.so*",
-    "libnvoptix.so*",
-    "libdxcore.so*",
-    "libd3d12*.so*",
-)
-# Plug-ins that their package opens only when asked to, and does without (file, library, what they are for).
-OPTIONAL = (
-    ("numba/np/ufunc/*pool.*", "*", "numba's other thread pools"),
-    ("nvidia/*/libcufile_rdma.so*", "*", "GPUDirect Storage over RDMA"),
-    ("nvidia/nvshmem/lib/nvshmem_*", "*", "NVSHMEM between hosts"),
-    ("nvidia/*/libnccl-*.so*", "*", "NCCL plug-ins"),
-)
-DEFAULT_FOLDERS = ("/lib64", "/usr/lib64", "/lib", "/usr/lib")
 TEXT = "hello"
-
-
-def shared_objects(folders: Iterable[Path]) -> Iterator[tuple[Path, Path, Dynamic]]:
-    """Every ELF shared object as (folder, path, dynamic section)."""
-    for folder in folders:
-        for where, _, names in os.walk(folder):
-            for name in names:
-                path = Path(where, name)
-                if (name.endswith(".so") or ".so." in name) and path.is_file():
-                    try:
-                        yield folder, path, read_dynamic(path)
-                    except (NotElf, OSError):
-                        continue  # a linker script, or a file named like a library
-
-
-def system_libraries(context: Context) -> set[str]:
-    """The names in the dynamic linker's cache; empty where there is none."""
-    ldconfig = shutil.which("ldconfig", path="/sbin:/usr/sbin:/bin:/usr/bin") or "ldconfig"
-    ran = command([ldconfig, "-p"], {"LANG": "C"}, context.scratch)
-    return {line.split()[0] for line in ran.out.splitlines() if "=>" in line}
-
-
-def resolve(path: Path, dynamic: Dynamic, system: set[str]) -> list[str]:
-    """The needed libraries of one object that neither its own search path nor the system provides."""
-    origin = os.path.dirname(os.path.realpath(path))
-    own = [
-        folder.replace("${ORIGIN}", origin).replace("$ORIGIN", origin) for folder in dynamic.runpath or dynamic.rpath
-    ]
-    triplet = f"{os.uname().machine}-linux-gnu"
-    default = [*DEFAULT_FOLDERS, f"/lib/{triplet}", f"/usr/lib/{triplet}"]
-    return [
-        name
-        for name in dynamic.needed
-        if name not in system and not any(os.path.exists(os.path.join(folder, name)) for folder in (*own, *default))
-    ]
 
 
 def libraries(context: Context) -> Finding:
     """The NEEDED entries of every ELF object below site-packages can be met."""
-    system = system_libraries(context)
+    system = system_libraries()
     objects = list(shared_objects(site_packages(context.spec.prefix)))
     if not objects:
         raise Skipped("the environment holds no native libraries")
     provided = {name for _, path, dynamic in objects for name in (path.name, dynamic.soname)}
     preloaded: dict[str, list[str]] = {}
     driver: set[str] = set()
-    optional: dict[str, list[str]] = {}
+    plugins: dict[str, list[str]] = {}
     missing: list[str] = []
     for folder, path, dynamic in objects:
         short = str(path.relative_to(folder))
@@ -91,8 +38,8 @@ def libraries(context: Context) -> Finding:
                 preloaded.setdefault(name, []).append(short)
             elif any(fnmatch.fnmatch(name, pattern) for pattern in DRIVER_LIBRARIES):
                 driver.add(name)
-            elif why := _optional(short, name):
-                optional.setdefault(f"{name} ({why})", []).append(short)
+            elif why := optional(short, name):
+                plugins.setdefault(f"{name} ({why})", []).append(short)
             else:
                 missing.append(f"{short} needs {name}")
     evidence: dict[str, Any] = {
@@ -100,7 +47,7 @@ def libraries(context: Context) -> Finding:
         "needed": sum(len(dynamic.needed) for _, _, dynamic in objects),
         "loaded first by their package": {name: len(paths) for name, paths in sorted(preloaded.items())},
         "of the driver, absent here": sorted(driver),
-        "optional plug-ins without their library": optional,
+        "optional plug-ins without their library": plugins,
     }
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -117,12 +64,6 @@ def libraries(context: Context) -> Finding:
         )
     note = f"; {', '.join(sorted(driver))} comes with a driver" if driver else ""
     return Finding(f"{evidence['needed']} needed libraries of {len(objects)} objects are found{note}", evidence)
-
-
-def _optional(path: str, library: str) -> str:
-    return next(
-        (why for file, name, why in OPTIONAL if fnmatch.fnmatch(path, file) and fnmatch.fnmatch(library, name)), ""
-    )
 
 
 def ffmpeg(context: Context) -> Finding:

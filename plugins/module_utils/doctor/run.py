@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -63,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"cannot write the verdict {options.out}: {error.strerror or error}", file=sys.stderr)
         return UNJUDGED
     if options.table:
-        print(render(verdict))
+        print(render(verdict, shutil.get_terminal_size((110, 24)).columns))
     return int(verdict["exit"])
 
 

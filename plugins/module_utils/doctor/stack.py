@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, below, command
-from .isolation import site_packages
+from .prefixes import site_packages
 from .worker import quiet
 
 _VERSIONS = """

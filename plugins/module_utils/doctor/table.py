@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
@@ -42,14 +41,14 @@ def wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def render(verdict: Mapping[str, Any], width: int | None = None) -> str:
+def render(verdict: Mapping[str, Any], width: int = 110) -> str:
     """Draw a verdict as plain text.
 
     Args:
         verdict: The doctor's verdict; entries that are missing are left out.
-        width: Columns to use; the terminal's own when None.
+        width: Columns of the terminal; 60 at least and 140 at most are used.
     """
-    columns = max(NARROWEST, width or min(shutil.get_terminal_size((110, 24)).columns, 140))
+    columns = max(NARROWEST, min(width, 140))
     checks = list(verdict.get("checks", ()))
     names = max([display_width(str(check.get("id", ""))) for check in checks] + [5])
     room = columns - names - 13

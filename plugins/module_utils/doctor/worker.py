@@ -19,16 +19,14 @@ from typing import Any, Callable
 
 from .base import FAIL, Check, Context, calm, perform
 
-# The package is loaded by path and `sys.path` is left alone: a folder beside it could shadow the standard library.
-_START = """
-import importlib.util, sys
-folder, argv = sys.argv[1], sys.argv[2:]
+# The rooms are loaded by path and `sys.path` is left alone: a folder beside them could shadow the standard library.
+START = """
+import importlib, sys, types
+rooms, argv = sys.argv[1], sys.argv[2:]
 sys.path[:] = [p for p in sys.path if p]
-spec = importlib.util.spec_from_file_location("doctor", folder + "/__init__.py", submodule_search_locations=[folder])
-module = importlib.util.module_from_spec(spec)
-sys.modules["doctor"] = module
-spec.loader.exec_module(module)
-sys.exit(module.main(argv))
+package = sys.modules["wavesmith_rooms"] = types.ModuleType("wavesmith_rooms")
+package.__path__ = [rooms]
+sys.exit(importlib.import_module("wavesmith_rooms.doctor").main(argv))
 """
 
 
@@ -104,7 +102,7 @@ def run_heavy(
 
 def _worker(checks: Sequence[Check], context: Context, spec_file: Path) -> Iterator[Mapping[str, Any]]:
     """What one worker says; at last `{"ended": why}`."""
-    argv = [str(context.spec.python), "-W", "ignore", "-c", _START, str(Path(__file__).resolve().parent)]
+    argv = [str(context.spec.python), "-W", "ignore", "-c", START, str(Path(__file__).resolve().parents[1])]
     argv += ["--spec", str(spec_file), "--evidence", str(context.evidence), "--scratch", str(context.scratch)]
     argv += ["--worker", ",".join(check.id for check in checks)]
     with tempfile.TemporaryFile("w+", dir=context.scratch) as complained:

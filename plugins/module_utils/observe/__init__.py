@@ -1,0 +1,10 @@
+"""Look at a host once, and say what it is.
+
+In: its files, commands and package sources (or a recording of them). Out: the observed host, one mapping of plain values. Asked by the
+module `observe`. What is printed is parsed by pure functions (`nvidia`, `amd`, `jetson`, `cpu`, `system`, `gpus`, `texts`).
+"""
+
+from __future__ import annotations
+
+TOUCHES_THE_WORLD: tuple[str, ...] = ("hardware", "host", "probe", "sources")
+"""The files here that do I/O; the others are pure."""

@@ -1,0 +1,212 @@
+"""Look at a host: the files, commands and URLs behind what :mod:`platform` parses.
+
+Below another ``probe_root`` than ``/`` a recorded host is replayed (:mod:`_host`). URLs are always really probed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+from . import hardware as look
+from . import jetson, texts
+from .cpu import parse_cpuinfo, parse_meminfo
+from .host import Host, Questions, Task, User, find_user
+from .sources import find_sources, probe_source, source_state
+from .system import container_kind, parse_dpkg_status, parse_python
+
+# -I -S: neither a user site nor PYTHONPATH can change the answer, and it starts in a few milliseconds.
+PYTHON_QUERY = ["-IS", "-c", "import sys;print('%d.%d.%d' % sys.version_info[:3],sys.base_prefix)"]
+
+
+def observe(
+    root: str = "",
+    apt_packages: Sequence[str] = (),
+    sources: Mapping[str, str] | None = None,
+    default_index: str = "",
+    probe_root: str = "/",
+    timeout: float = 3.0,
+) -> dict[str, Any]:
+    """Return everything the plan needs to know about a host, short of the store's own state.
+
+    Args:
+        root: Wavesmith's folder there; '' for the usual place of that user.
+        apt_packages: Names to report on.
+        sources: URL by name; '' means not configured, for ``package_index`` what the host's own tools are set to.
+        default_index: Package index where the host names none.
+        probe_root: '/' or a recorded host's folder.
+        timeout: Seconds for each command and each URL.
+    """
+    host = Host(probe_root, timeout)
+    findings: list[texts.Finding] = []
+    user = find_user(host)
+    links = find_sources(host, user, sources or {}, default_index)
+    probes = {name: Task(partial(probe_source, host, link)) for name, link in links.items()}
+    ask = Questions(host)
+    look.start(host, ask)
+    ask.command("gcc", ["gcc", "-dumpfullversion"])
+    if user.uid != 0:
+        ask.command("sudo", ["sudo", "-n", "true"])
+    pythons = find_pythons(host)
+    for path in pythons:
+        ask.command(path, [path, *PYTHON_QUERY])
+
+    uname = _uname(host)
+    system = _os(host, uname[1])
+    cpu = parse_cpuinfo(host.read("/proc/cpuinfo"))
+    packages = parse_dpkg_status(host.read("/var/lib/dpkg/status"), [*apt_packages, *look.WITNESSES])
+    apt = _apt(host, apt_packages, packages)
+    accelerators, driver = look.find_accelerators(host, ask, user, findings)
+    machine = look.find_machine(host, system, cpu, uname, accelerators, packages, findings)
+    jetpack = jetson.jetpack(machine["l4t"])
+    # Jetson's drivers have branches of their own, which the table of branches does not know.
+    if jetpack and driver["cuda_source"] in (None, "driver"):
+        driver.update(cuda=jetpack.cuda, cuda_source="jetpack")
+    privilege = "root" if user.uid == 0 else "sudo" if ask.answer("sudo").code == 0 else "none"
+    root = _expand(root, user) or (f"{user.home}/wavesmith" if privilege == "none" else "/opt/wavesmith")
+    gcc = re.match(r"\d+(\.\d+)*$", texts.first_line(ask.answer("gcc").text), re.ASCII)
+    observed: dict[str, Any] = {
+        "schema": 1,
+        "hostname": uname[0],
+        "user": {**asdict(user), "privilege": privilege},
+        "os": system,
+        "machine": machine,
+        "cpu": look.find_cpu(host, uname[2], cpu, findings),
+        "memory": parse_meminfo(host.read("/proc/meminfo")),
+        "disk": _disk(host, root),
+        "accelerators": [asdict(accelerator) for accelerator in accelerators],
+        "nvidia": driver,
+        "rocm": look.find_rocm(host, packages),
+        "toolkits": look.find_toolkits(host, ask),
+        "compilers": {"gcc": gcc.group(0) if gcc else None},
+        "pythons": [python for path in pythons if (python := _python(host, path, ask.answer(path).text)) is not None],
+        "apt": apt,
+        "sources": {},
+        "root": root,
+        "findings": findings,
+    }
+    if system["libc"] == "musl":
+        findings.append(
+            texts.finding(
+                "os.musl",
+                f"The C library of {system['pretty_name'] or 'this system'} is musl; wheels of torch need glibc",
+                "Take a distribution with glibc, or run in a container of one.",
+            )
+        )
+    if privilege == "none" and apt["missing"]:
+        findings.append(
+            texts.finding(
+                "user.privilege",
+                f"{user.name} can not install the missing system packages: {', '.join(apt['missing'])}",
+                f"Let an administrator run: apt-get install {' '.join(apt['missing'])}",
+            )
+        )
+    for name, probe in probes.items():
+        result, remedy = probe.result(ask.deadline - 0.3 - time.monotonic()) or (
+            source_state(
+                links[name], answers=False, detail=f"no answer within {host.timeout:g} s", seconds=host.timeout
+            ),
+            "Check name resolution, proxy and firewall, or configure a mirror.",
+        )
+        observed["sources"][name] = result
+        if not result["answers"] and remedy:
+            shown = result["url"] or "(none)"
+            detail = f"The source {name} {shown} can not be used: {result['detail']}"
+            findings.append(texts.finding(f"source.{name}", detail, remedy))
+    return observed
+
+
+def _uname(host: Host) -> tuple[str, str, str]:
+    """Return hostname, kernel release and architecture."""
+    if host.live:
+        uname = os.uname()
+        return uname.nodename, uname.release, uname.machine
+    words = texts.first_line(host.run(["uname", "-nrm"]).text).split()
+    return (words[0], words[1], words[2]) if len(words) == 3 else ("", "", "unknown")
+
+
+def _os(host: Host, kernel: str) -> dict[str, Any]:
+    release = texts.key_values(host.read("/etc/os-release") or host.read("/usr/lib/os-release"), "=")
+    return {
+        "id": release.get("ID", ""),
+        "version_id": release.get("VERSION_ID", ""),
+        "pretty_name": release.get("PRETTY_NAME", ""),
+        "codename": release.get("VERSION_CODENAME", ""),
+        "kernel": kernel,
+        "libc": texts.first_line(_libc(host)),
+        "wsl": look.wsl_witness(host) is not None,
+        "container": container_kind(
+            host.read("/proc/1/environ"),
+            host.read("/run/systemd/container"),
+            podman=host.exists("/run/.containerenv"),
+            docker=host.exists("/.dockerenv"),
+        ),
+        "systemd": host.exists("/run/systemd/system"),
+    }
+
+
+def _libc(host: Host) -> str:
+    if host.glob("/lib/ld-musl-*"):
+        return "musl"
+    if not host.live:
+        return host.run(["getconf", "GNU_LIBC_VERSION"]).text
+    try:
+        return os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (OSError, ValueError):
+        return ""
+
+
+def _expand(root: str, user: User) -> str:
+    root = root.strip()
+    if root == "~" or root.startswith("~/"):
+        root = user.home + root[1:]
+    return root.rstrip("/") or root
+
+
+def _disk(host: Host, root: str) -> dict[str, Any]:
+    path = os.path.abspath(root)
+    while path != "/" and not host.exists(path):
+        path = os.path.dirname(path)
+    try:
+        size = os.statvfs(host.at(path))
+    except (OSError, ValueError):
+        return {"path": path, "free": 0, "total": 0}
+    return {"path": path, "free": size.f_bavail * size.f_frsize, "total": size.f_blocks * size.f_frsize}
+
+
+def _apt(host: Host, names: Sequence[str], installed: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "present": host.exists("/usr/bin/apt-get"),
+        "installed": {name: installed[name] for name in names if name in installed},
+        "missing": [name for name in dict.fromkeys(names) if name not in installed],
+    }
+
+
+def find_pythons(host: Host) -> list[str]:
+    """Return the CPython executables of the system, one path for each real file."""
+    found: dict[str, str] = {}
+    for pattern in ("/usr/bin/python3.*", "/usr/local/bin/python3.*"):
+        for path in host.glob(pattern):
+            if re.search(r"/python3\.\d+$", path) and (not host.live or os.access(path, os.X_OK)):
+                found.setdefault(os.path.realpath(host.at(path)), path)
+    return sorted(found.values(), key=lambda path: (int(path.rpartition(".")[2]), path))
+
+
+def _python(host: Host, path: str, said: str) -> dict[str, Any] | None:
+    known = parse_python(said)
+    if known is None:
+        return None
+    version, prefix = known
+    name = "python" + ".".join(version.split(".")[:2])
+    return {
+        "path": path,
+        "version": version,
+        "headers": host.exists(f"{prefix}/include/{name}/Python.h"),
+        # Debian splits ensurepip off into pythonX.Y-venv: without it `python -m venv` fails.
+        "venv": any(host.exists(f"{prefix}/{lib}/{name}/ensurepip/__init__.py") for lib in ("lib", "lib64")),
+    }

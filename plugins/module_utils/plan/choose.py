@@ -1,0 +1,320 @@
+"""Choose the stack of an environment: every stack of the catalog is judged for the host, the best that works is taken.
+
+The rules, in the order they apply:
+
+1. A forced stack is taken, or refused with the reason why it cannot work on the host.
+2. A stack must work: CPU architecture, kind of machine, an accelerator of its kind with code for it, a driver new enough, and an
+   origin that the policy allows.
+3. Of those that work: CUDA before ROCm before DirectML before the CPU; then what the policy names first; then what the catalog prefers.
+4. A host with an NVIDIA GPU gets CUDA or nothing, unless something else is forced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..audit.fatbin import Target
+from ..audit.verdict import capability, parse_sm, runs
+from ..terms.refusal import Refusal, suggest
+from ..wanted.catalog import INDEX, PACKAGE_INDEX, SOURCE, WHEELHOUSE, Catalog, Origin, Stack
+from ..wanted.variables import Environment, Wanted
+
+FAMILIES = ("cuda", "rocm", "directml", "cpu")
+"""Kinds of backend, best first."""
+ARCHITECTURES = ("x86_64", "aarch64")
+NO_STACK = Stack(
+    name="none",
+    description="no torch at all",
+    backend="cpu",
+    versions={},
+    python_minimum=(3, 10),
+    python_maximum=(3, 14),
+    origins=(Origin(PACKAGE_INDEX, INDEX, "", "", 0.5, "nothing of the torch family is needed"),),
+)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a stack works on a host.
+
+    Attributes:
+        problem: Why not; empty where it does.
+        remedy: What could be done about it.
+        unused: GPUs that it would leave idle.
+        meant: Whether the stack is for machines like this one at all.
+    """
+
+    problem: str = ""
+    remedy: str = ""
+    unused: tuple[str, ...] = ()
+    meant: bool = True
+
+
+@dataclass
+class Choice:
+    """The stack of one environment.
+
+    Attributes:
+        stack: What was taken; None where nothing was.
+        why: The reason in words.
+        considered: Each stack of the catalog, best first: ``stack``, ``taken`` and ``why``.
+        sm: Compute capability that packages with CUDA code are built for; empty where there is none.
+        sms: Compute capabilities of this host that the stack serves.
+    """
+
+    stack: Stack | None = None
+    why: str = ""
+    sm: str = ""
+    sms: list[str] = field(default_factory=list)
+    considered: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+def family(backend: str) -> str:
+    """``cuda`` of ``cuda13_0``."""
+    return next(name for name in FAMILIES if backend.startswith(name))
+
+
+def runs_on(sm: int, targets: Iterable[str]) -> bool:
+    """Whether machine code for one of `targets` (``9.0``) runs on compute capability `sm` (90); the rule is the audit's."""
+    return any(runs(Target(parse_sm(target)), sm) for target in targets)
+
+
+def build_sm(gpus: Iterable[Mapping[str, Any]]) -> str:
+    """The one compute capability whose code runs on all of these GPUs; empty where there is none."""
+    known = sorted({sm for gpu in gpus if (sm := _sm(gpu))})
+    return capability(known[0]) if known and all(runs(Target(known[0]), sm) for sm in known) else ""
+
+
+def _served(stack: Stack, observed: Mapping[str, Any]) -> list[str]:
+    targets = stack.sms.get(observed["cpu"]["architecture"], ())
+    known = {sm for gpu in observed["accelerators"] if gpu["vendor"] == "nvidia" and (sm := _sm(gpu))}
+    return [capability(sm) for sm in sorted(known) if runs_on(sm, targets)]
+
+
+def _sm(gpu: Mapping[str, Any]) -> int | None:
+    try:
+        return parse_sm(gpu.get("sm") or "")
+    except ValueError:
+        return None
+
+
+def choose(environment: Environment, wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog) -> Choice:
+    """Choose the stack of one environment on one host."""
+    item = f"environment {environment.name}"
+    forced, by = _forced(environment, wanted)
+    if forced == "none":
+        return Choice(NO_STACK, f"no torch is wanted ({by})")
+    if forced != "auto" and forced not in catalog.stacks:
+        return Choice(refusals=[unknown_stack(by, forced, catalog)])
+    gpus = observed["accelerators"]
+    choice = Choice(sm=build_sm([gpu for gpu in gpus if gpu["vendor"] == "nvidia"]))
+    ranked = sorted(catalog.stacks.values(), key=lambda stack: _rank(stack, wanted.policy))
+    fits = {stack.name: judge(stack, observed, wanted.policy, forced == stack.name) for stack in ranked}
+    needs_cuda = any(gpu["vendor"] == "nvidia" for gpu in gpus)
+    for stack in ranked:
+        fit, taken, why = fits[stack.name], False, ""
+        if fit.problem:
+            why = fit.problem
+        elif forced not in ("auto", stack.name):
+            why = f"{forced} is forced by {by}"
+        elif forced == "auto" and stack.channel != "stable":
+            why = f"a {stack.channel} stack is taken only when it is forced"
+        elif forced == "auto" and needs_cuda and family(stack.backend) != "cuda":
+            why = "this host has an NVIDIA GPU: what does without it is taken only when it is forced"
+        elif choice.stack:
+            why = f"{choice.stack.name} goes before it"
+        else:
+            taken = True
+            why = f"forced by {by}" if forced != "auto" else _chosen(stack, gpus)
+            choice.stack, choice.why = stack, why
+            choice.sms = _served(stack, observed)
+            choice.warnings += [f"{name} stays unused: {stack.name} has no code for it" for name in fit.unused]
+        choice.considered.append({"stack": stack.name, "taken": taken, "why": why})
+    if forced != "auto" and choice.stack is None:
+        fit = fits[forced]
+        problem = f"stack {forced}, forced by {by}, cannot work on this host: {fit.problem}"
+        choice.refusals.append(Refusal(item, problem, fit.remedy or "say stack: auto, or name one that fits"))
+    elif choice.stack is None:
+        choice.refusals.append(_nothing_fits(item, ranked, fits, gpus))
+    elif choice.stack.backend == "cpu" and forced == "auto" and gpus:
+        names = ", ".join(dict.fromkeys(gpu["name"] for gpu in gpus))
+        near = [fits[stack.name].problem for stack in ranked if _wants(stack, gpus) and fits[stack.name].meant]
+        nearest = near[0] if near else "no stack is for it"
+        choice.warnings.append(f"{names} stays unused, torch computes on the CPU: {nearest}")
+    return choice
+
+
+def _forced(environment: Environment, wanted: Wanted) -> tuple[str, str]:
+    """The stack that is asked for, and what asks: the run's own variables go before the inventory's."""
+    if environment.stack == "none":
+        return "none", f"environment {environment.name}"
+    if wanted.forced_by:
+        return wanted.stack, wanted.forced_by
+    if environment.stack != "auto":
+        return environment.stack, f"environment {environment.name}"
+    return wanted.stack, "variable wavesmith_stack"
+
+
+def unknown_stack(item: str, name: str, catalog: Catalog) -> Refusal:
+    """What is said about a name that the catalog does not have."""
+    return Refusal(item, f"stack {name!r} is not in the catalog", suggest(name, [*catalog.stacks, "none", "auto"]))
+
+
+def _rank(stack: Stack, policy: Sequence[str]) -> tuple[int, int, int, str]:
+    place = min(_place(origin, policy) for origin in stack.origins)
+    return FAMILIES.index(family(stack.backend)), place, stack.preference, stack.name
+
+
+def _place(origin: Origin, policy: Sequence[str]) -> int:
+    """Where an origin stands in the policy; behind its end where it is not allowed.
+
+    What is built from source may also come from the wheelhouse: where that alone is allowed, it must have it.
+    """
+    kinds = [kind for kind in kinds_of(origin) if kind in policy]
+    return policy.index(kinds[0]) if kinds else len(policy)
+
+
+def kinds_of(origin: Origin) -> tuple[str, ...]:
+    """What the policy can name for an origin, either of them allows it."""
+    return (SOURCE, WHEELHOUSE) if origin.kind == SOURCE else (origin.kind,)
+
+
+def allowed_origins(stack: Stack, policy: Sequence[str]) -> list[Origin]:
+    """The origins that the policy allows, in its order; it is about CUDA code alone."""
+    if family(stack.backend) != "cuda":
+        return list(stack.origins)
+    allowed = [origin for origin in stack.origins if _place(origin, policy) < len(policy)]
+    return sorted(allowed, key=lambda origin: _place(origin, policy))
+
+
+def _chosen(stack: Stack, gpus: Sequence[Mapping[str, Any]]) -> str:
+    if not gpus:
+        return "no accelerator was found"
+    vendors = _VENDORS[family(stack.backend)]
+    served = [
+        f"{gpu['name']} ({'SM ' + gpu['sm'] if gpu.get('sm') else gpu.get('gfx') or gpu['vendor']})"
+        for gpu in gpus
+        if gpu["vendor"] in vendors
+    ]
+    return "for " + ", ".join(dict.fromkeys(served)) if served else "no accelerator of this host has a stack"
+
+
+def _wants(stack: Stack, gpus: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether the stack is for accelerators of the kind that is there."""
+    vendors = {gpu["vendor"] for gpu in gpus}
+    return bool(_VENDORS[family(stack.backend)] & vendors) and stack.channel == "stable"
+
+
+def _nothing_fits(
+    item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], gpus: Sequence[Mapping[str, Any]]
+) -> Refusal:
+    """One sentence for all stacks that come into question, each reason once."""
+    near = [stack for stack in ranked if _wants(stack, gpus)] or [stack for stack in ranked if stack.backend == "cpu"]
+    names: dict[str, list[str]] = {}
+    for stack in near:
+        if fits[stack.name].meant:
+            names.setdefault(fits[stack.name].problem, []).append(stack.name)
+    problem = "; ".join(f"{', '.join(stacks)}: {why}" for why, stacks in names.items())
+    remedies = [next((fits[stack.name].remedy for stack in near if fits[stack.name].remedy), "")]
+    if any(stack.backend == "cpu" and not fits[stack.name].problem for stack in ranked):
+        remedies.append("say wavesmith_stack: cpu if the CPU is enough")
+    remedy = "; or ".join(text for text in remedies if text) or "add a stack to the catalog"
+    return Refusal(item, f"no stack fits this host ({problem or 'the catalog has none for its accelerator'})", remedy)
+
+
+def judge(stack: Stack, observed: Mapping[str, Any], policy: Sequence[str], forced: bool = False) -> Fit:
+    """Whether a stack works on a host; a forced one need not serve every GPU."""
+    architecture = observed["cpu"]["architecture"]
+    if architecture not in ARCHITECTURES:
+        return Fit(f"there are no wheels for {architecture}", "use a host with x86_64 or aarch64")
+    if architecture not in stack.architectures:
+        return Fit(f"it is for {' and '.join(stack.architectures)}, this host is {architecture}", meant=False)
+    machine = observed.get("machine", {}).get("kind", "")
+    if stack.machines and machine not in stack.machines:
+        return Fit(f"it is for {' or '.join(stack.machines)} only", meant=False)
+    kind = family(stack.backend)
+    if kind == "cpu":
+        return Fit()
+    gpus = [gpu for gpu in observed["accelerators"] if gpu["vendor"] in _VENDORS[kind]]
+    if not gpus:
+        return Fit(f"it needs {_NEEDED[kind]} and none was found")
+    if not allowed_origins(stack, policy):
+        offered = " or ".join(dict.fromkeys(kind for origin in stack.origins for kind in kinds_of(origin)))
+        return Fit(
+            f"the policy allows {', '.join(policy) or 'nothing'}, it comes from {offered}",
+            f"add {offered} to wavesmith_policy",
+        )
+    if kind == "directml":
+        return Fit()
+    if kind == "rocm":
+        return _blocked(observed, _NO_ROCM) or _rocm(stack, gpus)
+    return _cuda(stack, gpus, observed, forced)
+
+
+_VENDORS = {"cuda": {"nvidia"}, "rocm": {"amd"}, "directml": {"directx", "amd", "intel"}, "cpu": set[str]()}
+_NEEDED = {"cuda": "an NVIDIA GPU", "rocm": "an AMD GPU", "directml": "a GPU that Windows shares"}
+
+
+# Findings of `observe` that leave no GPU to compute on; docs/platform.md says what each means.
+_NO_CUDA = {
+    f"nvidia.{name}"
+    for name in ("no_devices", "not_loaded", "version_mismatch", "lost", "access", "container_lost", "blocked")
+} | {"nvidia.kernel_driver", "nvidia.driver"}
+_NO_ROCM = {"amd.no_kfd", "amd.access", "amd.driver"}
+
+
+def _blocked(observed: Mapping[str, Any], ids: Iterable[str]) -> Fit | None:
+    """What `observe` found in the way of an accelerator, with its own remedy."""
+    for finding in observed.get("findings", ()):
+        if finding["id"] in ids:
+            return Fit(finding["detail"], finding["remedy"].rstrip("."))
+    return None
+
+
+def _cuda(stack: Stack, gpus: Sequence[Mapping[str, Any]], observed: Mapping[str, Any], forced: bool) -> Fit:
+    driver = observed["nvidia"].get("driver") or ""
+    answers = any(str(gpu.get("source")).startswith(("nvidia-smi", "nvml")) for gpu in gpus)
+    blocked = _blocked(observed, {"nvidia.no_libcuda"} if answers else _NO_CUDA)
+    if blocked:
+        return blocked
+    targets = stack.sms.get(observed["cpu"]["architecture"], ())
+    unused = []
+    for gpu in gpus:
+        sm = _sm(gpu)
+        if sm is None:
+            problem = f"the compute capability of {gpu['name']} could not be read"
+            return Fit(problem, "make `nvidia-smi` answer (driver, container toolkit), then plan again")
+        if not runs_on(sm, targets):
+            unused.append(f"{gpu['name']} (SM {capability(sm)})")
+    if unused and (len(unused) == len(gpus) or not forced):
+        carried = ", ".join(targets) or "none for this CPU architecture"
+        part = len(unused) < len(gpus)
+        return Fit(
+            f"it has no code for {unused[0]}, it has {carried}",
+            f"say wavesmith_stack: {stack.name} to leave {', '.join(unused)} unused" if part else "",
+        )
+    if any(origin.kind == SOURCE for origin in stack.origins) and not build_sm(gpus):
+        return Fit("it is built for one compute capability, the GPUs of this host need several")
+    major = driver.partition(".")[0]
+    if major.isdigit() and int(major) < stack.driver_minimum:
+        return Fit(
+            f"it needs driver {stack.driver_minimum} or newer, this host has {driver}",
+            f"update NVIDIA's driver to {stack.driver_minimum} or newer",
+        )
+    return Fit(unused=tuple(unused))
+
+
+def _rocm(stack: Stack, gpus: Sequence[Mapping[str, Any]]) -> Fit:
+    # An integrated GPU beside a card is common, so one that is served is enough; torch sees only those it has code for.
+    unserved = [gpu for gpu in gpus if gpu.get("gfx") not in stack.gfx]
+    known = [f"{gpu['name']} ({gpu['gfx']})" for gpu in unserved if gpu.get("gfx")]
+    if len(unserved) < len(gpus):
+        return Fit(unused=tuple(f"{gpu['name']} ({gpu.get('gfx') or 'target unknown'})" for gpu in unserved))
+    if not known:
+        problem = f"the gfx target of {gpus[0]['name']} could not be read"
+        return Fit(problem, "load the amdgpu driver with its compute part (/dev/kfd), then plan again")
+    return Fit(f"it has no code for {', '.join(known)}, it has {', '.join(stack.gfx)}")

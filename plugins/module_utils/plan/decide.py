@@ -1,0 +1,245 @@
+"""Decide what a host needs: a pure function from the wanted state, the observed state and the catalog to a plan.
+
+No I/O and no clock: the same input gives the same bytes. What is not known yet (a generation's digest before its lock
+was resolved, a wheel key before a compiler is there) is `None`, and the same function is asked again afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..terms import names
+from ..terms.digest import digest
+from ..terms.refusal import Refusal, suggest
+from ..terms.variant import Variant, mismatch
+from ..wanted.catalog import INDEX, Catalog, Package, Stack, cuda_version
+from ..wanted.project import Project
+from ..wanted.variables import Environment, Wanted
+from . import conda, environ
+from .choose import NO_STACK, choose, unknown_stack
+from .generation import settle
+from .lock import LOCK_MARK, lock_of
+from .origins import answers, instead, offer, origins_of, refuse_unbuildable, wheels_of
+from .recipe import target_of
+from .record import PHASES, SECONDS, EnvironmentPlan, Plan
+from .steps import environment_steps, need_room, need_system, step
+
+_SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
+"""Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as it shall be."""
+
+
+def plan(
+    wanted: Wanted,
+    refusals: Sequence[Refusal],
+    observed: Mapping[str, Any],
+    catalog: Catalog,
+    locks: Mapping[str, str],
+    toolbox: str,
+    wheelhouse: Collection[str] = (),
+) -> Plan:
+    """Plan one host.
+
+    Args:
+        wanted: The wanted state.
+        refusals: What was already found wrong while it was read.
+        observed: What the module `observe` returned.
+        catalog: What can be installed.
+        locks: Text of the locks at hand, by lock key.
+        toolbox: Digest of the toolbox's lock.
+        wheelhouse: Keys of the wheels that the wheelhouse offers.
+    """
+    result = Plan(root=observed["root"], toolbox=toolbox, refusals=list(refusals))
+    if wanted.stack not in (*catalog.stacks, "auto", "none"):
+        result.refusals.append(unknown_stack(wanted.forced_by or "variable wavesmith_stack", wanted.stack, catalog))
+    if not wanted.environments and not result.refusals:
+        result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
+    for environment in wanted.environments:
+        result.environments.append(_environment(environment, wanted, observed, catalog, locks, result, wheelhouse))
+    # A host that has what it shall have needs nothing: neither sources nor system packages nor disk are asked about it.
+    idle = not any(item.phases for item in result.environments)
+    need_system(wanted, observed, catalog, result, idle)
+    if (not observed["toolbox"]["intact"] or observed["toolbox"]["digest"] != toolbox) and not idle:
+        result.steps.insert(0, step("prepare", "toolbox", "install the pinned tools", SECONDS["toolbox"]))
+    if result.system_missing:
+        detail = ", ".join(result.system_missing)
+        result.steps.insert(0, step("prepare", "system packages", detail, SECONDS["system packages"]))
+    for item in result.environments:
+        result.steps.extend(environment_steps(item))
+    result.phases = [phase for phase in PHASES if any(step["phase"] == phase for step in result.steps)]
+    result.seconds = sum(step["seconds"] for step in result.steps)
+    need_room(observed, catalog, result)
+    if result.steps and observed.get("busy"):
+        # No refusal: work that a killed run left behind is taken over; where its run still follows it, the step itself refuses.
+        busy = observed["busy"]
+        result.warnings.append(
+            f"another run's work goes on here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
+        )
+    result.warnings += [
+        f"{finding['detail']}. Remedy: {finding['remedy']}"
+        for finding in observed.get("findings", ())
+        if not finding["id"].startswith(_SAID_ELSEWHERE)
+    ]
+    result.refusals = list(dict.fromkeys(result.refusals))
+    if result.refusals:
+        result.phases, result.steps = [], []
+    return result
+
+
+def _environment(
+    environment: Environment,
+    wanted: Wanted,
+    observed: Mapping[str, Any],
+    catalog: Catalog,
+    locks: Mapping[str, str],
+    result: Plan,
+    wheelhouse: Collection[str],
+) -> EnvironmentPlan:
+    item = EnvironmentPlan(environment.name, engine=environment.engine)
+    present = observed["environments"].get(environment.name, {"current": None, "generations": []})
+    current = present["current"]
+    item.current = current["generation"] if current else None
+    before = len(result.refusals)
+    packages, variants = _packages(environment, wanted, catalog, result)
+    choice = choose(environment, wanted, observed, catalog)
+    item.stack_why, item.considered = choice.why, choice.considered
+    result.refusals += choice.refusals
+    result.warnings += choice.warnings
+    stack = choice.stack
+    python = _python(wanted, stack, observed, environment, result) if stack else None
+    if stack is None or python is None or len(result.refusals) > before:
+        return item
+    item.stack, item.backend = stack.name, stack.backend
+    item.accelerated = stack.backend != "cpu"
+    item.sms, item.prebuilt = choice.sms, not item.accelerated or INDEX in wanted.policy
+    item.builder = {"path": python["path"], "version": python["version"]}
+    minor = ".".join(python["version"].split(".")[:2])
+    item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
+    item.variables = environ.variables(stack.backend, observed, wanted.native)
+    result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
+    if len(result.refusals) > before:
+        return item
+    if item.engine == "conda":
+        item.conda = conda.lock_plan(
+            item.name, minor, observed["cpu"]["architecture"], wanted, locks, LOCK_MARK, digest
+        )
+    variant = Variant(minor, stack.backend, choice.sm if cuda_version(stack.backend) else "", observed["cpu"]["isa"])
+    item.variant, target = variant.name, target_of(observed, variant)
+    for name, asked in variants.items():
+        problem = mismatch(asked, variant)
+        if problem:
+            remedy = f"say {name} alone, or {variant.full_name(name)}"
+            result.refusals.append(
+                Refusal(f"environment {item.name}", f"{asked.full_name(name)} does not match torch: {problem}", remedy)
+            )
+    projects = _projects(environment, stack, catalog, result)
+    item.projects = [project.wheel for project in projects if project.wheel]
+    required = {names.name_of(line) for project in projects for line in project.requires}
+    named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
+    for origin, why in origins_of(stack, wanted, current, observed):
+        item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
+        item.wheels, unbuildable = wheels_of(
+            [*named, *(package.name for package in packages)], stack, origin, target, item, observed, catalog
+        )
+        for wheel in item.wheels:
+            if wanted.bundle:
+                wheel.spec["bundle"] = wanted.bundle.rstrip("/")
+        offer(item.wheels, wheelhouse)
+        lock_of(item, packages, projects, stack, origin, named, observed, locks)
+        item.imports = {name: name for name in item.versions}
+        item.imports.update({package.name: package.module for package in packages if package.module})
+        settle(item, present, item.name in wanted.repair)
+        # A bundle answers for every origin, and has the wheels of those that its locks were made with.
+        if not item.phases or (answers(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
+            break
+    result.refusals += unbuildable
+    refuse_unbuildable(item, stack, observed, result)
+    if INDEX not in wanted.policy:
+        item.instead = instead(item, choose(environment, replace(wanted, policy=(INDEX,)), observed, catalog).stack)
+    if item.engine == "conda" and item.wheels:
+        result.refusals += conda.build_refusals(
+            item.name, wanted, {wheel.name: wheel.status for wheel in item.wheels}, item.builder
+        )
+    if item.damage:
+        more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
+        result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
+    return item
+
+
+def _packages(
+    environment: Environment, wanted: Wanted, catalog: Catalog, result: Plan
+) -> tuple[list[Package], dict[str, Variant]]:
+    """What the environment asks for beside the torch family, and the variants that it names."""
+    item = f"environment {environment.name}"
+    family = {name for stack in catalog.stacks.values() for name in stack.versions}
+    found: list[Package] = []
+    variants: dict[str, Variant] = {}
+    for asked in dict.fromkeys([*catalog.base, *environment.packages]):
+        name = asked
+        try:
+            name, variants[name] = Variant.parse_full(asked)
+        except ValueError:
+            pass
+        if name in family:
+            if "none" in (environment.stack, wanted.stack if environment.stack == "auto" else ""):
+                problem = f"package {name!r} belongs to a stack, but stack is none"
+                result.refusals.append(Refusal(item, problem, "say stack: auto"))
+        elif name in catalog.packages:
+            found.append(catalog.packages[name])
+        else:
+            remedy = suggest(name, [*catalog.packages, *family])
+            result.refusals.append(Refusal(item, f"package {name!r} is not in the catalog", remedy))
+    for name in environment.models:
+        if name not in catalog.models:
+            remedy = suggest(name, catalog.models)
+            result.refusals.append(Refusal(item, f"model {name!r} is not in the catalog", remedy))
+    return found, variants
+
+
+def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: Plan) -> list[Project]:
+    """The environment's projects; what they say of the stack's packages that the stack cannot give them is refused."""
+    found = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
+    family = {name for other in catalog.stacks.values() for name in other.versions} if stack is NO_STACK else set()
+    decided = {names.name_of(line) for project in found for line in project.overrides}
+    for asked in (asked for project in found for asked in project.declared):
+        if names.name_of(asked.requirement) in family - decided:
+            problem = f"{asked.requirement} ({asked.by}) belongs to a stack, but stack is none"
+            result.refusals.append(Refusal(f"environment {environment.name}", problem, "say stack: auto"))
+    for project in found:
+        for line in project.overrides:
+            if names.name_of(line) in {*stack.versions, *stack.brings}:
+                problem = f"its override {line} is on a package that belongs to the stack {stack.name}"
+                remedy = (
+                    f"leave it out; to have it, choose a stack for environment {environment.name} that has this version"
+                )
+                result.refusals.append(Refusal(f"project {project.name}", problem, remedy))
+    return found
+
+
+def _python(
+    wanted: Wanted, stack: Stack, observed: Mapping[str, Any], environment: Environment, result: Plan
+) -> Mapping[str, Any] | None:
+    fit = []
+    for python in observed["pythons"]:
+        minor = tuple(int(part) for part in python["version"].split(".")[:2])
+        if stack.python_minimum <= minor <= stack.python_maximum and (
+            not wanted.python or wanted.python == ".".join(map(str, minor))
+        ):
+            fit.append((python["path"].startswith("/usr/bin/"), minor, python["path"], python))
+    if fit:
+        return dict(max(fit, key=lambda entry: entry[:3])[3])
+    if environment.engine == "conda":
+        minor = tuple(map(int, wanted.python.split("."))) if wanted.python else stack.python_maximum
+        if stack.python_minimum <= minor <= stack.python_maximum:
+            return {"path": "", "version": ".".join(map(str, minor))}
+    span = wanted.python or f"{'.'.join(map(str, stack.python_minimum))} to {'.'.join(map(str, stack.python_maximum))}"
+    seen = ", ".join(f"{python['version']} ({python['path']})" for python in observed["pythons"]) or "none"
+    result.refusals.append(
+        Refusal(
+            f"environment {environment.name}",
+            f"stack {stack.name} needs Python {span}, this host has {seen}",
+            f"install Python {span} on the host, or set wavesmith_python",
+        )
+    )
+    return None

@@ -1,0 +1,73 @@
+"""Which generation an environment shall have, and what is missing to have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..terms.digest import digest
+from .record import SCHEMA, EnvironmentPlan
+
+ISOLATION = 3
+"""Version of what `python_env` writes into a prefix; a change makes new generations."""
+
+
+def settle(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False) -> None:
+    """Compare the wanted generation with those on the host; `anew`: those there are no longer good."""
+    item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
+    if item.lock["sha256"] and item.conda.get("sha256", True) and all(wheel.key for wheel in item.wheels):
+        item.digest = digest(
+            {
+                "schema": SCHEMA,
+                "isolation": ISOLATION,
+                "environment": item.name,
+                "engine": item.engine,
+                "stack": item.stack,
+                "versions": item.versions,
+                "origin": item.origin,
+                "python": item.python,
+                "conda": item.conda.get("sha256"),
+                "variables": item.variables,
+                "lock": item.lock["sha256"],
+                "wheels": {wheel.name: wheel.key for wheel in item.wheels},
+                "projects": [wheel.content for wheel in item.projects],
+            }
+        )
+    current = present["current"]
+    if item.digest is None:
+        item.state = "change" if current else "new"
+        item.phases = [phase for phase in ("build", "lock") if needs(item, phase)] + ["install", "verify", "activate"]
+        return
+    short = item.digest[:16]
+    same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
+    good = [entry for entry in same if entry["intact"] and not anew]
+    # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
+    if current and current["manifest"].get("digest", item.digest) == item.digest:
+        verdict = current["verdict"]
+        if not current["damage"] and verdict and verdict.get("exit") == 0 and not anew:
+            item.state, item.generation = "kept", current["generation"]
+            return
+        if current["damage"]:
+            item.state = "drifted"
+            more = current["damaged"] - len(current["damage"])
+            item.damage = [*current["damage"], *([f"and {more} more"] if more > 0 else [])]
+    if good:
+        newest = max(good, key=lambda entry: (entry["exit"] == 0, entry["created"]))
+        item.generation = newest["name"]
+        item.state = item.state or "switch"
+        item.phases = ([] if newest["exit"] == 0 else ["verify"]) + ["activate"]
+        return
+    taken = {entry["name"] for entry in present["generations"] if entry["complete"]} | (
+        {item.current} if item.current else set()
+    )
+    item.generation = next(
+        name for name in [short, *[f"{short}-r{n}" for n in range(1, len(taken) + 2)]] if name not in taken
+    )
+    item.state = item.state or ("change" if current else "new")
+    item.phases = [phase for phase in ("build",) if needs(item, phase)] + ["install", "verify", "activate"]
+
+
+def needs(item: EnvironmentPlan, phase: str) -> bool:
+    if phase == "build":
+        return any(wheel.status != "hit" for wheel in item.wheels)
+    return any(lock["status"] != "hit" for lock in (item.lock, item.conda) if lock)

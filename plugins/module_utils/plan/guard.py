@@ -1,0 +1,129 @@
+"""The torch guard: what others require of packages that we decide on, and what they get in its stead.
+
+A stack's packages are nobody's dependency. Whatever a package or a project declares, the overrides of the lock decide, and
+what they contradict is reported: who asked, what for, what it got, and why.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from ..terms.names import name_of, normal
+from ..wanted.project import Declared, Project
+
+CONSTRAINTS = "wavesmith/constraints.txt"
+"""In a prefix: the versions of all its packages, for whatever is installed there by hand."""
+LEFT_OUT = "left out"
+
+
+def held(
+    stack: str, family: Iterable[str], packages: Iterable[tuple[str, Sequence[str]]], projects: Iterable[Project]
+) -> dict[str, str]:
+    """The packages whose version nobody else decides, each with the reason.
+
+    Args:
+        stack: Name of the stack.
+        family: Its packages.
+        packages: Names of catalog packages with their overrides.
+        projects: Projects with theirs.
+    """
+    found: dict[str, str] = {}
+    for project in projects:
+        found.update({name_of(line): f"{project.name}: {why}" for line, why in project.overrides.items()})
+    for package, lines in packages:
+        found.update({name_of(line): f"an override of the package {package}" for line in lines})
+    found.update(dict.fromkeys(family, f"belongs to the stack {stack}"))
+    return found
+
+
+def contradicted(
+    declared: Iterable[Declared],
+    versions: Mapping[str, str],
+    why: Mapping[str, str],
+    python: str,
+    architecture: str,
+    complete: bool,
+) -> list[dict[str, str]]:
+    """The requirements that what was decided contradicts, for the report.
+
+    Args:
+        declared: The requirements and who declares them, each valid by PEP 508.
+        versions: Version of each package that was decided on.
+        why: Reasons by package.
+        python: Version of the environment's Python; a requirement on ``python`` is judged by it.
+        architecture: CPU architecture of the host.
+        complete: Whether `versions` is a whole lock, so that what is not in it was left out.
+    """
+    from packaging.requirements import Requirement  # the controller has it; targets only import this module
+
+    markers = {
+        "python_version": ".".join(python.split(".")[:2]),
+        "python_full_version": python,
+        "platform_machine": architecture,
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+        "extra": "",
+    }
+    found = []
+    for item in declared:
+        wanted = Requirement(item.requirement)
+        name = normal(wanted.name)
+        version = python if name == "python" else versions.get(name, LEFT_OUT if complete else "")
+        if not version or (wanted.marker and not wanted.marker.evaluate(markers)):
+            continue
+        if wanted.url or version == LEFT_OUT or not wanted.specifier.contains(version, prereleases=True):
+            found.append(_entry(name, item.by, item.requirement, version, why))
+    return sorted(found, key=_order)
+
+
+def installed_against(report: str, versions: Mapping[str, str], why: Mapping[str, str]) -> list[dict[str, str]]:
+    """The same for packages, out of what ``uv pip check`` says about an environment.
+
+    Args:
+        report: uv's lines.
+        versions: Version of each installed package.
+        why: Reasons by package.
+    """
+    found = []
+    for package, asked, got in re.findall(
+        r"^The package `([^`]+)` requires `([^`]+)`, but (?:`([^`]+)` is|it's not) installed$", report, re.MULTILINE
+    ):
+        by = f"{package} {versions.get(normal(package), '')}".strip()
+        found.append(_entry(name_of(asked), by, asked, got or LEFT_OUT, why))
+    return sorted(found, key=_order)
+
+
+def locked(text: str) -> dict[str, str]:
+    """The versions in a lock by package."""
+    return {normal(name): version for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==(\S+)", text, re.MULTILINE)}
+
+
+def _entry(package: str, by: str, asked: str, got: str, why: Mapping[str, str]) -> dict[str, str]:
+    return {"package": package, "by": by, "asked": asked, "got": got, "why": why.get(package, "")}
+
+
+def _order(entry: Mapping[str, str]) -> tuple[str, str, str]:
+    return entry["package"], entry["by"], entry["asked"]
+
+
+def lines(overrides: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The report for people, one line each."""
+    return [
+        f"{entry['asked']} ({entry['by']}) -> {entry['got']}{': ' + entry['why'] if entry['why'] else ''}"
+        for entry in overrides
+    ]
+
+
+def bind(variable: str, prefix: str) -> str:
+    """A line of shell that puts a prefix's constraints before those that a variable of pip or uv names already."""
+    own = f"{prefix}/{CONSTRAINTS}"
+    return f'case " ${{{variable}-}} " in *" {own} "*) ;; *) export {variable}="{own}${{{variable}:+ ${variable}}}" ;; esac'
+
+
+def constraints(packages: Mapping[str, str]) -> str:
+    """The text of the constraint file of a generation with these packages."""
+    head = "# What this generation was verified with. pip and uv keep to it; to have something else, change the inventory.\n"
+    return head + "".join(f"{name}=={version}\n" for name, version in sorted(packages.items()))

@@ -1,0 +1,131 @@
+"""The steps of a plan with rough times, and what they need of the system and the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..terms.refusal import Refusal
+from ..wanted.catalog import PACKAGE_INDEX, Catalog
+from ..wanted.variables import Wanted
+from . import conda
+from .choose import NO_STACK
+from .origins import asked_source
+from .record import SECONDS, EnvironmentPlan, Plan
+
+OTHER_PACKAGES_GIB = 2.0
+"""Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
+
+
+def step(phase: str, name: str, detail: str, seconds: int) -> dict[str, Any]:
+    return {"phase": phase, "name": name, "detail": detail, "seconds": seconds}
+
+
+def environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
+    steps: list[dict[str, Any]] = []
+    for phase in item.phases:
+        if phase == "build":
+            steps.extend(
+                step(
+                    "build",
+                    f"{item.name}: {wheel.name} {wheel.version}",
+                    ("from source for " if wheel.status == "build" else "from the wheelhouse for ") + item.variant,
+                    wheel.seconds,
+                )
+                for wheel in item.wheels
+                if wheel.status != "hit"
+            )
+        elif phase == "lock":
+            steps.extend(
+                step("lock", f"{item.name}: lock", f"{lock['key']} ({lock['status']})", SECONDS["lock"])
+                for lock in (item.conda, item.lock)
+                if lock and lock["status"] != "hit"
+            )
+        else:
+            names = {"install": "into a new generation", "verify": "with the doctor", "activate": "switch current"}
+            steps.append(
+                step(
+                    phase,
+                    f"{item.name}: {phase}",
+                    f"{names[phase]} {item.generation or '(known after the lock)'}",
+                    SECONDS[phase],
+                )
+            )
+    return steps
+
+
+def need_system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, result: Plan, idle: bool) -> None:
+    system = observed["os"]
+    needed = {*catalog.platforms.apt, *catalog.platforms.apt_build}
+    for item in result.environments:
+        if "build" in item.phases:
+            needed.update(
+                name for wheel in item.wheels if wheel.status == "build" for name in wheel.spec["system_packages"]
+            )
+    if wanted.native == "channel":
+        needed -= set(conda.NATIVE.values())
+    missing = sorted(needed & set(observed["apt"]["missing"]))
+    if idle and not missing:
+        return
+    versions = catalog.platforms.systems.get(system["id"])
+    if versions is None or not any(
+        system["version_id"] == version or system["version_id"].startswith(version + ".") for version in versions
+    ):
+        known = "; ".join(f"{name} {', '.join(listed)}" for name, listed in sorted(catalog.platforms.systems.items()))
+        result.refusals.append(
+            Refusal(
+                "this host",
+                f"its operating system, {system['pretty_name'] or 'unknown'}, is not supported",
+                f"use one of: {known}; or add it to catalog/platforms.yml",
+            )
+        )
+        return
+    if not missing:
+        return
+    if not wanted.system_packages:
+        result.warnings.append(
+            f"system packages are missing and wavesmith_system_packages is false: {', '.join(missing)}"
+        )
+    elif observed["user"]["privilege"] == "none":
+        result.refusals.append(
+            Refusal(
+                "system packages",
+                f"{', '.join(missing)} are missing and user {observed['user']['name']} may not install them",
+                f"ask an administrator to run: apt-get install -y {' '.join(missing)}",
+            )
+        )
+    else:
+        result.system_missing = missing
+
+
+def need_room(observed: Mapping[str, Any], catalog: Catalog, result: Plan) -> None:
+    """Refuse what cannot be had: no source answers, or the disk is too small."""
+    need = 0.0
+    for item in result.environments:
+        if "install" not in item.phases:
+            continue
+        stack = catalog.stacks.get(item.stack, NO_STACK)
+        origin = next(origin for origin in stack.origins if origin.name == item.origin)
+        source = observed["sources"].get(asked_source(origin), {"answers": False, "detail": "it was not asked"})
+        index = observed["sources"].get(PACKAGE_INDEX, source)
+        for name, state in {asked_source(origin): source, PACKAGE_INDEX: index}.items():
+            if not state["answers"]:
+                result.refusals.append(
+                    Refusal(
+                        f"environment {item.name}",
+                        f"the source {name} does not answer ({state['detail']})",
+                        "check the network or proxy of the host, or name a mirror in wavesmith_package_index",
+                    )
+                )
+        result.refusals.extend(conda.silent(item.name, item.conda, observed["sources"]))
+        need += OTHER_PACKAGES_GIB + origin.disk_gib
+    result.disk_gib = round(need, 1)
+    free = observed["disk"]["free"] / 2**30
+    if need and free < need:
+        result.refusals.append(
+            Refusal(
+                f"disk of {observed['disk']['path']}",
+                f"{free:.1f} GiB are free, about {need:.1f} GiB are needed",
+                "free some space (playbooks/prune.yml removes old generations), or set wavesmith_root to a larger disk",
+            )
+        )

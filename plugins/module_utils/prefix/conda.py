@@ -1,0 +1,138 @@
+"""Make conda environments with py-rattler, which the toolbox has: resolve a lock, link its packages, tell conda of them."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import shutil
+import time
+from typing import Any
+
+from ..host import store
+from ..host.job import Failed, Job
+from ..host.tools import environment
+from ..plan.conda import history, lock_text, read_lock
+from . import conda_worker as _conda_worker
+
+# The module's archive is gone once the connection's own run has ended, so the worker's text is read at import.
+_WORKER = inspect.getsource(_conda_worker)
+LONGEST_PREFIX = 254
+"""Packages hold a placeholder of 255 bytes for the path of their prefix (conda-build's default)."""
+
+
+def solve(job: Job, root: str, spec: dict[str, Any]) -> str:
+    """Ask the channels and return the text of the lock.
+
+    Raises:
+        Failed: a channel does not answer, or nothing there satisfies what is asked for.
+    """
+    job.progress("resolving", detail=spec["key"])
+    question = {key: spec[key] for key in ("specs", "channels", "subdir", "banned", "offline")}
+    return lock_text(_work(job, root, "solve", f"lock {spec['key']}", question)["records"])
+
+
+def link(job: Job, root: str, spec: dict[str, Any], prefix: str) -> dict[str, str]:
+    """Make the prefix from its conda lock; returns versions by name.
+
+    Raises:
+        Failed: a file cannot be had or is not the one its lock names; the unfinished prefix is removed.
+    """
+    item = f"environment {spec['environment']}"
+    if len(prefix) > LONGEST_PREFIX:
+        raise Failed(f"{item}: {prefix} is too long for conda packages. Remedy: set wavesmith_root to a shorter path")
+    conda = spec["conda"]
+    packages = _locked(item, conda)
+    metas = os.path.join(prefix, "conda-meta")
+
+    def watch() -> None:
+        done = sum(name.endswith(".json") for name in os.listdir(metas)) if os.path.isdir(metas) else 0
+        job.progress("linking" if done else "fetching", done, len(packages), "packages of the channel")
+
+    question = {**_question(conda, packages), "prefix": prefix}
+    try:
+        versions: dict[str, str] = _work(job, root, "install", item, question, watch)["packages"]
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
+        store.write_text(os.path.join(metas, "history"), history(packages, conda["specs"], stamp))
+    except BaseException:
+        store.remove(prefix)
+        raise
+    return versions
+
+
+def fetch(job: Job, root: str, spec: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Each package of an environment's conda lock, with the path of its file in the cache.
+
+    Raises:
+        Failed: a file cannot be had or is not the one its lock names.
+    """
+    item, conda = f"environment {spec['environment']}", spec["conda"]
+    packages = _locked(item, conda)
+    archives = _work(job, root, "fetch", item, _question(conda, packages))["archives"]
+    return list(zip(packages, archives))
+
+
+def _locked(item: str, conda: dict[str, Any]) -> list[dict[str, Any]]:
+    try:
+        return read_lock(conda["lock"])
+    except ValueError as error:
+        raise Failed(
+            f"{item}: its lock {conda['key']} is damaged: {error}. Remedy: remove the lock and run again"
+        ) from error
+
+
+def _question(conda: dict[str, Any], packages: list[dict[str, Any]]) -> dict[str, Any]:
+    return {**{key: conda[key] for key in ("specs", "channels", "subdir", "offline")}, "packages": packages}
+
+
+def _work(job: Job, root: str, verb: str, item: str, spec: dict[str, Any], watch: Any = None) -> dict[str, Any]:
+    folder = os.path.join(root, "state", f"conda-{verb}")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder, mode=0o700)
+    paths = {name: os.path.join(folder, name) for name in ("worker.py", "spec.json", "answer.json")}
+    store.write_text(paths["worker.py"], _WORKER)
+    cache = os.path.join(root, "cache", "conda")
+    # A channel's address may hold a password: the folder is for us alone, and gone afterwards.
+    store.write_json(paths["spec.json"], {**spec, "cache": cache, "work": folder})
+    python = os.path.join(root, "toolbox", "current", "bin", "python")
+    try:
+        job.run(
+            [python, "-I", paths["worker.py"], verb, paths["spec.json"], paths["answer.json"]],
+            environment(root, ""),
+            watch=watch,
+        )
+        answer = store.read_json(paths["answer.json"])
+    except Failed as error:
+        raise Failed(f"{item}: {error}. Remedy: the lines below are the tool's own", error.log) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    if not isinstance(answer, dict):
+        raise Failed(f"{item}: the conda worker left no answer. Remedy: report it with {job.log_path}")
+    if "failure" in answer:
+        raise Failed(f"{item}: {answer['failure']}")
+    return answer
+
+
+def channel_packages(prefix: str) -> dict[str, str]:
+    """Versions by name of what ``conda list`` shows of a prefix; empty for one that is no conda environment."""
+    metas = os.path.join(prefix, "conda-meta")
+    names = (
+        [name[: -len(".json")] for name in os.listdir(metas) if name.endswith(".json")] if os.path.isdir(metas) else []
+    )
+    return {name: version for name, version, _build in (entry.rsplit("-", 2) for entry in sorted(names))}
+
+
+def register(root: str) -> None:
+    """Keep our part of the user's list of conda environments true: each `current` that is one, and no other below `root`."""
+    path = os.path.join(os.path.expanduser("~"), ".conda", "environments.txt")
+    ours = os.path.join(root, "envs") + os.sep
+    try:
+        with open(path, encoding="utf-8") as file:
+            before = file.read().splitlines()
+    except OSError:
+        before = []
+    names = sorted(os.listdir(ours)) if os.path.isdir(ours) else []
+    current = [os.path.join(ours, name, "current") for name in names]
+    now = [line for line in before if not line.startswith(ours)]
+    now += [place for place in current if os.path.exists(os.path.join(place, "conda-meta", "history"))]
+    if now != before:
+        store.write_text(path, "".join(f"{line}\n" for line in now))

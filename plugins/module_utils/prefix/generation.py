@@ -1,0 +1,418 @@
+"""Make a generation: an isolated Python prefix, the packages of a lock in it, and the proof that the bytes are the right ones."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ..audit.binaries import problems
+from ..host import store
+from ..host.job import Failed, Job
+from ..host.tools import environment, explain, free_bytes, uv
+from ..host.wheels import kept_wheel
+from ..plan import guard
+from ..plan.record import DECIDED
+from ..terms.names import name_of, normal, package_of
+from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
+from .conda import channel_packages, link
+
+_PIP_CONF = """\
+# What this generation was verified with stays: a requirement that contradicts it is refused.
+# pip reads `no-user = true` as `user = true`, so both are said: whichever a user's own file has, ours is read after it.
+[global]
+{virtualenv}[install]
+user = false
+no-user = false
+constraint = {constraints}
+"""
+_GUARD = '''\
+"""Take foreign folders off the search path, also when Python was not started through this environment's bin/python, and
+take out of pip's settings what would make it install elsewhere."""
+
+import os
+import sys
+
+_roots = tuple(os.path.realpath(root) + os.sep for root in (sys.prefix, os.path.dirname(os.__file__)))
+_zip = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
+sys.path[:] = [
+    entry for entry in sys.path
+    if os.path.basename(entry) == _zip or (os.path.realpath(entry) + os.sep).startswith(_roots)
+]
+
+
+class _Pip:
+    """Finds pip's configuration as ever, and lets no file or variable of the user choose where to install."""
+
+    names = ("user", "no-user", "target", "prefix", "root", "python")
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "pip._internal.configuration":
+            return None
+        import importlib.util
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        execute = spec.loader.exec_module
+
+        def exec_module(module):
+            execute(module)
+            # Older pips refuse --user in virtual environments only (23.2 does), newer ones ask the site module as well.
+            from pip._internal.utils import virtualenv
+            virtualenv.virtualenv_no_global = lambda: True
+            load = module.Configuration.load
+
+            def loaded(self):
+                load(self)
+                for kind, settings in self._config.items():
+                    if kind == "site":
+                        continue
+                    # pip 25 and newer keep the settings of each file by its name, older ones all in one.
+                    parts = [part for part in settings.values() if isinstance(part, dict)] or [settings]
+                    for part in parts:
+                        for key in [key for key in part if key.rpartition(".")[2] in _Pip.names]:
+                            del part[key]
+
+            module.Configuration.load = loaded
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+if any("pip" in os.path.basename(word) for word in getattr(sys, "orig_argv", ())[1:4]):
+    sys.meta_path.insert(0, _Pip())
+'''
+_VENV_ACTIVATE = """
+. "{prefix}/{activate}"
+"""
+_VENV_DEACTIVATE = """\
+    . "{prefix}/{deactivate}"
+"""
+
+
+def make_prefix(job: Job, root: str, spec: dict[str, Any]) -> None:
+    """Make the empty, isolated prefix of a generation; an unfinished one of the same name is removed first."""
+    prefix = store.generation_folder(root, spec["environment"], spec["generation"])
+    folder = os.path.dirname(prefix)
+    os.makedirs(folder, mode=0o755, exist_ok=True)
+    for name in store.leftovers(folder):
+        path = os.path.join(folder, name)
+        shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+    if _complete(prefix, spec):
+        return
+    if store.pointed(folder) == spec["generation"]:
+        raise Failed(f"generation {spec['generation']} of {spec['environment']} is in use. Remedy: plan again")
+    store.remove(prefix)
+    if spec["engine"] == "conda":
+        link(job, root, spec, prefix)
+        base = _move_python(prefix, spec["python"]["version"])
+    else:
+        base = os.path.realpath(spec["python"]["path"])
+        argv = [uv(root), "venv", "--quiet", "--no-project", "--python", spec["python"]["path"]]
+        try:
+            job.run([*argv, "--prompt", spec["environment"], prefix], environment(root, ""))
+        except Failed as error:
+            raise explain(error, f"environment {spec['environment']}") from error
+    _isolate(prefix, base, spec)
+    store.write_text(os.path.join(root, "bin", "wavesmith-run"), launcher(root), 0o755)
+
+
+def _complete(prefix: str, spec: dict[str, Any]) -> bool:
+    """Whether the generation is there already: a run before this one finished it after its controller was gone.
+
+    Raises:
+        Failed: another one is there under its name.
+    """
+    manifest = store.read_json(os.path.join(prefix, store.MANIFEST))
+    if manifest is None:
+        return False
+    if manifest.get("digest") != spec["digest"] or store.damage(prefix):
+        raise Failed(
+            f"generation {spec['generation']} of {spec['environment']} is complete and is never touched. Remedy: plan again"
+        )
+    return True
+
+
+def site_packages(prefix: str, version: str) -> str:
+    """The folder packages are installed to."""
+    return os.path.join(prefix, "lib", "python" + ".".join(version.split(".")[:2]), "site-packages")
+
+
+def _move_python(prefix: str, version: str) -> str:
+    """Take conda's interpreter out of the way of the wrapper; from ``libexec`` it finds ``../lib`` as well."""
+    name = "python" + ".".join(version.split(".")[:2])
+    base = os.path.join(prefix, "libexec", name)
+    try:
+        os.makedirs(os.path.dirname(base), exist_ok=True)
+        os.rename(os.path.join(prefix, "bin", name), base)
+    except FileNotFoundError as error:
+        raise Failed(
+            f"the channel's python has no bin/{name}. Remedy: name another channel in wavesmith_conda_channels"
+        ) from error
+    os.symlink("python", os.path.join(prefix, "bin", name))
+    return base
+
+
+def _isolate(prefix: str, base: str, spec: dict[str, Any]) -> None:
+    conda, values = spec["engine"] == "conda", spec["variables"]
+    python = os.path.join(prefix, "bin", "python")
+    constraints = os.path.join(prefix, guard.CONSTRAINTS)
+    os.unlink(python)
+    store.write_text(python, wrapper(prefix, base, values), 0o755)
+    for name in os.listdir(os.path.join(prefix, "bin")):
+        path = os.path.join(prefix, "bin", name)
+        if re.fullmatch(r"python[\d.]+", name):
+            os.unlink(path)
+            os.symlink("python", path)
+    store.write_text(constraints, guard.constraints({}))  # filled in when the packages are there
+    # Only a virtual environment passes for one: pip would refuse to install into any other.
+    virtualenv = "" if conda else "require-virtualenv = true\n"
+    store.write_text(os.path.join(prefix, "pip.conf"), _PIP_CONF.format(virtualenv=virtualenv, constraints=constraints))
+    site = site_packages(prefix, spec["python"]["version"])
+    store.write_text(os.path.join(site, "_wavesmith_isolation.py"), _GUARD)
+    store.write_text(os.path.join(site, "_wavesmith_isolation.pth"), "import _wavesmith_isolation\n")
+    for relative, text in scripts(prefix, values).items():
+        store.write_text(os.path.join(prefix, relative), text)
+    activate = os.path.join(prefix, "bin", "activate")
+    if conda:
+        store.write_text(activate, bin_activate(prefix, spec["environment"]))
+        return
+    with open(activate, encoding="utf-8") as file:
+        text = file.read()
+    head, found, tail = text.partition("deactivate () {\n")
+    if not found:
+        raise Failed("uv's activate script has no deactivate function any more. Remedy: report it; use the pinned uv")
+    leave = _VENV_DEACTIVATE.format(prefix=prefix, deactivate=DEACTIVATE)
+    store.write_text(activate, head + found + leave + tail + _VENV_ACTIVATE.format(prefix=prefix, activate=ACTIVATE))
+
+
+def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> str:
+    """Resolve the lock of one environment and return its text: exact versions and hashes, no address of an index.
+
+    Raises:
+        Failed: nothing satisfies the requirements, or the index does not answer.
+    """
+    folder = os.path.join(root, "state", "lock-" + spec["key"])
+    shutil.rmtree(folder, ignore_errors=True)
+    os.makedirs(folder)
+    job.progress("resolving", detail=spec["key"])
+    try:
+        paths = {name: os.path.join(folder, f"{name}.txt") for name in ("requirements", "overrides", "lock")}
+        store.write_text(paths["requirements"], "\n".join(spec["requirements"]) + "\n")
+        store.write_text(paths["overrides"], "\n".join(spec["overrides"]) + "\n")
+        argv = [
+            uv(root),
+            "pip",
+            "compile",
+            "--quiet",
+            "--no-header",
+            "--no-annotate",
+            "--generate-hashes",
+            "--no-emit-index-url",
+        ]
+        argv += ["--no-emit-find-links", *_python(root, spec["python"]), "--override", paths["overrides"]]
+        argv += ["--output-file", paths["lock"], *_origin(spec)]
+        for wheel in spec["wheels"]:
+            argv += [
+                "--no-emit-package",
+                wheel["name"],
+                "--find-links",
+                os.path.dirname(kept_wheel(root, wheel["key"])),
+            ]
+        try:
+            job.run([*argv, paths["requirements"]], environment(root, package_index))
+        except Failed as error:
+            raise _with_origins(explain(error, f"resolving {spec['key']}"), spec["declared"]) from error
+        with open(paths["lock"], encoding="utf-8") as file:
+            return file.read()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _python(root: str, python: dict[str, str]) -> list[str]:
+    # The channel's Python is not there yet: the toolbox's stands in, and is told which version to think of.
+    tools = os.path.join(root, "toolbox", "current", "bin", "python")
+    return (
+        ["--python", python["path"]] if python["path"] else ["--python", tools, "--python-version", python["version"]]
+    )
+
+
+def _with_origins(error: Failed, declared: list[list[str]]) -> Failed:
+    """The failure with who declares the requirements that the resolver's lines name."""
+    named = {normal(word) for line in error.log for word in re.findall(r"[A-Za-z0-9][\w.-]*", line)}
+    asked = [f"{asked} is asked for by {by}" for asked, by in declared if name_of(asked) in named]
+    return Failed(str(error), [*error.log, *asked])
+
+
+def _origin(spec: dict[str, Any]) -> list[str]:
+    # Every file is pinned by hash, so the best match over both indexes cannot bring in a stranger's file at install.
+    return ["--index", spec["origin_url"], "--index-strategy", "unsafe-best-match"] if spec["origin_url"] else []
+
+
+def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> dict[str, Any]:
+    """Make one generation whole: packages of the lock, wheels built from source, byte check, manifest.
+
+    Raises:
+        Failed: the reason and the remedy; the unfinished prefix is removed, what was downloaded stays in the cache.
+    """
+    prefix = store.generation_folder(root, spec["environment"], spec["generation"])
+    if _complete(prefix, spec):
+        return {"generation": spec["generation"], "packages": None}
+    try:
+        return _fill(job, root, spec, package_index, prefix)
+    except BaseException:
+        store.remove(prefix)
+        raise
+
+
+def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix: str) -> dict[str, Any]:
+    tools = environment(root, package_index)
+    python = os.path.join(prefix, "bin", "python")
+    site = site_packages(prefix, spec["python"]["version"])
+    wanted = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", spec["lock"], re.MULTILINE)
+    count = len(wanted) + len(spec["wheels"])
+    wheels = [kept_wheel(root, wheel["key"]) for wheel in spec["wheels"]]
+    wheels += [_own_wheel(prefix, wheel) for wheel in spec["projects"]]
+    if not os.path.exists(python):
+        raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
+    lock = os.path.join(prefix, "wavesmith", "lock.txt")
+    store.write_text(lock, spec["lock"])
+    free = free_bytes(root)
+
+    def watch() -> None:
+        done = sum(name.endswith(".dist-info") for name in os.listdir(site))
+        fetched = max(0, free - free_bytes(root)) / 2**20
+        job.progress("linking" if done else "downloading", done, count, f"{fetched:.0f} MiB written")
+
+    add = [uv(root), "pip", "install", "--quiet", "--python", python, "--no-deps"]
+    locked = [*add, "--require-hashes", *_origin(spec), "--requirement", lock]
+    try:
+        job.run(locked, tools, watch=watch)
+        if wheels:
+            job.run([*add, "--no-index", *wheels], tools)
+        job.progress("checking bytes", count, count)
+        wrong = _wrong_bytes(site)
+        if wrong:
+            # A file of the cache was changed in place through a hard link: fetch those packages anew.
+            names = sorted(wrong)
+            job.progress("fetching damaged packages again", 0, len(names), ", ".join(names))
+            job.run([uv(root), "cache", "clean", "--quiet", *names], tools)
+            again = [argument for name in names for argument in ("--reinstall-package", name)]
+            job.run([*locked, *again], tools, watch=watch)
+            if wheels:
+                job.run([*add, "--no-index", *again, *wheels], tools)
+            wrong = _wrong_bytes(site)
+            if wrong:
+                name, path = sorted(wrong.items())[0]
+                raise Failed(
+                    f"{name}: {path} is not the file its wheel declares. Remedy: remove {root}/cache/uv and start again"
+                )
+        job.progress("reading binaries", count, count)
+        unfit, _report = problems(prefix, spec["sms"], [wheel["name"] for wheel in spec["wheels"]], spec["prebuilt"])
+        if unfit:
+            raise Failed("; ".join(f"{problem['detail']}. Remedy: {problem['remedy']}" for problem in unfit))
+        job.progress("compiling byte code", count, count)
+        job.run(
+            [python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1)
+        )
+    except Failed as error:
+        raise explain(error, f"environment {spec['environment']}") from error
+    job.progress("sealing", count, count)
+    for name in (".lock", ".gitignore", "CACHEDIR.TAG"):  # uv's own; the lock file is writable for everyone
+        if os.path.exists(os.path.join(prefix, name)):
+            os.unlink(os.path.join(prefix, name))
+    packages = _installed(site)
+    store.write_text(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages))
+    manifest = {
+        "schema": 1,
+        "created": time.time(),
+        **{key: spec[key] for key in ("environment", "generation", *DECIDED)},
+        "overrides": [*spec["overrides"], *_overridden(root, python, tools, packages, spec["held"])],
+        "lock_key": spec["key"],
+        "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},
+        "packages": packages,
+        "channel_packages": channel_packages(prefix),
+        "records": {name: _record(site, name) for name in spec["versions"]},
+    }
+    store.seal(prefix, manifest)
+    return {
+        "environment": spec["environment"],
+        "generation": spec["generation"],
+        "packages": len(packages),
+        "overrides": manifest["overrides"],
+    }
+
+
+def _own_wheel(prefix: str, wheel: dict[str, str]) -> str:
+    """Keep a project's own wheel in the generation, and return its path."""
+    data = base64.b64decode(wheel["data"])
+    if hashlib.sha256(data).hexdigest() != wheel["sha256"]:
+        raise Failed(f"{wheel['file']} is not the wheel that was built. Remedy: run the playbook again")
+    path = os.path.join(prefix, "wavesmith", wheel["file"])
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def _installed(site: str) -> dict[str, str]:
+    found = {}
+    for name in os.listdir(site):
+        if name.endswith(".dist-info"):
+            found[package_of(name)] = name[: -len(".dist-info")].rpartition("-")[2]
+    return found
+
+
+def _overridden(
+    root: str, python: str, tools: dict[str, str], packages: dict[str, str], held: dict[str, str]
+) -> list[dict[str, str]]:
+    """What the installed packages require and did not get."""
+    argv = [uv(root), "pip", "check", "--python", python]
+    done = subprocess.run(argv, env=tools, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return guard.installed_against(done.stderr + done.stdout, packages, held)
+
+
+def _record(site: str, package: str) -> str:
+    """sha256 of a package's RECORD, empty where it has none: another one means that somebody installed it again."""
+    for name in os.listdir(site):
+        record = os.path.join(site, name, "RECORD")
+        if package_of(name) == package and os.path.exists(record):
+            with open(record, "rb") as file:
+                return hashlib.sha256(file.read()).hexdigest()
+    return ""
+
+
+def _wrong_bytes(site: str) -> dict[str, str]:
+    """Packages with a file whose bytes are not those its RECORD declares, each with its first such file."""
+    work: list[tuple[str, str, str]] = []
+    for folder in sorted(os.listdir(site)):
+        record = os.path.join(site, folder, "RECORD")
+        if not folder.endswith(".dist-info") or not os.path.exists(record):
+            continue
+        package = package_of(folder)
+        with open(record, encoding="utf-8", newline="") as file:
+            for row in csv.reader(file):
+                if len(row) >= 2 and row[1].startswith("sha256="):
+                    work.append((package, row[0], row[1][len("sha256=") :]))
+
+    def differs(item: tuple[str, str, str]) -> bool:
+        digest = hashlib.sha256()
+        try:
+            with open(os.path.join(site, item[1]), "rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+        except OSError:
+            return True
+        return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() != item[2]
+
+    wrong: dict[str, str] = {}
+    with ThreadPoolExecutor() as pool:
+        for item, bad in zip(work, pool.map(differs, work, chunksize=64)):
+            if bad:
+                wrong.setdefault(item[0], item[1])
+    return wrong

@@ -1,0 +1,28 @@
+"""How something is refused: the item, what is wrong with it, and the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why nothing will be done: the item, what is wrong with it, and the remedy."""
+
+    item: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.item}: {self.problem}. Remedy: {self.remedy}"
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The remedy for an unknown name: the nearest known ones, else all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return "use one of: " + ", ".join(names) if names else "remove it: the catalog has none yet"

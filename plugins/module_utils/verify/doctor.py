@@ -1,0 +1,105 @@
+"""Run the doctor inside a generation and keep its verdict there."""
+
+from __future__ import annotations
+
+import json
+import os
+import pkgutil
+import shutil
+from typing import Any
+
+from .. import audit, doctor, terms
+from ..audit.binaries import problems
+from ..doctor import run as _run  # noqa: F401  (named so that its modules travel to the host)
+from ..doctor.worker import START
+from ..host import store
+from ..host.job import Failed, Job
+from ..host.tools import environment
+
+_ROOMS = (audit, doctor, terms)
+"""What travels into an environment: the doctor, and the rooms it imports from."""
+
+
+def sources() -> dict[str, bytes]:
+    """The files of the doctor's rooms by path. They travel inside the module's archive, which is gone once the connection's own run
+    has ended, so they are read before the job is started.
+    """
+    found: dict[str, bytes] = {}
+    for room in _ROOMS:
+        folder = room.__name__.rpartition(".")[2]
+        for name in ("__init__", *(module.name for module in pkgutil.iter_modules(room.__path__))):
+            text = pkgutil.get_data(room.__name__, f"{name}.py")
+            if text is not None:
+                found[f"{folder}/{name}.py"] = text
+    return found
+
+
+def judge(job: Job, root: str, spec: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
+    """Judge one generation with the doctor's `files` and return the verdict without its evidence.
+
+    Raises:
+        Failed: the doctor itself could not be run.
+    """
+    prefix = store.generation_folder(root, spec["environment"], spec["generation"])
+    manifest = store.read_json(os.path.join(prefix, store.MANIFEST))
+    if not isinstance(manifest, dict):
+        raise Failed(
+            f"generation {spec['generation']} of {spec['environment']} is not complete. Remedy: provision this host"
+        )
+    work = os.path.join(root, "state", "doctor")
+    shutil.rmtree(work, ignore_errors=True)
+    for name, text in files.items():
+        store.write_text(os.path.join(work, "rooms", name), text.decode())
+    evidence = os.path.join(prefix, "wavesmith", "evidence")
+    shutil.rmtree(evidence, ignore_errors=True)
+    os.makedirs(evidence)
+    paths = {name: os.path.join(work, f"{name}.json") for name in ("spec", "verdict")}
+    stack = {"name": manifest["stack"], "backend": manifest["backend"], "versions": manifest["versions"]}
+    question = {key: manifest[key] for key in ("environment", "generation", "imports", "accelerated")}
+    job.progress(f"{spec['environment']}: reading binaries")
+    sms = manifest.get("sms", [])
+    unfit, report = problems(prefix, sms, list(manifest["wheels"]), manifest.get("prebuilt", True))
+    binaries = {"sms": sms, "problems": unfit, "targets": report.get("targets"), "read": bool(report)}
+    question.update(stack=stack, prefix=prefix, root=root, hub="", binaries=binaries)
+    store.write_json(paths["spec"], question)
+    argv = [
+        os.path.join(prefix, "bin", "python"),
+        "-c",
+        START,
+        os.path.join(work, "rooms"),
+        "--spec",
+        paths["spec"],
+        "--out",
+        paths["verdict"],
+        "--evidence",
+        evidence,
+    ]
+
+    def watch() -> None:
+        with open(job.log_path, "rb") as log:
+            log.seek(max(0, os.fstat(log.fileno()).st_size - 4096))
+            for line in reversed(log.read().decode(errors="replace").splitlines()):
+                if line.startswith('{"'):
+                    try:
+                        state = json.loads(line)
+                    except ValueError:
+                        continue
+                    job.progress(
+                        f"{spec['environment']}: doctor", state.get("n", 0), state.get("m", 0), state.get("detail", "")
+                    )
+                    return
+
+    job.progress(f"{spec['environment']}: doctor")
+    # Byte code of the doctor and caches of what it imports belong to its work folder, not to a home directory or the generation.
+    tools = {
+        **environment(root, ""),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "NUMBA_CACHE_DIR": os.path.join(work, "numba"),
+        "MPLCONFIGDIR": work,
+    }
+    job.run(argv, tools, folder=work, watch=watch, ok=(0, 1, 2))
+    verdict = store.read_json(paths["verdict"])
+    if not isinstance(verdict, dict):
+        raise Failed(f"the doctor left no verdict on {spec['environment']}. Remedy: read {job.log_path}")
+    store.write_json(os.path.join(prefix, store.VERDICT), verdict)
+    return store.brief(verdict) or {}

@@ -1,0 +1,313 @@
+"""The wanted state of one host, read from its inventory variables.
+
+Every ``wavesmith_*`` variable has its name, type, default and meaning here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..terms.refusal import Refusal, suggest
+from .catalog import INDEX, SOURCE, WHEELHOUSE
+
+_ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A named Python prefix a host shall have."""
+
+    name: str
+    stack: str = "auto"
+    engine: str = "venv"
+    packages: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    projects: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The wanted state of one host.
+
+    Attributes:
+        environments: What shall be there.
+        root: Folder of everything on the host; empty: ``/opt/wavesmith`` with root rights, else ``~/wavesmith``.
+        stack: A stack's name that is forced on every environment that says ``auto``; ``auto`` chooses.
+        forced_by: The variable of the run's own surroundings that names the stack; it goes before the inventory. Empty: none does.
+        policy: Where packages with CUDA code may come from, best first: ``source``, ``wheelhouse``, ``index``.
+        python: Python version for the environments (``3.12``); empty: the newest of the system that the stack knows.
+        package_index: Address of the package index; empty: what the host's pip is set up for.
+        keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
+        system_packages: Whether missing system packages are installed; with `False` they are only reported.
+        probe_timeout: Seconds that a package source has to answer.
+        conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
+        conda_channel_alias: Address below which channels lie that are given by name; empty: the tools' own.
+        conda_offline: Whether channels are never asked over the network.
+        native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
+        projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
+        repair: Environments that get a new generation though nothing is seen to be wrong with them.
+        ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
+        wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
+            and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
+        bundle: Address of an offline bundle; ``file://`` for a folder, the same on the controller and the hosts.
+    """
+
+    environments: tuple[Environment, ...]
+    root: str = ""
+    stack: str = "auto"
+    forced_by: str = ""
+    policy: tuple[str, ...] = (WHEELHOUSE, INDEX, SOURCE)
+    python: str = ""
+    package_index: str = ""
+    keep_generations: int = 3
+    system_packages: bool = True
+    probe_timeout: float = 3.0
+    conda_channels: tuple[str, ...] = ("conda-forge",)
+    conda_channel_alias: str = ""
+    conda_offline: bool = False
+    native: str = "system"
+    projects: Mapping[str, Any] = field(default_factory=dict)
+    repair: tuple[str, ...] = ()
+    ccache_remote: str = ""
+    wheelhouse: str = ""
+    bundle: str = ""
+
+
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "root": (str,),
+    "stack": (str,),
+    "policy": (list,),
+    "python": (str,),
+    "package_index": (str,),
+    "keep_generations": (int,),
+    "system_packages": (bool,),
+    "probe_timeout": (float, int),
+    "wheelhouse": (str,),
+    "bundle": (str,),
+    "conda_channels": (list,),
+    "conda_channel_alias": (str,),
+    "conda_offline": (bool,),
+    "native": (str,),
+    "projects": (dict,),
+    "repair": (list,),
+    "ccache_remote": (str,),
+}
+_KINDS = {
+    str: "text",
+    int: "a whole number",
+    bool: "true or false",
+    float: "a number",
+    dict: "a mapping",
+    list: "a list",
+}
+CONTROLLER_VARIABLES = frozenset(
+    {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain", "catalog"}
+)
+ENGINES = ("venv", "conda")
+_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
+
+
+def _from_text(value: Any, types: tuple[type, ...]) -> Any:
+    """A value given as text on the command line (``-e wavesmith_keep_generations=2``) as what it means."""
+    if isinstance(value, str) and str not in types:
+        if int in types and re.fullmatch(r"\d{1,9}", value):
+            return int(value)
+        if bool in types and value.lower() in ("true", "false", "yes", "no"):
+            return value.lower() in ("true", "yes")
+    return value
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in words for people."""
+    for types, word in (
+        (Mapping, "a mapping"),
+        (str, "text"),
+        (bool, "true or false"),
+        ((list, tuple), "a list"),
+        ((int, float), "a number"),
+    ):
+        if isinstance(value, types):
+            return word
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
+def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
+    """Read the wanted state from a host's variables (all of them; those without our prefix are passed over).
+
+    Args:
+        variables: The host's variables.
+        environ: Environment variables of the run, which can force a stack.
+
+    Returns:
+        The wanted state, with defaults for whatever was unusable, and a refusal for each such variable.
+    """
+    refusals: list[Refusal] = []
+    values: dict[str, Any] = {}
+    ours = {key[len("wavesmith_") :]: value for key, value in variables.items() if key.startswith("wavesmith_")}
+    for key, value in ours.items():
+        if key in CONTROLLER_VARIABLES:
+            continue
+        types = _TYPES.get(key)
+        value = _from_text(value, types or ())
+        if types is None:
+            refusals.append(
+                Refusal(
+                    f"variable wavesmith_{key}",
+                    "there is no such variable",
+                    suggest(f"wavesmith_{key}", [f"wavesmith_{name}" for name in [*_TYPES, "environments", "locks"]]),
+                )
+            )
+        elif not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            refusals.append(
+                Refusal(
+                    f"variable wavesmith_{key}",
+                    f"it is {value!r}, but must be {_KINDS[types[0]]}",
+                    "correct it in the inventory (see docs/variables.md)",
+                )
+            )
+        else:
+            values[key] = value
+    if values.get("keep_generations", 1) < 1:
+        refusals.append(
+            Refusal("variable wavesmith_keep_generations", "it must be 1 or more", "keep at least the current one")
+        )
+        del values["keep_generations"]
+    root = values.get("root", "")
+    if root and (
+        not root.startswith("/") or root.rstrip("/") in ("", "/usr", "/etc", "/bin", "/home", "/root", "/var", "/opt")
+    ):
+        refusals.append(
+            Refusal(
+                "variable wavesmith_root",
+                f"{root!r} is not a folder of our own",
+                "give an absolute path such as /opt/wavesmith",
+            )
+        )
+        del values["root"]
+    elif not re.fullmatch(r"[\w/.+@-]*", root):
+        # The path stands in scripts and in their first lines, where neither spaces nor quotes can be.
+        problem = f"{root!r} is not a folder of our own: it holds characters that scripts cannot name"
+        refusals.append(Refusal("variable wavesmith_root", problem, "use letters, digits and / . _ + @ - only"))
+        del values["root"]
+    if not values.get("probe_timeout", 1) > 0:
+        refusals.append(
+            Refusal("variable wavesmith_probe_timeout", "it must be more than 0", "give seconds, such as 3")
+        )
+        del values["probe_timeout"]
+    for name in ("wheelhouse", "bundle"):
+        place = values.get(name, "")
+        if place and not re.match(r"(https?://[^/]|file:///|/|~/)", place):
+            problem = f"{place!r} is neither an absolute folder nor an address"
+            remedy = "give a folder such as /srv/wheels, or an address that begins with http://, https:// or file:///"
+            refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
+            del values[name]
+    python = values.get("python", "")
+    if python and not re.fullmatch(r"3\.\d{1,2}", python):
+        refusals.append(
+            Refusal("variable wavesmith_python", f"{python!r} is not a Python version", 'write it as text: "3.12"')
+        )
+        del values["python"]
+    if not all(isinstance(entry, str) and entry.strip("/") for entry in values.get("conda_channels", ())):
+        problem = f"it is {values.pop('conda_channels')!r}, but must be a list of names, URLs or folders"
+        refusals.append(Refusal("variable wavesmith_conda_channels", problem, "name one, such as conda-forge"))
+    values["conda_channels"] = tuple(values.get("conda_channels", Wanted.conda_channels))
+    if values.get("native", "system") not in ("system", "channel"):
+        problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
+        refusals.append(Refusal("variable wavesmith_native", problem, "say system or channel"))
+    if "policy" in values:
+        values["policy"], problems = _policy(values["policy"])
+        refusals += problems
+    forced, problems = _forced(environ or {}, values.get("stack", "auto"))
+    environments, more = _environments(ours.get("environments", {}))
+    names = [environment.name for environment in environments]
+    values["repair"] = tuple(values.get("repair", ()))
+    unknown = [name for name in values["repair"] if name not in names]
+    if unknown:
+        problem = f"there is no environment {unknown[0]!r} here"
+        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(unknown[0]), names)))
+    return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
+
+
+def _policy(listed: Any) -> tuple[tuple[str, ...], list[Refusal]]:
+    kinds = (SOURCE, WHEELHOUSE, INDEX)
+    unknown = [kind for kind in listed if kind not in kinds]
+    if listed and not unknown and len(set(listed)) == len(listed):
+        return tuple(listed), []
+    problem = f"it is {listed!r}, but must list {', '.join(kinds)}, those that are allowed, best first"
+    remedy = suggest(str(unknown[0]), kinds) if unknown else "name each of those you allow once"
+    return Wanted.policy, [Refusal("variable wavesmith_policy", problem, remedy)]
+
+
+FORCE_STACK, FORCE_NIGHTLY, FORCE_STABLE = "WAVESMITH_STACK", "PYTORCH_FORCE_NIGHTLY", "PYTORCH_FORCE_STABLE"
+NIGHTLY = "nightly"
+
+
+def _forced(environ: Mapping[str, str], stack: str) -> tuple[dict[str, str], list[Refusal]]:
+    """The stack that the environment of the run forces: WAVESMITH_STACK, then PYTORCH_FORCE_NIGHTLY and PYTORCH_FORCE_STABLE."""
+    on = {name: environ.get(name, "").strip().lower() in ("1", "true", "yes") for name in (FORCE_NIGHTLY, FORCE_STABLE)}
+    named = environ.get(FORCE_STACK, "").strip()
+    if (
+        all(on.values())
+        or (named and named != NIGHTLY and on[FORCE_NIGHTLY])
+        or (named == NIGHTLY and on[FORCE_STABLE])
+    ):
+        given = ", ".join(name for name in (FORCE_STACK, *on) if environ.get(name))
+        return {}, [Refusal(f"environment variables {given}", "they contradict each other", "set one of them only")]
+    if named:
+        return {"stack": named, "forced_by": f"environment variable {FORCE_STACK}"}, []
+    if on[FORCE_NIGHTLY]:
+        return {"stack": NIGHTLY, "forced_by": f"environment variable {FORCE_NIGHTLY}"}, []
+    if on[FORCE_STABLE] and stack == NIGHTLY:
+        return {"stack": "auto", "forced_by": f"environment variable {FORCE_STABLE}"}, []
+    return {}, []
+
+
+def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
+    if not isinstance(data, Mapping):
+        problem = f"it is {_kind(data)}, but must map each environment's name to its settings"
+        return (), [Refusal("variable wavesmith_environments", problem, "see docs/variables.md for an example")]
+    found: list[Environment] = []
+    refusals: list[Refusal] = []
+    for name, settings in sorted(data.items(), key=lambda item: str(item[0])):
+        item = f"environment {name}"
+        if not isinstance(name, str) or not _ENVIRONMENT_NAME.fullmatch(name):
+            refusals.append(Refusal(item, "its name is not usable as a folder", "use lower-case letters, digits and _"))
+            continue
+        if not isinstance(settings, Mapping):
+            refusals.append(
+                Refusal(item, f"its settings are {settings!r}, not a mapping", "see docs/variables.md for an example")
+            )
+            continue
+        good = True
+        for key, value in settings.items():
+            kind = _ENVIRONMENT_KEYS.get(key)
+            if kind is None:
+                refusals.append(Refusal(item, f"it has no setting {key!r}", suggest(str(key), _ENVIRONMENT_KEYS)))
+            elif not isinstance(value, kind) or (kind is list and not all(isinstance(entry, str) for entry in value)):
+                expected = "text" if kind is str else "a list of names"
+                refusals.append(
+                    Refusal(item, f"{key} is {value!r}, but must be {expected}", "correct it in the inventory")
+                )
+            else:
+                continue
+            good = False
+        if settings.get("engine", "venv") not in ENGINES and good:
+            refusals.append(
+                Refusal(item, f"engine {settings['engine']!r} is not known", suggest(settings["engine"], ENGINES))
+            )
+            good = False
+        if good:
+            found.append(
+                Environment(
+                    name=name,
+                    stack=settings.get("stack", "auto"),
+                    engine=settings.get("engine", "venv"),
+                    packages=tuple(dict.fromkeys(settings.get("packages", ()))),
+                    models=tuple(dict.fromkeys(settings.get("models", ()))),
+                    projects=tuple(dict.fromkeys(settings.get("projects", ()))),
+                )
+            )
+    return tuple(found), refusals
