@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import PythonOf
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import WheelSpec
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms import digest
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
@@ -84,9 +88,11 @@ def run(arguments: argparse.Namespace) -> int:
     return _build(observed["root"], specs, observed["wheels"])
 
 
-def _observed(arguments: argparse.Namespace) -> dict[str, Any]:
+def _observed(arguments: argparse.Namespace) -> Observed:
     from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
     from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+    from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+    from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import ObservedHost
     from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import suggest
 
     if arguments.host_facts:
@@ -96,7 +102,13 @@ def _observed(arguments: argparse.Namespace) -> dict[str, Any]:
             raise Unusable(
                 f"{arguments.host_facts} cannot be read ({error}). Remedy: give the JSON that observe returned"
             ) from error
-        return dict(found.get("observed", found))
+        if isinstance(found, dict):
+            found = found.get("observed", found)
+        try:
+            seen = shape.read(found, ObservedHost, arguments.host_facts, "run playbooks/plan.yml for that host again")
+        except shape.WrongRecord as error:
+            raise Unusable(str(error)) from error
+        return cast(Observed, {"wheels": [], "build_memory": {}, **seen})
     place = "/"
     if arguments.sample:
         known = [path.name for path in SAMPLES.iterdir() if path.is_dir()] if SAMPLES.is_dir() else []
@@ -104,10 +116,11 @@ def _observed(arguments: argparse.Namespace) -> dict[str, Any]:
             raise Unusable(f"sample {arguments.sample!r} is not there. Remedy: {suggest(arguments.sample, known)}")
         place = str(SAMPLES / arguments.sample)
     observed = probe.observe(root=arguments.root, probe_root=place)
-    return {**observed, **(store.survey(observed["root"], []) if place == "/" else {"wheels": [], "build_memory": {}})}
+    kept = store.survey(observed["root"] if place == "/" else os.devnull, [])
+    return cast(Observed, {**observed, **kept})
 
 
-def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: dict[str, Any]) -> list[dict[str, Any]]:
+def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: Observed) -> list[WheelSpec]:
     from ansible_collections.wavesmith.provision.plugins.module_utils.plan.choose import choose
     from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import suggest
     from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
@@ -146,23 +159,24 @@ def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: dict[str, 
     return specs
 
 
-def _python(wanted: str, stack: Stack, observed: Mapping[str, Any]) -> Mapping[str, Any]:
+def _python(wanted: str, stack: Stack, observed: Observed) -> PythonOf:
     fit = []
     for python in observed["pythons"]:
         minor = tuple(int(part) for part in python["version"].split(".")[:2])
         if (
             not wanted or wanted == ".".join(map(str, minor))
         ) and stack.python_minimum <= minor <= stack.python_maximum:
-            fit.append((minor, python["path"], python))
+            fit.append((minor, python["path"], python["version"]))
     if not fit:
         seen = ", ".join(python["version"] for python in observed["pythons"]) or "none"
         raise Unusable(
             f"there is no Python {wanted or 'for that stack'} (this host has {seen}). Remedy: install it, or say --python"
         )
-    return dict(max(fit, key=lambda entry: entry[:2])[2])
+    _minor, path, version = max(fit)
+    return {"path": path, "version": version}
 
 
-def text(spec: Mapping[str, Any], observed: Mapping[str, Any]) -> str:
+def text(spec: WheelSpec, observed: Observed) -> str:
     """One build for people: what is built from what, its environment, and its commands."""
     root = observed["root"]
     folder = f"{root}/build/{spec['name']}"
@@ -211,7 +225,7 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if "$PATH" in value else shlex.quote(value)
 
 
-def _build(root: str, specs: list[dict[str, Any]], present: Sequence[str]) -> int:
+def _build(root: str, specs: list[WheelSpec], present: Sequence[str]) -> int:
     """Build what is not there, as the module `wheels` does: by a job that goes on where this command is ended."""
     missing = [spec for spec in specs if spec.get("key") not in present]
     if any("key" not in spec for spec in missing):

@@ -119,7 +119,7 @@ def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
         if "lock" in item.phases:
             if item.lock["status"] != "hit":
                 asked = ("key", "inputs", "requirements", "overrides", "declared")
-                todo["lock"].append({**common, **{key: item.lock[key] for key in asked}})
+                todo["lock"].append({**common, **{key: value for key, value in item.lock.items() if key in asked}})
             if item.conda and item.conda["status"] != "hit":
                 todo["lock"].append({"environment": item.name, **item.conda})
         if "install" in item.phases:

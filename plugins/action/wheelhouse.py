@@ -8,6 +8,7 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import StoreError
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import WheelManifest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import SOURCE
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import read
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import wheelhouse
@@ -164,7 +165,7 @@ class ActionModule(FollowAction):
             answer.update(changed=answer["changed"] or bool(removed), removed=sorted({*answer["removed"], *removed}))
         return answer
 
-    def _upload(self, store: Path, wheels: dict[str, dict[str, Any]]) -> dict[str, str]:
+    def _upload(self, store: Path, wheels: dict[str, WheelManifest]) -> dict[str, str]:
         """Put wheels of the store into the host's temporary folder; what the address of each one's files begins with."""
         if not wheels:
             return {}

@@ -50,7 +50,8 @@ result:
   type: dict
 """
 
-from typing import Any
+
+from typing import cast
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -58,6 +59,7 @@ from ..module_utils.host.job import Job
 from ..module_utils.host.module import OPTIONS, package_index, serve
 from ..module_utils.prefix.conda import solve
 from ..module_utils.prefix.generation import resolve
+from ..module_utils.records.task import ChannelLockTask, LockTask
 from ..module_utils.terms.digest import digest
 
 
@@ -69,8 +71,10 @@ def main() -> None:
     name = "lock-" + digest(given["locks"])[:16]
     index = package_index(given["package_index"])
 
-    def one(job: Job, spec: dict[str, Any]) -> str:
-        return solve(job, given["root"], spec) if "specs" in spec else resolve(job, given["root"], spec, index)
+    def one(job: Job, spec: LockTask | ChannelLockTask) -> str:
+        if "specs" in spec:
+            return solve(job, given["root"], cast(ChannelLockTask, spec))
+        return resolve(job, given["root"], spec, index)
 
     serve(
         module,

@@ -215,7 +215,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
-    observed = observe(
+    seen = observe(
         root=given["root"],
         apt_packages=given["apt_packages"],
         sources={str(name): str(url or "") for name, url in given["sources"].items()},
@@ -223,9 +223,9 @@ def main() -> None:
         probe_root=given["probe_root"],
         timeout=given["timeout"],
     )
-    observed.update(survey(Host(given["probe_root"]).at(observed["root"]), given["environments"]))
+    observed = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
     # Ansible hands the arguments back as `invocation`: credentials in a URL shall not travel with them.
-    given["sources"] = {name: source["url"] for name, source in observed["sources"].items()}
+    given["sources"] = {name: source["url"] for name, source in seen["sources"].items()}
     given["default_index"] = split_url(given["default_index"]).shown
     module.exit_json(changed=False, observed=observed)
 

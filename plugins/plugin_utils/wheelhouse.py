@@ -16,6 +16,7 @@ from typing import Any
 from ansible import constants
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import write_text
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import WheelManifest
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import split_url
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import manifest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.wheelhouse import entries, request
@@ -59,7 +60,7 @@ class Wheelhouse:
                 write_text(str(self.signers), after)
         return after != before
 
-    def offered(self) -> dict[str, dict[str, Any]]:
+    def offered(self) -> dict[str, WheelManifest]:
         """Manifests of all wheels that the store or the served wheelhouse has, by key."""
         return {**entries(str(self.store)), **self.served()}
 
@@ -72,7 +73,7 @@ class Wheelhouse:
         """Ask the served wheelhouse again, because it got more."""
         self._kept().unlink(missing_ok=True)
 
-    def served(self) -> dict[str, dict[str, Any]]:
+    def served(self) -> dict[str, WheelManifest]:
         """What hosts can fetch by themselves; asked once in a run, and silence is said."""
         if self.address.startswith("file://"):
             return entries(self.address[len("file://") :])

@@ -5,12 +5,37 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 from hypothesis import settings
 
 # A busy machine is no failure; and CI tells the same today and tomorrow.
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("house")
+
+
+def make_manifest(**more: Any) -> dict[str, Any]:
+    """A generation's manifest with everything that one must have."""
+    return {
+        "schema": 1,
+        "created": 1.0,
+        "environment": "speech",
+        "generation": "one",
+        "digest": "d",
+        "stack": "cpu",
+        "backend": "cpu",
+        "versions": {},
+        "imports": {},
+        "accelerated": False,
+        "wheels": {},
+        **more,
+    }
+
+
+def make_provenance(wheel: str, sha256: str, **more: Any) -> dict[str, Any]:
+    """A wheel's provenance with everything that one must have."""
+    recipe = {"name": wheel.split("-")[0], "version": "1.0"}
+    return {"schema": 1, "wheel": wheel, "sha256": sha256, "variant": "v", "recipe": recipe, **more}
 
 
 def make_library(

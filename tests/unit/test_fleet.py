@@ -30,7 +30,7 @@ folder = f"{root}/wheels/{key}"
 os.makedirs(folder)
 data = os.urandom(1000)  # two builds are never alike
 with open(f"{folder}/{wheel}", "wb") as file: file.write(data)
-provenance = {"wheel": wheel, "sha256": hashlib.sha256(data).hexdigest(), "variant": "v", "recipe": {"name": "tiny", "version": "1.0"}}
+provenance = {"schema": 1, "wheel": wheel, "sha256": hashlib.sha256(data).hexdigest(), "variant": "v", "recipe": {"name": "tiny", "version": "1.0"}}
 with open(f"{folder}/provenance.json", "w") as file: json.dump(provenance, file)
 with open(f"{root}/built", "a") as file: file.write(key + "\\n")
 """

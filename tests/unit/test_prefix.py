@@ -19,7 +19,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.host import st
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation as prefix_generation
 
-from .conftest import make_fatbin, make_library
+from .conftest import make_fatbin, make_library, make_provenance
 
 UV = Path(sys.prefix) / "bin" / "uv"
 BASE = os.path.realpath(sys.executable)
@@ -398,7 +398,7 @@ def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
     kept = host.root / "wheels" / "abc"
     kept.mkdir(parents=True)
     shutil.copy(made, kept)
-    store.write_json(str(kept / "provenance.json"), {"wheel": made.name, "sha256": sha256(made)})
+    store.write_json(str(kept / "provenance.json"), make_provenance(made.name, sha256(made)))
     host.serve("tinyvoice", {"tinyvoice.py": ""})
     host.make()
     prefix_generation.install(
@@ -435,7 +435,7 @@ def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> No
     kept = host.root / "wheels" / "abc"
     kept.mkdir(parents=True)
     (kept / "x.whl").write_text("swapped")
-    store.write_json(str(kept / "provenance.json"), {"wheel": "x.whl", "sha256": "0" * 64})
+    store.write_json(str(kept / "provenance.json"), make_provenance("x.whl", "0" * 64))
     host.make()
     with pytest.raises(Failed, match=r"wrong sha256\) and was removed. Remedy: start again"):
         prefix_generation.install(

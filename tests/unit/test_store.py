@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 
+from .conftest import make_manifest
+
 COLLECTIONS = Path(__file__).resolve().parents[2] / "collections"
 IMPORT = "from ansible_collections.wavesmith.provision.plugins.module_utils.host import store"
 NOT_AS_ROOT = pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -30,10 +32,11 @@ def make(root: Path, name: str, created: float = 1.0, verdict: int | None = 0, d
     (prefix / "lib" / "__pycache__").mkdir(parents=True)
     (prefix / "lib" / "torch.py").write_text("x = 1\n")
     (prefix / "lib" / "__pycache__" / "torch.pyc").write_text("byte code")
-    store.seal(str(prefix), {"digest": digest, "created": created})
+    store.seal(str(prefix), make_manifest(digest=digest, created=created))
     if verdict is not None:
         store.write_json(
-            str(prefix / store.VERDICT), {"exit": verdict, "checks": [{"id": "a", "evidence": {"long": "x"}}]}
+            str(prefix / store.VERDICT),
+            {"schema": 1, "verdict": "healthy", "exit": verdict, "checks": [{"id": "a", "evidence": {"long": "x"}}]},
         )
     return prefix
 
@@ -259,14 +262,14 @@ def test_the_current_generation_is_surveyed_with_manifest_and_verdict(tmp_path: 
     store.activate(str(tmp_path), "speech", "one")
     found = survey(tmp_path)["current"]
     assert (found["generation"], found["damage"], found["manifest"]["digest"]) == ("one", [], "d")
-    assert found["verdict"] == {"exit": 0, "checks": [{"id": "a"}]}
+    assert found["verdict"] == {"schema": 1, "verdict": "healthy", "exit": 0, "checks": [{"id": "a"}]}
 
 
 def test_much_damage_is_counted_and_its_first_files_named(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
     for number in range(9):
         (prefix / "lib" / f"{number}.py").touch()
-    store.seal(str(prefix), {"digest": "d", "created": 1.0})
+    store.seal(str(prefix), make_manifest())
     store.activate(str(tmp_path), "speech", "one")
     for number in range(9):
         (prefix / "lib" / f"{number}.py").unlink()

@@ -55,6 +55,7 @@ def make_wheel(root: Path, key: str = KEY, variant: str = VARIANT) -> Path:
             "tiny.py,,\ntiny-1.0.dist-info/METADATA,,\ntiny-1.0.dist-info/WHEEL,,\ntiny-1.0.dist-info/RECORD,,\n",
         )
     provenance = {
+        "schema": 1,
         "wheel": WHEEL,
         "sha256": sha256(str(folder / WHEEL)),
         "variant": variant,

@@ -10,6 +10,7 @@ from typing import Any
 from ..audit.fatbin import SASS
 from ..audit.libraries import DRIVER_LIBRARIES
 from ..audit.verdict import Artifact, summary
+from ..records.wheel import WheelSpec
 
 _OF_CUDA = re.compile(
     r"lib(?:torch_cuda|c10_cuda|torch_hip|c10_hip|cudart|cublas|cublasLt|cudnn|nvrtc|amdhip64|onnxruntime_providers_cuda)[_a-z]*\.so.*"
@@ -35,7 +36,7 @@ def needed(artifact: Artifact) -> dict[str, list[str]]:
 
 
 def broken(
-    build: Mapping[str, Any], artifact: Artifact, wheel: str, files: Collection[str], available: Collection[str]
+    build: WheelSpec, artifact: Artifact, wheel: str, files: Collection[str], available: Collection[str]
 ) -> list[str]:
     """What a wheel lacks of what its recipe promised, each in one sentence; empty: it keeps its word.
 
@@ -98,7 +99,7 @@ def _sms(names: Collection[str]) -> str:
     return ", ".join(f"SM {name[:-1]}.{name[-1]}" if name.isdigit() else f"SM {name}" for name in names)
 
 
-def sbom(build: Mapping[str, Any], wheel: str, sha256: str, tools: Mapping[str, str]) -> dict[str, Any]:
+def sbom(build: WheelSpec, wheel: str, sha256: str, tools: Mapping[str, str]) -> dict[str, Any]:
     """What went into a wheel, as a CycloneDX 1.6 document (https://cyclonedx.org/docs/1.6/json/)."""
     source = build["source"]
     itself = f"pkg:pypi/{build['name']}@{build['version']}"

@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote, urldefrag, urljoin, urlsplit
 from ..host import store
 from ..host.job import Failed, Job
 from ..host.store import sha256
+from ..records.wheel import SourceSpec
 from ..terms.url import split_url
 
 TIMEOUT = 60.0
@@ -38,7 +39,7 @@ _GIT = {
 }
 
 
-def cached(root: str, source: dict[str, Any]) -> str:
+def cached(root: str, source: SourceSpec) -> str:
     """Where a source is kept: its file, or for git its folder."""
     return os.path.join(root, "cache", "sources", source["digest"], source["name"])
 
@@ -47,7 +48,7 @@ def fetch(
     job: Job,
     root: str,
     package: str,
-    source: dict[str, Any],
+    source: SourceSpec,
     tools: dict[str, str],
     package_index: str,
     bundle: str = "",
@@ -134,7 +135,7 @@ def _on_index(package: str, name: str, index: str) -> str:
     )
 
 
-def _download(job: Job, urls: Iterable[str], place: str, source: dict[str, Any]) -> None:
+def _download(job: Job, urls: Iterable[str], place: str, source: SourceSpec) -> None:
     """The first address whose file is the right one wins; the file is moved into place when its sha256 was checked."""
     partial = f"{place}.part"
     tried = []
@@ -166,7 +167,7 @@ def _download(job: Job, urls: Iterable[str], place: str, source: dict[str, Any])
     )
 
 
-def _checkout(job: Job, place: str, source: dict[str, Any], tools: dict[str, str], bundle: str) -> str:
+def _checkout(job: Job, place: str, source: SourceSpec, tools: dict[str, str], bundle: str) -> str:
     """A clean checkout of exactly one commit with its submodules."""
     tools = {**tools, **_GIT}
     if os.path.isdir(place):

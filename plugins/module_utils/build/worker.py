@@ -38,6 +38,7 @@ from ..host.store import sha256
 from ..host.tools import environment, explain, uv
 from ..host.wheels import kept_wheel, wheel_folder
 from ..plan.recipe import RESERVE_GIB, RecipeError, jobs, pins, place
+from ..records.wheel import WheelSpec
 from . import source
 from .log import MEMORY, diagnose, progress
 from .promise import broken, needed, sbom, targets
@@ -47,7 +48,7 @@ COMPILERS = ("cc", "c++", "gcc", "g++", "clang", "clang++", "nvcc")
 
 
 def build_wheels(
-    job: Job, root: str, specs: list[dict[str, Any]], package_index: str, ccache_remote: str = ""
+    job: Job, root: str, specs: list[WheelSpec], package_index: str, ccache_remote: str = ""
 ) -> dict[str, Any]:
     """Build each wheel that is not there yet; what was finished before a failure stays.
 
@@ -67,7 +68,7 @@ class _Build:
     """One build: its folders, its environment, and the steps in order. Leaving it removes whatever was not published."""
 
     def __init__(
-        self, job: Job, root: str, spec: dict[str, Any], package_index: str, ccache_remote: str, turn: tuple[int, int]
+        self, job: Job, root: str, spec: WheelSpec, package_index: str, ccache_remote: str, turn: tuple[int, int]
     ) -> None:
         self.job, self.root, self.spec, self.index, self.turn = job, root, spec, package_index, turn
         self.title = f"{spec['name']} {spec['version']}"

@@ -17,6 +17,7 @@ from ..host.tools import environment, explain
 from ..host.wheels import kept_wheel
 from ..plan import conda
 from ..prefix.conda import fetch as fetch_channel_packages
+from ..records.task import BuildAgainTask, ExportTask
 from ..wheels import manifest
 from ..wheels.manifest import Untrusted
 from ..wheels.wheelhouse import publish, taker, write_index, write_pages
@@ -68,7 +69,7 @@ def _put(staging: str, final: str) -> None:
 
 
 def context(
-    job: Job, root: str, spec: Mapping[str, Any], index: str, system: Mapping[str, str], apt: list[str], complete: bool
+    job: Job, root: str, spec: ExportTask, index: str, system: Mapping[str, str], apt: list[str], complete: bool
 ) -> str:
     """Make the Docker build context of one environment at ``<root>/export/<environment>``.
 
@@ -107,8 +108,8 @@ def context(
 def bundle(
     job: Job,
     root: str,
-    specs: list[dict[str, Any]],
-    builds: list[dict[str, Any]],
+    specs: list[ExportTask],
+    builds: list[BuildAgainTask],
     index: str,
     toolbox: str,
     signers: str,
@@ -166,7 +167,7 @@ def bundle(
     return final
 
 
-def _requirements(builds: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _requirements(builds: list[BuildAgainTask]) -> list[dict[str, Any]]:
     """What is fetched for builds, each set once: most recipes share theirs."""
     found = {}
     for build in builds:
@@ -176,7 +177,7 @@ def _requirements(builds: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
-def _source(job: Job, root: str, build: Mapping[str, Any], index: str, folder: str) -> None:
+def _source(job: Job, root: str, build: BuildAgainTask, index: str, folder: str) -> None:
     """Put what a wheel is built from into a folder of sources."""
     source, tools = build["source"], environment(root, index)
     proven = fetch(job, root, build["name"], source, tools, index, build["bundle"])

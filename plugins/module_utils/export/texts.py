@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
+from ..records.plan import CondaPlan
+from ..records.task import BuildAgainTask, ExportTask
 from ..wheels.manifest import normal, simple
 
 _INSTALL = "/opt/wavesmith/{environment}/bin/python -m pip install --no-cache-dir --no-deps --require-hashes"
@@ -65,7 +67,7 @@ def index(files: Mapping[str, str]) -> dict[str, str]:
     return simple("simple", projects)
 
 
-def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict[str, Any]]:
+def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[ExportTask]:
     """What of a plan an export needs, for each environment: locks, wheels, origin, and the Python that takes its files.
 
     A project's own wheel is not among it: it is made on the controller, from files that are there.
@@ -73,7 +75,7 @@ def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict
     Raises:
         ValueError: something is not there yet; the message says what, and the remedy.
     """
-    found = []
+    found: list[ExportTask] = []
     for item in plan["environments"]:
         missing = [f"wheel {wheel['name']}" for wheel in item["wheels"] if wheel["status"] != "hit"]
         missing += [f"lock {lock['key']}" for lock in (item["conda"], item["lock"]) if lock and lock["status"] != "hit"]
@@ -88,14 +90,16 @@ def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[dict
                 "origin_url": item["origin_url"],
                 "key": item["lock"]["key"],
                 "lock": locks[item["lock"]["key"]],
-                "conda": {**item["conda"], "lock": locks[item["conda"]["key"]]} if item["conda"] else {},
+                "conda": cast(
+                    CondaPlan, {**item["conda"], "lock": locks[item["conda"]["key"]]} if item["conda"] else {}
+                ),
                 "wheels": [{"name": wheel["name"], "key": wheel["key"]} for wheel in item["wheels"]],
             }
         )
     return found
 
 
-def contexts(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def contexts(found: list[ExportTask]) -> list[ExportTask]:
     """Those of `environments` that can be an image: what they are made of is wheels, and system packages of apt.
 
     Raises:
@@ -110,9 +114,9 @@ def contexts(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def builds(plan: Mapping[str, Any]) -> list[dict[str, Any]]:
+def builds(plan: Mapping[str, Any]) -> list[BuildAgainTask]:
     """What building the wheels of a plan again takes: each one's source, and the locks of what is in its build environment."""
-    found = {}
+    found: dict[str, BuildAgainTask] = {}
     for item in plan["environments"]:
         for wheel in item["wheels"]:
             spec = wheel["spec"]

@@ -15,8 +15,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
+from ..records.job import Answer, Outcome, Progress
 from .store import Busy, StoreError, busy_message, holder, note_holder, read_json, take_lock, write_json
 
 ABANDONED_AFTER = 10.0
@@ -115,7 +116,7 @@ def _birth(pid: int) -> str | None:
 
 def follow(
     root: str, name: str, run: str, work: Callable[[Job], dict[str, Any]], wait: float, seen: str = ""
-) -> dict[str, Any]:
+) -> Answer:
     """Start the job `name`, or join it, and wait until it ended, its phase is no longer `seen`, or `wait` seconds passed.
 
     Args:
@@ -160,10 +161,12 @@ def follow(
         alive = _alive(read_json(os.path.join(folder, "job.json")))
         # The worker writes its result before it ends: asked in this order, a dead one without a result was killed.
         result = read_json(os.path.join(folder, "result.json"))
-        progress = read_json(os.path.join(folder, "progress.json")) or {}
+        progress = cast(Progress, read_json(os.path.join(folder, "progress.json")) or {})
         state = f"{progress.get('phase')} {progress.get('n')} {progress.get('detail')}"
         if isinstance(result, dict):
-            return {"finished": True, "state": state, "progress": progress, "adopted": found == ADOPTED, **result}
+            answer: Answer = {"finished": True, "state": state, "progress": progress, "adopted": found == ADOPTED}
+            answer.update(cast(Answer, result))
+            return answer
         if not alive:
             killed = (
                 f"the worker of {name} was killed. Remedy: start again, what it finished is kept; its log: {folder}/log"
@@ -264,7 +267,7 @@ def _work(
     os.write(go, b"1")
     os.close(go)
     try:
-        outcome: dict[str, Any] = {"result": work(Job(folder, lock))}
+        outcome: Outcome = {"result": work(Job(folder, lock))}
     except Failed as error:
         outcome = {"failure": str(error), "log": error.log}
     except StoreError as error:

@@ -13,6 +13,7 @@ A generation is complete when its ``wavesmith/manifest.json`` is there: that fil
 
 from __future__ import annotations
 
+import copy
 import errno
 import fcntl
 import glob
@@ -22,10 +23,14 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
+from ..records import shape
+from ..records.generation import GenerationManifest, Verdict
+from ..records.host import Holder, KeptEnvironment, KeptGeneration, Store
+from ..records.shape import Record
 from ..terms.names import package_of
 
 MANIFEST = "wavesmith/manifest.json"
@@ -70,6 +75,19 @@ def sha256(path: str) -> str:
         while block := file.read(_CHUNK):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_record(path: str, record: Callable[..., Record], remedy: str) -> Record | None:
+    """A JSON file as the record that it should be; `None` where it is not there or no JSON.
+
+    Raises:
+        StoreError: it is of another schema version, or another record; the message names the file, what is wrong, and `remedy`.
+    """
+    value = read_json(path)
+    try:
+        return None if value is None else shape.read(value, record, path, remedy)
+    except shape.WrongRecord as error:
+        raise StoreError(str(error)) from error
 
 
 def write_json(path: str, value: Any) -> None:
@@ -179,7 +197,7 @@ def locked(root: str, purpose: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def holder(root: str) -> dict[str, Any] | None:
+def holder(root: str) -> Holder | None:
     """Who holds the host's lock now (pid, purpose, since), or `None` when nobody does."""
     try:
         descriptor = os.open(lock_path(root), os.O_RDONLY)
@@ -193,12 +211,12 @@ def holder(root: str) -> dict[str, Any] | None:
             found = json.loads(os.pread(descriptor, 4096, 0).decode() or "{}")
         except ValueError:
             found = {}
-        return found if isinstance(found, dict) else {}
+        return cast(Holder, found) if isinstance(found, dict) else {}
     finally:
         os.close(descriptor)
 
 
-def busy_message(found: Mapping[str, Any]) -> str:
+def busy_message(found: Holder) -> str:
     """One sentence on who works on the host, and what to do."""
     since = time.strftime("%H:%M:%S", time.localtime(found["since"])) if "since" in found else "an unknown time"
     return (
@@ -228,7 +246,7 @@ def _mark(prefix: str, relative: str, status: os.stat_result) -> list[Any]:
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
-def seal(prefix: str, manifest: Mapping[str, Any]) -> None:
+def seal(prefix: str, manifest: GenerationManifest) -> None:
     """Record every file of a generation, then its manifest: from here on it is complete and must not change."""
     files = {relative: _mark(prefix, relative, status) for relative, status in _entries(prefix)}
     os.makedirs(os.path.join(prefix, "wavesmith"), exist_ok=True)
@@ -277,10 +295,9 @@ def _doubled(prefix: str, files: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def generations(root: str, environment: str) -> list[dict[str, Any]]:
+def generations(root: str, environment: str) -> list[KeptGeneration]:
     """All generations of an environment, oldest first."""
     folder = environment_folder(root, environment)
-    found = []
     try:
         names = [
             entry.name
@@ -289,6 +306,7 @@ def generations(root: str, environment: str) -> list[dict[str, Any]]:
         ]
     except OSError:
         return []
+    found: list[KeptGeneration] = []
     for name in names:
         manifest = read_json(os.path.join(folder, name, MANIFEST))
         verdict = read_json(os.path.join(folder, name, VERDICT))
@@ -305,11 +323,11 @@ def generations(root: str, environment: str) -> list[dict[str, Any]]:
     return sorted(found, key=lambda item: (item["created"], item["name"]))
 
 
-def survey(root: str, environments: list[str]) -> dict[str, Any]:
+def survey(root: str, environments: list[str]) -> Store:
     """What is there, for `observe`: toolbox, environments with the state of their current generation, wheels, who works."""
     toolbox = pointed(os.path.join(root, "toolbox"))
     intact = toolbox is not None and os.access(os.path.join(root, "toolbox", "current", "bin", "uv"), os.X_OK)
-    result: dict[str, Any] = {
+    result: Store = {
         "toolbox": {"digest": toolbox, "intact": intact},
         "environments": {},
         "wheels": [],
@@ -318,7 +336,7 @@ def survey(root: str, environments: list[str]) -> dict[str, Any]:
     }
     for name in environments:
         current = pointed(environment_folder(root, name))
-        entry: dict[str, Any] = {"current": None, "generations": generations(root, name)}
+        entry: KeptEnvironment = {"current": None, "generations": generations(root, name)}
         for generation in entry["generations"]:
             if not generation["complete"]:
                 continue
@@ -326,17 +344,20 @@ def survey(root: str, environments: list[str]) -> dict[str, Any]:
             broken = damage(prefix)
             generation["intact"] = not broken
             if generation["name"] == current:
+                manifest, unknown = _known(os.path.join(prefix, MANIFEST), GenerationManifest)
+                verdict, _ = _known(os.path.join(prefix, VERDICT), Verdict)
+                broken = [*unknown, *broken]
                 entry["current"] = {
                     "generation": current,
                     "damage": broken[:DAMAGE_SHOWN],
                     "damaged": len(broken),
-                    "manifest": read_json(os.path.join(prefix, MANIFEST)),
-                    "verdict": brief(read_json(os.path.join(prefix, VERDICT))),
+                    "manifest": manifest,
+                    "verdict": brief(verdict) if verdict else None,
                 }
         if current is not None and entry["current"] is None:
             # What `current` points to lost its manifest, or is gone: damaged, and its name stays taken.
             gone = [f"missing: {MANIFEST}"]
-            entry["current"] = {"generation": current, "damage": gone, "damaged": 1, "manifest": {}, "verdict": None}
+            entry["current"] = {"generation": current, "damage": gone, "damaged": 1, "manifest": None, "verdict": None}
         result["environments"][name] = entry
     try:
         wheels = sorted(os.listdir(os.path.join(root, "wheels")))
@@ -346,12 +367,21 @@ def survey(root: str, environments: list[str]) -> dict[str, Any]:
     return result
 
 
-def brief(verdict: Any) -> dict[str, Any] | None:
+def _known(path: str, record: Callable[..., Record]) -> tuple[Record | None, list[str]]:
+    """A generation's record, and what is wrong with it where it is not one."""
+    try:
+        return read_record(path, record, "provision this host: it makes a new generation beside this one"), []
+    except StoreError as error:
+        return None, [str(error)]
+
+
+def brief(verdict: Verdict) -> Verdict:
     """A verdict without its evidence, which can be long."""
-    if not isinstance(verdict, dict):
-        return None
-    checks = [{key: value for key, value in check.items() if key != "evidence"} for check in verdict.get("checks", [])]
-    return {**verdict, "checks": checks}
+    shown = copy.copy(verdict)
+    shown["checks"] = [copy.copy(check) for check in verdict.get("checks", [])]
+    for check in shown["checks"]:
+        check.pop("evidence", None)
+    return shown
 
 
 def activate(root: str, environment: str, generation: str) -> str | None:

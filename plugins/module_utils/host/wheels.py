@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from ..records.wheel import Provenance
 from . import store
 from .job import Failed
 from .store import sha256
@@ -21,8 +22,10 @@ def kept_wheel(root: str, key: str) -> str:
         Failed: it is not there, or not the file that was built.
     """
     folder = wheel_folder(root, key)
-    provenance = store.read_json(os.path.join(folder, "provenance.json"))
-    if not isinstance(provenance, dict):
+    provenance = store.read_record(
+        os.path.join(folder, "provenance.json"), Provenance, f"remove {folder} and build the wheel anew"
+    )
+    if provenance is None:
         raise Failed(f"wheel {key} is not in the wheelhouse. Remedy: run playbooks/build.yml for this host first")
     path = os.path.join(folder, provenance["wheel"])
     if not os.path.exists(path) or sha256(path) != provenance["sha256"]:

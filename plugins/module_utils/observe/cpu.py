@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..records.host import Memory
 from . import tables
 from .texts import hexadecimal, key_values, natural
 
@@ -66,7 +67,7 @@ def isa_level(flags: frozenset[str]) -> str:
     return level
 
 
-def parse_meminfo(text: str) -> dict[str, int]:
+def parse_meminfo(text: str) -> Memory:
     """Return total and available bytes from ``/proc/meminfo`` (0 where it does not say)."""
     lines = key_values(text, ":")
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ..records.host import Gpu
 from . import tables
 from .texts import hexadecimal, key_values
 
@@ -26,6 +27,17 @@ class Accelerator:
     gfx: str | None = None
     memory: int | None = None
     source: str = ""
+
+    def data(self) -> Gpu:
+        """As plain data."""
+        return {
+            "vendor": self.vendor,
+            "name": self.name,
+            "sm": self.sm,
+            "gfx": self.gfx,
+            "memory": self.memory,
+            "source": self.source,
+        }
 
 
 @dataclass(frozen=True)

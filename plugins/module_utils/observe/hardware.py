@@ -8,8 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
+from ..records.host import Finding, Machine, NvidiaDriver, OperatingSystem, Processor, Rocm, Toolkit, VectorUnit
 from . import jetson as observe_jetson
 from . import tables, texts
 from .amd import gfx_name, parse_agents, parse_rocminfo
@@ -89,8 +89,8 @@ def start(host: Host, ask: Questions) -> None:
 
 
 def find_accelerators(
-    host: Host, ask: Questions, user: User, findings: list[texts.Finding]
-) -> tuple[list[Accelerator], dict[str, Any]]:
+    host: Host, ask: Questions, user: User, findings: list[Finding]
+) -> tuple[list[Accelerator], NvidiaDriver]:
     """Return all GPUs, NVIDIA's first, then AMD's and Intel's, and what is known of NVIDIA's driver."""
     slots = find_slots(host)
     nvidia, driver = find_nvidia(host, ask, slots, findings)
@@ -110,7 +110,7 @@ def wsl_witness(host: Host) -> str | None:
     return next((path for path in ("/proc/sys/fs/binfmt_misc/WSLInterop", "/dev/dxg") if host.exists(path)), None)
 
 
-def find_cpu(host: Host, architecture: str, cpu: Cpu, findings: list[texts.Finding]) -> dict[str, Any]:
+def find_cpu(host: Host, architecture: str, cpu: Cpu, findings: list[Finding]) -> Processor:
     """Return what is reported of the CPU."""
     if architecture not in ("x86_64", "aarch64"):
         findings.append(
@@ -139,7 +139,7 @@ def find_cpu(host: Host, architecture: str, cpu: Cpu, findings: list[texts.Findi
     }
 
 
-def _sve(host: Host) -> dict[str, Any] | None:
+def _sve(host: Host) -> VectorUnit | None:
     """Return the width of the SVE registers: of this process, else the system's default."""
     if host.live:
         try:
@@ -159,7 +159,7 @@ def page_size(host: Host) -> int:
     return texts.natural(host.run(["getconf", "PAGESIZE"]).text) or 4096
 
 
-def find_rocm(host: Host, packages: Mapping[str, str]) -> dict[str, Any]:
+def find_rocm(host: Host, packages: Mapping[str, str]) -> Rocm:
     """Return ROCm's version: of /opt/rocm, else the newest other folder's, else the package's."""
     files = ["/opt/rocm/.info/version", *reversed(host.glob("/opt/rocm-*/.info/version"))]
     for path in files:
@@ -172,13 +172,13 @@ def find_rocm(host: Host, packages: Mapping[str, str]) -> dict[str, Any]:
 
 def find_machine(
     host: Host,
-    system: Mapping[str, Any],
+    system: OperatingSystem,
     cpu: Cpu,
     uname: tuple[str, str, str],
     gpus: Sequence[Accelerator],
     packages: Mapping[str, str],
-    findings: list[texts.Finding],
-) -> dict[str, Any]:
+    findings: list[Finding],
+) -> Machine:
     """Say what kind of machine this is, by the first witness of docs/platform.md's order."""
     compatible = host.read("/proc/device-tree/compatible")
     dmi = {
@@ -264,9 +264,9 @@ def find_nvccs(host: Host) -> list[str]:
     return list(found.values())
 
 
-def find_toolkits(host: Host, ask: Questions) -> list[dict[str, Any]]:
+def find_toolkits(host: Host, ask: Questions) -> list[Toolkit]:
     """Return the CUDA toolkits: what version.json or nvcc says of them, and what nvcc compiles for (None: unknown)."""
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, Toolkit] = {}
 
     def add(path: str, version: str | None, source: str, sms: list[str] | None, nvcc: bool) -> None:
         if version is not None:
@@ -294,8 +294,8 @@ def find_slots(host: Host) -> list[Slot]:
 
 
 def find_nvidia(
-    host: Host, ask: Questions, slots: Sequence[Slot], findings: list[texts.Finding]
-) -> tuple[list[Accelerator], dict[str, Any]]:
+    host: Host, ask: Questions, slots: Sequence[Slot], findings: list[Finding]
+) -> tuple[list[Accelerator], NvidiaDriver]:
     """Return NVIDIA's GPUs by the first witness that shows any, and what is known of the driver."""
     smi, nvml = ask.answer("smi"), ask.answer("nvml")
     on_bus = [slot for slot in slots if slot.gpu.vendor == "nvidia"]
@@ -354,7 +354,7 @@ def find_amd(
     ask: Questions,
     slots: Sequence[Slot],
     user: User,
-    findings: list[texts.Finding],
+    findings: list[Finding],
 ) -> list[Accelerator]:
     """Return AMD's GPUs by the first witness that shows any: KFD, rocminfo, rocm_agent_enumerator, PCI."""
     gpus = []

@@ -6,9 +6,10 @@ import re
 import signal
 from collections.abc import Iterable, Sequence
 
+from ..records.host import Finding
 from . import tables
 from .gpus import Accelerator, Slot
-from .texts import MIB, Finding, finding, first_line, natural, version_in
+from .texts import MIB, finding, first_line, natural, version_in
 
 
 def parse_nvidia_smi(text: str) -> tuple[list[Accelerator], str | None]:

@@ -9,10 +9,9 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from functools import partial
-from typing import Any
 
+from ..records.host import Apt, Disk, Finding, ObservedHost, OperatingSystem, Python
 from . import hardware as look
 from . import jetson, texts
 from .cpu import parse_cpuinfo, parse_meminfo
@@ -31,7 +30,7 @@ def observe(
     default_index: str = "",
     probe_root: str = "/",
     timeout: float = 3.0,
-) -> dict[str, Any]:
+) -> ObservedHost:
     """Return everything the plan needs to know about a host, short of the store's own state.
 
     Args:
@@ -43,7 +42,7 @@ def observe(
         timeout: Seconds for each command and each URL.
     """
     host = Host(probe_root, timeout)
-    findings: list[texts.Finding] = []
+    findings: list[Finding] = []
     user = find_user(host)
     links = find_sources(host, user, sources or {}, default_index)
     probes = {name: Task(partial(probe_source, host, link)) for name, link in links.items()}
@@ -66,20 +65,20 @@ def observe(
     jetpack = jetson.jetpack(machine["l4t"])
     # Jetson's drivers have branches of their own, which the table of branches does not know.
     if jetpack and driver["cuda_source"] in (None, "driver"):
-        driver.update(cuda=jetpack.cuda, cuda_source="jetpack")
+        driver["cuda"], driver["cuda_source"] = jetpack.cuda, "jetpack"
     privilege = "root" if user.uid == 0 else "sudo" if ask.answer("sudo").code == 0 else "none"
     root = _expand(root, user) or (f"{user.home}/wavesmith" if privilege == "none" else "/opt/wavesmith")
     gcc = re.match(r"\d+(\.\d+)*$", texts.first_line(ask.answer("gcc").text), re.ASCII)
-    observed: dict[str, Any] = {
+    observed: ObservedHost = {
         "schema": 1,
         "hostname": uname[0],
-        "user": {**asdict(user), "privilege": privilege},
+        "user": {"name": user.name, "uid": user.uid, "home": user.home, "privilege": privilege},
         "os": system,
         "machine": machine,
         "cpu": look.find_cpu(host, uname[2], cpu, findings),
         "memory": parse_meminfo(host.read("/proc/meminfo")),
         "disk": _disk(host, root),
-        "accelerators": [asdict(accelerator) for accelerator in accelerators],
+        "accelerators": [accelerator.data() for accelerator in accelerators],
         "nvidia": driver,
         "rocm": look.find_rocm(host, packages),
         "toolkits": look.find_toolkits(host, ask),
@@ -130,7 +129,7 @@ def _uname(host: Host) -> tuple[str, str, str]:
     return (words[0], words[1], words[2]) if len(words) == 3 else ("", "", "unknown")
 
 
-def _os(host: Host, kernel: str) -> dict[str, Any]:
+def _os(host: Host, kernel: str) -> OperatingSystem:
     release = texts.key_values(host.read("/etc/os-release") or host.read("/usr/lib/os-release"), "=")
     return {
         "id": release.get("ID", ""),
@@ -168,7 +167,7 @@ def _expand(root: str, user: User) -> str:
     return root.rstrip("/") or root
 
 
-def _disk(host: Host, root: str) -> dict[str, Any]:
+def _disk(host: Host, root: str) -> Disk:
     path = os.path.abspath(root)
     while path != "/" and not host.exists(path):
         path = os.path.dirname(path)
@@ -179,7 +178,7 @@ def _disk(host: Host, root: str) -> dict[str, Any]:
     return {"path": path, "free": size.f_bavail * size.f_frsize, "total": size.f_blocks * size.f_frsize}
 
 
-def _apt(host: Host, names: Sequence[str], installed: Mapping[str, str]) -> dict[str, Any]:
+def _apt(host: Host, names: Sequence[str], installed: Mapping[str, str]) -> Apt:
     return {
         "present": host.exists("/usr/bin/apt-get"),
         "installed": {name: installed[name] for name in names if name in installed},
@@ -197,7 +196,7 @@ def find_pythons(host: Host) -> list[str]:
     return sorted(found.values(), key=lambda path: (int(path.rpartition(".")[2]), path))
 
 
-def _python(host: Host, path: str, said: str) -> dict[str, Any] | None:
+def _python(host: Host, path: str, said: str) -> Python | None:
     known = parse_python(said)
     if known is None:
         return None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..records.host import SourceState
 from ..terms.url import Url, split_url
 from . import system, texts
 from .host import Host, User
@@ -63,7 +64,7 @@ def find_sources(host: Host, user: User, sources: Mapping[str, str], default_ind
     return links
 
 
-def source_state(link: Link, answers: bool, detail: str, seconds: float) -> dict[str, Any]:
+def source_state(link: Link, answers: bool, detail: str, seconds: float) -> SourceState:
     return {
         "url": split_url(link.url).shown,
         "answers": answers,
@@ -86,11 +87,11 @@ class _SameOrigin(urllib.request.HTTPRedirectHandler):
         return new
 
 
-def probe_source(host: Host, link: Link) -> tuple[dict[str, Any], str]:
+def probe_source(host: Host, link: Link) -> tuple[SourceState, str]:
     """Ask a source whether it answers, without its body; return what was seen and a remedy ('' when none is due)."""
     started = time.monotonic()
 
-    def result(answers: bool, detail: str, remedy: str = "") -> tuple[dict[str, Any], str]:
+    def result(answers: bool, detail: str, remedy: str = "") -> tuple[SourceState, str]:
         return source_state(link, answers, detail, time.monotonic() - started), remedy
 
     if not link.url:

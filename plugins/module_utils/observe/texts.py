@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-Finding = dict[str, str]
+from ..records.host import Finding
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _NATURAL = re.compile(r"[0-9]{1,18}")

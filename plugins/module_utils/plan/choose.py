@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..audit.fatbin import Target
 from ..audit.verdict import capability, parse_sm, runs
+from ..records.host import Gpu, Observed
+from ..records.plan import Considered
 from ..terms.refusal import Refusal, suggest
 from ..wanted.catalog import INDEX, PACKAGE_INDEX, SOURCE, WHEELHOUSE, Catalog, Origin, Stack
 from ..wanted.variables import Environment, Wanted
@@ -68,7 +69,7 @@ class Choice:
     why: str = ""
     sm: str = ""
     sms: list[str] = field(default_factory=list)
-    considered: list[dict[str, Any]] = field(default_factory=list)
+    considered: list[Considered] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
 
@@ -83,26 +84,26 @@ def runs_on(sm: int, targets: Iterable[str]) -> bool:
     return any(runs(Target(parse_sm(target)), sm) for target in targets)
 
 
-def build_sm(gpus: Iterable[Mapping[str, Any]]) -> str:
+def build_sm(gpus: Iterable[Gpu]) -> str:
     """The one compute capability whose code runs on all of these GPUs; empty where there is none."""
     known = sorted({sm for gpu in gpus if (sm := _sm(gpu))})
     return capability(known[0]) if known and all(runs(Target(known[0]), sm) for sm in known) else ""
 
 
-def _served(stack: Stack, observed: Mapping[str, Any]) -> list[str]:
+def _served(stack: Stack, observed: Observed) -> list[str]:
     targets = stack.sms.get(observed["cpu"]["architecture"], ())
     known = {sm for gpu in observed["accelerators"] if gpu["vendor"] == "nvidia" and (sm := _sm(gpu))}
     return [capability(sm) for sm in sorted(known) if runs_on(sm, targets)]
 
 
-def _sm(gpu: Mapping[str, Any]) -> int | None:
+def _sm(gpu: Gpu) -> int | None:
     try:
         return parse_sm(gpu.get("sm") or "")
     except ValueError:
         return None
 
 
-def choose(environment: Environment, wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog) -> Choice:
+def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog: Catalog) -> Choice:
     """Choose the stack of one environment on one host."""
     item = f"environment {environment.name}"
     forced, by = _forced(environment, wanted)
@@ -191,27 +192,25 @@ def allowed_origins(stack: Stack, policy: Sequence[str]) -> list[Origin]:
     return sorted(allowed, key=lambda origin: _place(origin, policy))
 
 
-def _chosen(stack: Stack, gpus: Sequence[Mapping[str, Any]]) -> str:
+def _chosen(stack: Stack, gpus: Sequence[Gpu]) -> str:
     if not gpus:
         return "no accelerator was found"
     vendors = _VENDORS[family(stack.backend)]
     served = [
-        f"{gpu['name']} ({'SM ' + gpu['sm'] if gpu.get('sm') else gpu.get('gfx') or gpu['vendor']})"
+        f"{gpu['name']} ({'SM ' + (gpu['sm'] or '') if gpu.get('sm') else gpu.get('gfx') or gpu['vendor']})"
         for gpu in gpus
         if gpu["vendor"] in vendors
     ]
     return "for " + ", ".join(dict.fromkeys(served)) if served else "no accelerator of this host has a stack"
 
 
-def _wants(stack: Stack, gpus: Sequence[Mapping[str, Any]]) -> bool:
+def _wants(stack: Stack, gpus: Sequence[Gpu]) -> bool:
     """Whether the stack is for accelerators of the kind that is there."""
     vendors = {gpu["vendor"] for gpu in gpus}
     return bool(_VENDORS[family(stack.backend)] & vendors) and stack.channel == "stable"
 
 
-def _nothing_fits(
-    item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], gpus: Sequence[Mapping[str, Any]]
-) -> Refusal:
+def _nothing_fits(item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], gpus: Sequence[Gpu]) -> Refusal:
     """One sentence for all stacks that come into question, each reason once."""
     near = [stack for stack in ranked if _wants(stack, gpus)] or [stack for stack in ranked if stack.backend == "cpu"]
     names: dict[str, list[str]] = {}
@@ -226,7 +225,7 @@ def _nothing_fits(
     return Refusal(item, f"no stack fits this host ({problem or 'the catalog has none for its accelerator'})", remedy)
 
 
-def judge(stack: Stack, observed: Mapping[str, Any], policy: Sequence[str], forced: bool = False) -> Fit:
+def judge(stack: Stack, observed: Observed, policy: Sequence[str], forced: bool = False) -> Fit:
     """Whether a stack works on a host; a forced one need not serve every GPU."""
     architecture = observed["cpu"]["architecture"]
     if architecture not in ARCHITECTURES:
@@ -267,7 +266,7 @@ _NO_CUDA = {
 _NO_ROCM = {"amd.no_kfd", "amd.access", "amd.driver"}
 
 
-def _blocked(observed: Mapping[str, Any], ids: Iterable[str]) -> Fit | None:
+def _blocked(observed: Observed, ids: Iterable[str]) -> Fit | None:
     """What `observe` found in the way of an accelerator, with its own remedy."""
     for finding in observed.get("findings", ()):
         if finding["id"] in ids:
@@ -275,7 +274,7 @@ def _blocked(observed: Mapping[str, Any], ids: Iterable[str]) -> Fit | None:
     return None
 
 
-def _cuda(stack: Stack, gpus: Sequence[Mapping[str, Any]], observed: Mapping[str, Any], forced: bool) -> Fit:
+def _cuda(stack: Stack, gpus: Sequence[Gpu], observed: Observed, forced: bool) -> Fit:
     driver = observed["nvidia"].get("driver") or ""
     answers = any(str(gpu.get("source")).startswith(("nvidia-smi", "nvml")) for gpu in gpus)
     blocked = _blocked(observed, {"nvidia.no_libcuda"} if answers else _NO_CUDA)
@@ -308,7 +307,7 @@ def _cuda(stack: Stack, gpus: Sequence[Mapping[str, Any]], observed: Mapping[str
     return Fit(unused=tuple(unused))
 
 
-def _rocm(stack: Stack, gpus: Sequence[Mapping[str, Any]]) -> Fit:
+def _rocm(stack: Stack, gpus: Sequence[Gpu]) -> Fit:
     # An integrated GPU beside a card is common, so one that is served is enough; torch sees only those it has code for.
     unserved = [gpu for gpu in gpus if gpu.get("gfx") not in stack.gfx]
     known = [f"{gpu['name']} ({gpu['gfx']})" for gpu in unserved if gpu.get("gfx")]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
+from ..records.host import SourceState
+from ..records.plan import ChannelPackage, CondaPlan
 from ..terms.refusal import Refusal
 from ..wanted.variables import Environment, Wanted
 
@@ -76,7 +78,7 @@ def _source(channel: str) -> str:
     return f"channel {channel}"
 
 
-def silent(environment: str, lock: Mapping[str, Any], answers: Mapping[str, Any]) -> list[Refusal]:
+def silent(environment: str, lock: CondaPlan, answers: Mapping[str, SourceState]) -> list[Refusal]:
     """Refusals for the channels of a lock's plan that were asked and do not answer."""
     found = []
     for channel in lock.get("channels", ()):
@@ -138,8 +140,14 @@ def build_refusals(
 
 
 def lock_plan(
-    environment: str, minor: str, architecture: str, wanted: Wanted, text_of: Mapping[str, str], mark: str, digest: Any
-) -> dict[str, Any]:
+    environment: str,
+    minor: str,
+    architecture: str,
+    wanted: Wanted,
+    text_of: Mapping[str, str],
+    mark: str,
+    digest: Callable[[object], str],
+) -> CondaPlan:
     """What to ask the channels for, and whether the lock at hand answers just that.
 
     Args:
@@ -152,42 +160,43 @@ def lock_plan(
         digest: Makes the digest of a value.
     """
     native = sorted(NATIVE) if wanted.native == "channel" else []
-    inputs = {
-        "specs": [f"python {minor}.*", *native],
-        "channels": [channel.name for channel in channels(wanted)],
-        "subdir": SUBDIRS[architecture],
-        "banned": [] if native else sorted(NATIVE),
-    }
-    key = f"{environment}-python{minor.replace('.', '')}-conda-{inputs['subdir']}{'-native' if native else ''}"
+    specs, subdir = [f"python {minor}.*", *native], SUBDIRS[architecture]
+    banned = [] if native else sorted(NATIVE)
+    asked = digest(
+        {"specs": specs, "channels": [channel.name for channel in channels(wanted)], "subdir": subdir, "banned": banned}
+    )
+    key = f"{environment}-python{minor.replace('.', '')}-conda-{subdir}{'-native' if native else ''}"
     text = text_of.get(key, "")
-    at_hand = text.startswith(mark + digest(inputs))
+    at_hand = text.startswith(mark + asked)
     return {
-        **inputs,
+        "specs": specs,
+        "subdir": subdir,
+        "banned": banned,
         "key": key,
-        "inputs": digest(inputs),
+        "inputs": asked,
         "status": "hit" if at_hand else ("stale" if text else "missing"),
         "sha256": digest(text) if at_hand else None,
-        "channels": [vars(channel) for channel in channels(wanted)],
+        "channels": [{"name": channel.name, "url": channel.url} for channel in channels(wanted)],
         "offline": wanted.conda_offline,
     }
 
 
-def lock_text(records: Sequence[Mapping[str, Any]]) -> str:
+def lock_text(records: Sequence[ChannelPackage]) -> str:
     """The lock of solved records, which name their channel by name; the order is that of the file names."""
     lines = []
     for record in sorted(records, key=lambda record: str(record["fn"])):
-        kept = {key: record[key] for key in RECORD if record.get(key) not in (None, [], "")}
+        kept = {key: value for key, value in record.items() if key in RECORD and value not in (None, [], "")}
         lines.append(json.dumps(kept, sort_keys=True))
     return "".join(f"{line}\n" for line in lines)
 
 
-def read_lock(text: str) -> list[dict[str, Any]]:
+def read_lock(text: str) -> list[ChannelPackage]:
     """The records of a lock.
 
     Raises:
         ValueError: a line is no record, or has no sha256; it says which.
     """
-    found = []
+    found: list[ChannelPackage] = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
@@ -199,11 +208,11 @@ def read_lock(text: str) -> list[dict[str, Any]]:
             raise ValueError(f"line {number} is no package")
         if not re.fullmatch("[0-9a-f]{64}", str(record.get("sha256", ""))):
             raise ValueError(f"line {number}, {record['name']}: it has no sha256")
-        found.append(record)
+        found.append(cast(ChannelPackage, record))
     return found
 
 
-def repodata(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+def repodata(records: Sequence[ChannelPackage]) -> dict[str, str]:
     """The index of channels that hold exactly these records, as relative path to text."""
     pages: dict[str, dict[str, Any]] = {}
     for record in records:
@@ -216,7 +225,7 @@ def repodata(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return {path: json.dumps(page, indent=1, sort_keys=True) + "\n" for path, page in pages.items()}
 
 
-def history(records: Sequence[Mapping[str, Any]], specs: Sequence[str], when: str) -> str:
+def history(records: Sequence[ChannelPackage], specs: Sequence[str], when: str) -> str:
     """The text of ``conda-meta/history``, by which conda knows an environment and what was asked for."""
     lines = [f"==> {when} <==", "# cmd: wavesmith"]
     for record in sorted(records, key=lambda record: str(record["name"])):

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
+from ..records.generation import PythonOf
+from ..records.host import Observed
 from ..terms import names
 from ..terms.digest import digest
 from ..terms.refusal import Refusal, suggest
@@ -33,7 +34,7 @@ _SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
 def plan(
     wanted: Wanted,
     refusals: Sequence[Refusal],
-    observed: Mapping[str, Any],
+    observed: Observed,
     catalog: Catalog,
     locks: Mapping[str, str],
     toolbox: str,
@@ -70,9 +71,9 @@ def plan(
     result.phases = [phase for phase in PHASES if any(step["phase"] == phase for step in result.steps)]
     result.seconds = sum(step["seconds"] for step in result.steps)
     need_room(observed, catalog, result)
-    if result.steps and observed.get("busy"):
+    busy = observed.get("busy")
+    if result.steps and busy is not None:
         # No refusal: work that a killed run left behind is taken over; where its run still follows it, the step itself refuses.
-        busy = observed["busy"]
         result.warnings.append(
             f"another run's work goes on here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
         )
@@ -90,7 +91,7 @@ def plan(
 def _environment(
     environment: Environment,
     wanted: Wanted,
-    observed: Mapping[str, Any],
+    observed: Observed,
     catalog: Catalog,
     locks: Mapping[str, str],
     result: Plan,
@@ -218,17 +219,18 @@ def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: 
 
 
 def _python(
-    wanted: Wanted, stack: Stack, observed: Mapping[str, Any], environment: Environment, result: Plan
-) -> Mapping[str, Any] | None:
+    wanted: Wanted, stack: Stack, observed: Observed, environment: Environment, result: Plan
+) -> PythonOf | None:
     fit = []
     for python in observed["pythons"]:
         minor = tuple(int(part) for part in python["version"].split(".")[:2])
         if stack.python_minimum <= minor <= stack.python_maximum and (
             not wanted.python or wanted.python == ".".join(map(str, minor))
         ):
-            fit.append((python["path"].startswith("/usr/bin/"), minor, python["path"], python))
+            fit.append((python["path"].startswith("/usr/bin/"), minor, python["path"], python["version"]))
     if fit:
-        return dict(max(fit, key=lambda entry: entry[:3])[3])
+        _usual, _minor, path, version = max(fit)
+        return {"path": path, "version": version}
     if environment.engine == "conda":
         minor = tuple(map(int, wanted.python.split("."))) if wanted.python else stack.python_maximum
         if stack.python_minimum <= minor <= stack.python_maximum:

@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..records.wheel import PlannedWheel, PlanOfWheels, Transfer, WheelSpec
+
 
 @dataclass
 class Share:
@@ -22,14 +24,14 @@ class Share:
         give: Keys it holds already and others in the run need.
     """
 
-    build: list[dict[str, Any]] = field(default_factory=list)
-    fetch: list[dict[str, str]] = field(default_factory=list)
-    later: list[dict[str, str]] = field(default_factory=list)
+    build: list[WheelSpec] = field(default_factory=list)
+    fetch: list[Transfer] = field(default_factory=list)
+    later: list[Transfer] = field(default_factory=list)
     give: list[str] = field(default_factory=list)
 
 
 def elect(
-    plans: Mapping[str, Mapping[str, Any]], builders: Collection[str] = (), offered: Collection[str] = ()
+    plans: Mapping[str, PlanOfWheels], builders: Collection[str] = (), offered: Collection[str] = ()
 ) -> dict[str, Share]:
     """Share out the wheels that the plans of a run's hosts miss.
 
@@ -43,13 +45,15 @@ def elect(
     """
     shares = {host: Share() for host in sorted(plans)}
     holders: dict[str, str] = {}
-    missing: dict[str, dict[str, Mapping[str, Any]]] = {host: {} for host in shares}
+    missing: dict[str, dict[str, PlannedWheel]] = {host: {} for host in shares}
     for host in shares:
         for environment in plans[host]["environments"]:
             for wheel in environment["wheels"]:
+                if not wheel["key"]:
+                    continue
                 if wheel["status"] == "hit":
                     holders.setdefault(wheel["key"], host)
-                elif wheel["key"] and "build" in environment["phases"]:
+                elif "build" in environment["phases"]:
                     missing[host][wheel["key"]] = wheel
     wanted = {key: wheel for wheels in missing.values() for key, wheel in wheels.items()}
     sources = {key: "" if key in offered else holders[key] for key in wanted if key in offered or key in holders}
@@ -68,7 +72,7 @@ def elect(
     for host, wheels in missing.items():
         for key, wheel in sorted(wheels.items()):
             source = sources[key]
-            entry = {"key": key, "name": wheel["name"], "version": wheel["version"], "source": source}
+            entry: Transfer = {"key": key, "name": wheel["name"], "version": wheel["version"], "source": source}
             if source == "" or holders.get(key) == source:
                 shares[host].fetch.append(entry)
                 if source and key not in shares[source].give:
@@ -90,12 +94,12 @@ def _names(value: Any) -> Iterator[str]:
             yield from _names(inner)
 
 
-def _against(key: str, wheels: Mapping[str, Mapping[str, Any]]) -> set[str]:
+def _against(key: str, wheels: Mapping[str, PlannedWheel]) -> set[str]:
     """Those of `wheels` that one of them is compiled against: its spec names their keys."""
     return {name for name in _names(wheels[key]["spec"]) if name in wheels and name != key}
 
 
-def _parts(wheels: Mapping[str, Mapping[str, Any]]) -> Iterator[set[str]]:
+def _parts(wheels: Mapping[str, PlannedWheel]) -> Iterator[set[str]]:
     """Keys that hang together, because one is compiled against the other."""
     near: dict[str, set[str]] = {key: set() for key in wheels}
     for key in wheels:
@@ -112,7 +116,7 @@ def _parts(wheels: Mapping[str, Mapping[str, Any]]) -> Iterator[set[str]]:
         yield part
 
 
-def _in_order(part: Collection[str], wheels: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _in_order(part: Collection[str], wheels: Mapping[str, PlannedWheel]) -> Iterator[str]:
     """The keys of a part, each after those it is compiled against."""
     inside = {key: wheels[key] for key in part}
     done: set[str] = set()

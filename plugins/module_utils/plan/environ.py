@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from ..records.host import Observed
 
 
-def variables(backend: str, observed: Mapping[str, Any], native: str) -> dict[str, str]:
+def variables(backend: str, observed: Observed, native: str) -> dict[str, str]:
     """What an environment's processes find set, as far as the plan knows it; ``{prefix}`` stands for the prefix.
 
     Args:
@@ -15,7 +14,7 @@ def variables(backend: str, observed: Mapping[str, Any], native: str) -> dict[st
         native: ``channel`` or ``system``.
     """
     found: dict[str, str] = {}
-    sms = sorted({gpu["sm"] for gpu in observed["accelerators"] if gpu.get("sm")}, key=_number)
+    sms = sorted({sm for gpu in observed["accelerators"] if (sm := gpu.get("sm"))}, key=_number)
     if backend.startswith("cuda"):
         if sms:
             found["TORCH_CUDA_ARCH_LIST"] = ";".join(sms)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from ..records.host import KeptEnvironment
 from ..terms.digest import digest
 from .record import SCHEMA, EnvironmentPlan
 
@@ -12,7 +10,7 @@ ISOLATION = 3
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 
 
-def settle(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False) -> None:
+def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) -> None:
     """Compare the wanted generation with those on the host; `anew`: those there are no longer good."""
     item.state, item.digest, item.generation, item.damage, item.phases = "", None, None, [], []
     if item.lock["sha256"] and item.conda.get("sha256", True) and all(wheel.key for wheel in item.wheels):
@@ -42,7 +40,7 @@ def settle(item: EnvironmentPlan, present: Mapping[str, Any], anew: bool = False
     same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
     good = [entry for entry in same if entry["intact"] and not anew]
     # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
-    if current and current["manifest"].get("digest", item.digest) == item.digest:
+    if current and (not current["manifest"] or current["manifest"]["digest"] == item.digest):
         verdict = current["verdict"]
         if not current["damage"] and verdict and verdict.get("exit") == 0 and not anew:
             item.state, item.generation = "kept", current["generation"]

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
+from ..records.generation import Override
 from ..terms.names import name_of, normal
 from ..wanted.project import Declared, Project
 
@@ -45,7 +45,7 @@ def contradicted(
     python: str,
     architecture: str,
     complete: bool,
-) -> list[dict[str, str]]:
+) -> list[Override]:
     """The requirements that what was decided contradicts, for the report.
 
     Args:
@@ -79,7 +79,7 @@ def contradicted(
     return sorted(found, key=_order)
 
 
-def installed_against(report: str, versions: Mapping[str, str], why: Mapping[str, str]) -> list[dict[str, str]]:
+def installed_against(report: str, versions: Mapping[str, str], why: Mapping[str, str]) -> list[Override]:
     """The same for packages, out of what ``uv pip check`` says about an environment.
 
     Args:
@@ -101,15 +101,15 @@ def locked(text: str) -> dict[str, str]:
     return {normal(name): version for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==(\S+)", text, re.MULTILINE)}
 
 
-def _entry(package: str, by: str, asked: str, got: str, why: Mapping[str, str]) -> dict[str, str]:
+def _entry(package: str, by: str, asked: str, got: str, why: Mapping[str, str]) -> Override:
     return {"package": package, "by": by, "asked": asked, "got": got, "why": why.get(package, "")}
 
 
-def _order(entry: Mapping[str, str]) -> tuple[str, str, str]:
+def _order(entry: Override) -> tuple[str, str, str]:
     return entry["package"], entry["by"], entry["asked"]
 
 
-def lines(overrides: Iterable[Mapping[str, Any]]) -> list[str]:
+def lines(overrides: Iterable[Override]) -> list[str]:
     """The report for people, one line each."""
     return [
         f"{entry['asked']} ({entry['by']}) -> {entry['got']}{': ' + entry['why'] if entry['why'] else ''}"

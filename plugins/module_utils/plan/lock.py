@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from ..records.host import Observed
 from ..terms import names
 from ..terms.digest import digest
 from ..wanted.catalog import INDEX, Origin, Package, Stack
@@ -23,7 +23,7 @@ def lock_of(
     stack: Stack,
     origin: Origin,
     named: Sequence[str],
-    observed: Mapping[str, Any],
+    observed: Observed,
     locks: Mapping[str, str],
 ) -> None:
     local = f"+{origin.local_version}" if origin.kind == INDEX and origin.local_version else ""
@@ -38,9 +38,13 @@ def lock_of(
     )
     overrides = {line for package in packages for line in package.overrides}
     overrides |= {line for project in projects for line in project.overrides}
+    requirements, overridden = (
+        [*(pins[name] for name in sorted(named)), *stack.requires, *requirements],
+        sorted({*pins.values(), *brought, *stack.requires, *overrides}),
+    )
     inputs = {
-        "requirements": [*(pins[name] for name in sorted(named)), *stack.requires, *requirements],
-        "overrides": sorted({*pins.values(), *brought, *stack.requires, *overrides}),
+        "requirements": requirements,
+        "overrides": overridden,
         "built": sorted(built),
         "python": minor,
         "architecture": observed["cpu"]["architecture"],
@@ -62,9 +66,9 @@ def lock_of(
         "key": key,
         "status": "hit" if at_hand else ("stale" if text else "missing"),
         "inputs": digest(inputs),
-        "requirements": inputs["requirements"],
-        "overrides": inputs["overrides"],
-        "built": inputs["built"],
+        "requirements": requirements,
+        "overrides": overridden,
+        "built": sorted(built),
         "sha256": hashlib.sha256(text.encode()).hexdigest() if at_hand else None,
         "declared": [
             *([declared.requirement, declared.by] for project in projects for declared in project.declared),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
+from ..records.host import CurrentGeneration, Observed
+from ..records.plan import Instead
 from ..terms.refusal import Refusal
 from ..wanted.catalog import PACKAGE_INDEX, SOURCE, Catalog, Origin, Stack, cuda_version
 from ..wanted.variables import Wanted
@@ -13,7 +14,7 @@ from .recipe import Target, builds, jobs, wanted_builds
 from .record import SECONDS, EnvironmentPlan, Plan, WheelPlan
 
 
-def refuse_unbuildable(item: EnvironmentPlan, stack: Stack, observed: Mapping[str, Any], result: Plan) -> None:
+def refuse_unbuildable(item: EnvironmentPlan, stack: Stack, observed: Observed, result: Plan) -> None:
     """Refuse a build of CUDA code without its toolkit, or with a compiler that the toolkit does not take."""
     cuda = cuda_version(stack.backend)
     if not cuda or not any(
@@ -38,20 +39,20 @@ def asked_source(origin: Origin) -> str:
     return PACKAGE_INDEX if origin.kind == SOURCE else origin.name
 
 
-def answers(origin: Origin, observed: Mapping[str, Any]) -> bool:
+def answers(origin: Origin, observed: Observed) -> bool:
     return bool(observed["sources"].get(asked_source(origin), {"answers": False})["answers"])
 
 
 def origins_of(
-    stack: Stack, wanted: Wanted, current: Mapping[str, Any] | None, observed: Mapping[str, Any]
+    stack: Stack, wanted: Wanted, current: CurrentGeneration | None, observed: Observed
 ) -> list[tuple[Origin, str]]:
     """The origins to try, each with why it is its turn.
 
     The one in use comes first even where it does not answer: a host that needs nothing must not get a new generation
     because an index is slow. Then those that answer, in the policy's order; where none does, the first stands for the refusal.
     """
-    manifest = (current or {}).get("manifest") or {}
-    in_use = manifest.get("origin") if manifest.get("stack") == stack.name else None
+    manifest = current["manifest"] if current else None
+    in_use = manifest.get("origin") if manifest and manifest.get("stack") == stack.name else None
     allowed = allowed_origins(stack, wanted.policy)
     found = [(origin, "in use by the current generation") for origin in allowed if origin.name == in_use]
     passed: list[str] = []
@@ -69,7 +70,7 @@ def wheels_of(
     origin: Origin,
     target: Target,
     item: EnvironmentPlan,
-    observed: Mapping[str, Any],
+    observed: Observed,
     catalog: Catalog,
 ) -> tuple[list[WheelPlan], list[Refusal]]:
     """The wheels of an environment that are built from source, and why some cannot be."""
@@ -88,7 +89,7 @@ def wheels_of(
     return wheels, [Refusal(subject, problem.what, problem.remedy) for problem in problems]
 
 
-def instead(item: EnvironmentPlan, other: Stack | None) -> dict[str, Any]:
+def instead(item: EnvironmentPlan, other: Stack | None) -> Instead:
     """What wheels of an index would save: the stack that they are, and the seconds of building the torch family."""
     seconds = sum(wheel.seconds for wheel in item.wheels if wheel.status == "build" and wheel.name in item.versions)
     return {"stack": other.name, "torch": other.versions["torch"], "seconds": seconds} if other and seconds else {}

@@ -11,8 +11,9 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from ..records.host import Observed, Toolkit
+from ..records.wheel import WheelIdentity, WheelSpec
 from ..terms.digest import digest
 from ..terms.variant import Variant
 from ..terms.versions import numbers
@@ -147,7 +148,7 @@ def jobs(cores: int, available_gib: float, gib_per_job: float) -> int:
     return max(1, min(cores, math.floor((available_gib - RESERVE_GIB) / gib_per_job)))
 
 
-def target_of(observed: Mapping[str, Any], variant: Variant) -> Target:
+def target_of(observed: Observed, variant: Variant) -> Target:
     """What a build on this host starts from."""
     wanted = variant.backend.removeprefix("cuda").replace("_", ".") if variant.backend.startswith("cuda") else ""
     toolkits = [
@@ -155,8 +156,8 @@ def target_of(observed: Mapping[str, Any], variant: Variant) -> Target:
         for toolkit in observed.get("toolkits", [])
         if wanted and toolkit["nvcc"] and f"{toolkit['version']}.".startswith(f"{wanted}.")
     ]
-    toolkit: Mapping[str, Any] = max(
-        toolkits, key=lambda item: [int(part) for part in re.findall(r"\d+", item["version"])], default={}
+    toolkit: Toolkit | None = max(
+        toolkits, key=lambda item: [int(part) for part in re.findall(r"\d+", item["version"])], default=None
     )
     return Target(
         variant=variant,
@@ -164,8 +165,8 @@ def target_of(observed: Mapping[str, Any], variant: Variant) -> Target:
         machine=observed.get("machine", {}).get("kind", ""),
         gcc=observed["compilers"].get("gcc") or "",
         libc=observed["os"].get("libc") or "",
-        cuda=toolkit.get("version", ""),
-        cuda_home=toolkit.get("path", ""),
+        cuda=toolkit["version"] if toolkit else "",
+        cuda_home=toolkit["path"] if toolkit else "",
     )
 
 
@@ -197,8 +198,8 @@ def _uses_cuda(recipe: Recipe, target: Target) -> bool:
 
 
 def render(
-    name: str, recipe: Recipe, release: Release, target: Target, against: Sequence[Against] = ()
-) -> tuple[dict[str, Any], dict[str, Any]]:
+    name: str, recipe: Recipe, release: Release, target: Target, against: Sequence[Against] = (), python: str = ""
+) -> tuple[WheelSpec, WheelIdentity]:
     """The build of one release for one target.
 
     Returns:
@@ -244,7 +245,7 @@ def render(
     environment = {key: fill(text, values, item) for key, text in sorted(settings.items())}
     commands = [[fill(word, values, item) for word in command] for command in recipe.commands or (PIP_WHEEL,)]
     source = release.source
-    identity = {
+    identity: WheelIdentity = {
         "schema": KEY_SCHEMA,
         "name": name,
         "version": release.version,
@@ -260,7 +261,7 @@ def render(
         "against": {entry.name: entry.identity for entry in against},
     }
     sass = [variant.sm if sm == "host" else sm for sm in recipe.contents.sass] if cuda else []
-    build = {
+    build: WheelSpec = {
         "name": name,
         "version": release.version,
         "variant": variant.name,
@@ -284,6 +285,7 @@ def render(
         "compiler": f"gcc {target.gcc}",
         "cuda": target.cuda if cuda else "",
         "cuda_home": target.cuda_home if cuda else "",
+        "python": python,
         "against": [
             {"name": entry.name, "version": entry.version, "key": entry.key, "lock": entry.lock} for entry in against
         ],
@@ -291,7 +293,7 @@ def render(
     return build, identity
 
 
-def place(build: Mapping[str, Any], places: Mapping[str, str]) -> tuple[dict[str, str], list[list[str]]]:
+def place(build: WheelSpec, places: Mapping[str, str]) -> tuple[dict[str, str], list[list[str]]]:
     """Environment and commands of a build with everything filled in."""
     item = f"recipe {build['name']}"
     filled = {**places, "cuda_home": build["cuda_home"]}
@@ -332,12 +334,12 @@ def builds(
     origin: Origin,
     target: Target,
     python: str,
-) -> tuple[list[dict[str, Any]], list[RecipeError]]:
+) -> tuple[list[WheelSpec], list[RecipeError]]:
     """The builds of some packages, what others are compiled against first, and what cannot be built.
 
     A build has its ``key`` where the compiler, the toolkit it needs, and whatever it is compiled against is known.
     """
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, WheelSpec] = {}
     problems: list[RecipeError] = []
 
     def add(name: str) -> None:
@@ -357,8 +359,7 @@ def builds(
                 known = known and "key" in found[other]
             else:
                 against.append(_of_index(name, other, catalog, versions, origin))
-        build, identity = render(name, recipe, release, target, against)
-        build["python"] = python
+        build, identity = render(name, recipe, release, target, against, python)
         if known:
             build["key"] = digest(identity)[:32]
         found[name] = build

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, is_dataclass
-from typing import Any
+from typing import Any, Literal
 
+from ..records.generation import Override
+from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
+from ..records.wheel import WheelSpec
 from ..terms.refusal import Refusal
 from ..wanted import project
 
-SCHEMA = 1
+SCHEMA: Literal[1] = 1
 
 PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
 
@@ -36,26 +39,69 @@ DECIDED = (
 
 @dataclass
 class WheelPlan:
-    """One package built from source: `key` is `None` until a compiler is there, `status` is `hit`, `fetch` or `build`."""
+    """One package built from source.
+
+    Attributes:
+        name: Distribution.
+        version: Its version.
+        key: The wheel key; `None` before the compiler is known.
+        status: ``hit``, ``fetch`` or ``build``.
+        seconds: Rough time on this host.
+        spec: How it is built.
+    """
 
     name: str
     version: str
     key: str | None
     status: str
     seconds: int
-    spec: dict[str, Any]
+    spec: WheelSpec
 
 
 @dataclass
 class EnvironmentPlan:
-    """What one environment needs."""
+    """What one environment needs.
+
+    Attributes:
+        name: Its name.
+        state: ``new``, ``change``, ``kept``, ``switch`` or ``drifted``; empty where it is refused.
+        stack: Name of the stack.
+        stack_why: Why this one.
+        considered: Every stack that was weighed, best first.
+        instead: What wheels of an index would save.
+        backend: The stack's backend.
+        versions: Version of each package of the stack that is in it.
+        variant: What its compiled wheels are for.
+        python: Its Python.
+        origin: Where its packages come from.
+        origin_url: Index of the origin; empty for the package index.
+        origin_why: Why this one.
+        engine: ``venv`` or ``conda``.
+        builder: The system's Python that makes it and builds its wheels.
+        conda: The conda lock; empty for engine ``venv``.
+        variables: What its processes find set.
+        lock: The lock.
+        wheels: Packages that are built from source.
+        imports: The module of each package that must import.
+        accelerated: Whether torch must compute on a GPU.
+        sms: Compute capabilities of the host that it serves.
+        prebuilt: Whether prebuilt wheels with CUDA code are allowed.
+        held: The packages whose version nobody else decides, each with the reason.
+        overrides: What was decided otherwise than somebody asked.
+        projects: Wheels of projects.
+        digest: Of all that goes into it; `None` before the locks and wheel keys are known.
+        generation: Name of the wanted generation; `None` like `digest`.
+        current: Name of the generation in use; `None` where there is none.
+        damage: What differs from the sealed state of the generation in use.
+        phases: What has to be done, of `PHASES`.
+    """
 
     name: str
     state: str = ""
     stack: str = ""
     stack_why: str = ""
-    considered: list[dict[str, Any]] = field(default_factory=list)
-    instead: dict[str, Any] = field(default_factory=dict)
+    considered: list[Considered] = field(default_factory=list)
+    instead: Instead = field(default_factory=lambda: Instead())
     backend: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     variant: str = ""
@@ -65,16 +111,16 @@ class EnvironmentPlan:
     origin_why: str = ""
     engine: str = "venv"
     builder: dict[str, str] = field(default_factory=dict)
-    conda: dict[str, Any] = field(default_factory=dict)
+    conda: CondaPlan = field(default_factory=lambda: CondaPlan())
     variables: dict[str, str] = field(default_factory=dict)
-    lock: dict[str, Any] = field(default_factory=dict)
+    lock: LockPlan = field(default_factory=lambda: LockPlan())
     wheels: list[WheelPlan] = field(default_factory=list)
     imports: dict[str, str] = field(default_factory=dict)
     accelerated: bool = False
     sms: list[str] = field(default_factory=list)
     prebuilt: bool = True
     held: dict[str, str] = field(default_factory=dict)
-    overrides: list[dict[str, str]] = field(default_factory=list)
+    overrides: list[Override] = field(default_factory=list)
     projects: list[project.OwnWheel] = field(default_factory=list)
     digest: str | None = None
     generation: str | None = None
@@ -85,22 +131,38 @@ class EnvironmentPlan:
 
 @dataclass
 class Plan:
-    """Everything that will be done on one host, and why."""
+    """Everything that will be done on one host, and why.
+
+    Attributes:
+        root: Wavesmith's folder on the host.
+        environments: What each environment needs.
+        system_missing: Debian packages that will be installed.
+        toolbox: Digest of the toolbox's lock.
+        phases: What has to be done, of `PHASES`; empty when nothing differs.
+        steps: The same in detail.
+        warnings: What somebody should know.
+        refusals: Why nothing will be done.
+        seconds: Rough time in all.
+        disk_gib: Rough room that it takes, GiB.
+        schema: Version of this record.
+    """
 
     root: str
     environments: list[EnvironmentPlan] = field(default_factory=list)
     system_missing: list[str] = field(default_factory=list)
     toolbox: str = ""
     phases: list[str] = field(default_factory=list)
-    steps: list[dict[str, Any]] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     seconds: int = 0
     disk_gib: float = 0.0
+    schema: Literal[1] = SCHEMA
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""
-        return {"schema": SCHEMA, **_plain(self)}
+        data: dict[str, Any] = _plain(self)
+        return data
 
 
 def _plain(value: Any) -> Any:

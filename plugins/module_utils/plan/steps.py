@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from ..records.host import Observed
+from ..records.plan import Step
 from ..terms.refusal import Refusal
 from ..wanted.catalog import PACKAGE_INDEX, Catalog
 from ..wanted.variables import Wanted
@@ -17,12 +16,12 @@ OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
 
 
-def step(phase: str, name: str, detail: str, seconds: int) -> dict[str, Any]:
+def step(phase: str, name: str, detail: str, seconds: int) -> Step:
     return {"phase": phase, "name": name, "detail": detail, "seconds": seconds}
 
 
-def environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
-    steps: list[dict[str, Any]] = []
+def environment_steps(item: EnvironmentPlan) -> list[Step]:
+    steps: list[Step] = []
     for phase in item.phases:
         if phase == "build":
             steps.extend(
@@ -54,7 +53,7 @@ def environment_steps(item: EnvironmentPlan) -> list[dict[str, Any]]:
     return steps
 
 
-def need_system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, result: Plan, idle: bool) -> None:
+def need_system(wanted: Wanted, observed: Observed, catalog: Catalog, result: Plan, idle: bool) -> None:
     system = observed["os"]
     needed = {*catalog.platforms.apt, *catalog.platforms.apt_build}
     for item in result.environments:
@@ -98,7 +97,7 @@ def need_system(wanted: Wanted, observed: Mapping[str, Any], catalog: Catalog, r
         result.system_missing = missing
 
 
-def need_room(observed: Mapping[str, Any], catalog: Catalog, result: Plan) -> None:
+def need_room(observed: Observed, catalog: Catalog, result: Plan) -> None:
     """Refuse what cannot be had: no source answers, or the disk is too small."""
     need = 0.0
     for item in result.environments:

@@ -12,6 +12,8 @@ from ..host import store
 from ..host.job import Failed, Job
 from ..host.tools import environment
 from ..plan.conda import history, lock_text, read_lock
+from ..records.plan import ChannelPackage, CondaPlan
+from ..records.task import ChannelContents, ChannelLockTask, InstallTask
 from . import conda_worker as _conda_worker
 
 # The module's archive is gone once the connection's own run has ended, so the worker's text is read at import.
@@ -20,7 +22,7 @@ LONGEST_PREFIX = 254
 """Packages hold a placeholder of 255 bytes for the path of their prefix (conda-build's default)."""
 
 
-def solve(job: Job, root: str, spec: dict[str, Any]) -> str:
+def solve(job: Job, root: str, spec: ChannelLockTask) -> str:
     """Ask the channels and return the text of the lock.
 
     Raises:
@@ -31,7 +33,7 @@ def solve(job: Job, root: str, spec: dict[str, Any]) -> str:
     return lock_text(_work(job, root, "solve", f"lock {spec['key']}", question)["records"])
 
 
-def link(job: Job, root: str, spec: dict[str, Any], prefix: str) -> dict[str, str]:
+def link(job: Job, root: str, spec: InstallTask, prefix: str) -> dict[str, str]:
     """Make the prefix from its conda lock; returns versions by name.
 
     Raises:
@@ -59,7 +61,7 @@ def link(job: Job, root: str, spec: dict[str, Any], prefix: str) -> dict[str, st
     return versions
 
 
-def fetch(job: Job, root: str, spec: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+def fetch(job: Job, root: str, spec: ChannelContents) -> list[tuple[ChannelPackage, str]]:
     """Each package of an environment's conda lock, with the path of its file in the cache.
 
     Raises:
@@ -71,7 +73,7 @@ def fetch(job: Job, root: str, spec: dict[str, Any]) -> list[tuple[dict[str, Any
     return list(zip(packages, archives))
 
 
-def _locked(item: str, conda: dict[str, Any]) -> list[dict[str, Any]]:
+def _locked(item: str, conda: CondaPlan) -> list[ChannelPackage]:
     try:
         return read_lock(conda["lock"])
     except ValueError as error:
@@ -80,7 +82,7 @@ def _locked(item: str, conda: dict[str, Any]) -> list[dict[str, Any]]:
         ) from error
 
 
-def _question(conda: dict[str, Any], packages: list[dict[str, Any]]) -> dict[str, Any]:
+def _question(conda: CondaPlan, packages: list[ChannelPackage]) -> dict[str, Any]:
     return {**{key: conda[key] for key in ("specs", "channels", "subdir", "offline")}, "packages": packages}
 
 

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import cast
 
 from ..audit.binaries import problems
 from ..host import store
@@ -20,6 +20,8 @@ from ..host.tools import environment, explain, free_bytes, uv
 from ..host.wheels import kept_wheel
 from ..plan import guard
 from ..plan.record import DECIDED
+from ..records.generation import GenerationManifest, Override, PythonOf
+from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
 from ..terms.names import name_of, normal, package_of
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
@@ -96,7 +98,7 @@ _VENV_DEACTIVATE = """\
 """
 
 
-def make_prefix(job: Job, root: str, spec: dict[str, Any]) -> None:
+def make_prefix(job: Job, root: str, spec: InstallTask) -> None:
     """Make the empty, isolated prefix of a generation; an unfinished one of the same name is removed first."""
     prefix = store.generation_folder(root, spec["environment"], spec["generation"])
     folder = os.path.dirname(prefix)
@@ -123,7 +125,7 @@ def make_prefix(job: Job, root: str, spec: dict[str, Any]) -> None:
     store.write_text(os.path.join(root, "bin", "wavesmith-run"), launcher(root), 0o755)
 
 
-def _complete(prefix: str, spec: dict[str, Any]) -> bool:
+def _complete(prefix: str, spec: InstallTask) -> bool:
     """Whether the generation is there already: a run before this one finished it after its controller was gone.
 
     Raises:
@@ -159,7 +161,7 @@ def _move_python(prefix: str, version: str) -> str:
     return base
 
 
-def _isolate(prefix: str, base: str, spec: dict[str, Any]) -> None:
+def _isolate(prefix: str, base: str, spec: InstallTask) -> None:
     conda, values = spec["engine"] == "conda", spec["variables"]
     python = os.path.join(prefix, "bin", "python")
     constraints = os.path.join(prefix, guard.CONSTRAINTS)
@@ -192,7 +194,7 @@ def _isolate(prefix: str, base: str, spec: dict[str, Any]) -> None:
     store.write_text(activate, head + found + leave + tail + _VENV_ACTIVATE.format(prefix=prefix, activate=ACTIVATE))
 
 
-def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> str:
+def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
     """Resolve the lock of one environment and return its text: exact versions and hashes, no address of an index.
 
     Raises:
@@ -235,7 +237,7 @@ def resolve(job: Job, root: str, spec: dict[str, Any], package_index: str) -> st
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _python(root: str, python: dict[str, str]) -> list[str]:
+def _python(root: str, python: PythonOf) -> list[str]:
     # The channel's Python is not there yet: the toolbox's stands in, and is told which version to think of.
     tools = os.path.join(root, "toolbox", "current", "bin", "python")
     return (
@@ -250,12 +252,12 @@ def _with_origins(error: Failed, declared: list[list[str]]) -> Failed:
     return Failed(str(error), [*error.log, *asked])
 
 
-def _origin(spec: dict[str, Any]) -> list[str]:
+def _origin(spec: InstallTask | LockTask) -> list[str]:
     # Every file is pinned by hash, so the best match over both indexes cannot bring in a stranger's file at install.
     return ["--index", spec["origin_url"], "--index-strategy", "unsafe-best-match"] if spec["origin_url"] else []
 
 
-def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> dict[str, Any]:
+def install(job: Job, root: str, spec: InstallTask, package_index: str) -> Installed:
     """Make one generation whole: packages of the lock, wheels built from source, byte check, manifest.
 
     Raises:
@@ -263,7 +265,7 @@ def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> di
     """
     prefix = store.generation_folder(root, spec["environment"], spec["generation"])
     if _complete(prefix, spec):
-        return {"generation": spec["generation"], "packages": None}
+        return {"environment": spec["environment"], "generation": spec["generation"], "packages": None, "overrides": []}
     try:
         return _fill(job, root, spec, package_index, prefix)
     except BaseException:
@@ -271,7 +273,7 @@ def install(job: Job, root: str, spec: dict[str, Any], package_index: str) -> di
         raise
 
 
-def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix: str) -> dict[str, Any]:
+def _fill(job: Job, root: str, spec: InstallTask, package_index: str, prefix: str) -> Installed:
     tools = environment(root, package_index)
     python = os.path.join(prefix, "bin", "python")
     site = site_packages(prefix, spec["python"]["version"])
@@ -329,10 +331,13 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
             os.unlink(os.path.join(prefix, name))
     packages = _installed(site)
     store.write_text(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages))
-    manifest = {
+    decided = cast(GenerationManifest, {key: value for key, value in spec.items() if key in DECIDED})
+    manifest: GenerationManifest = {
+        **decided,
         "schema": 1,
         "created": time.time(),
-        **{key: spec[key] for key in ("environment", "generation", *DECIDED)},
+        "environment": spec["environment"],
+        "generation": spec["generation"],
         "overrides": [*spec["overrides"], *_overridden(root, python, tools, packages, spec["held"])],
         "lock_key": spec["key"],
         "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},
@@ -349,7 +354,7 @@ def _fill(job: Job, root: str, spec: dict[str, Any], package_index: str, prefix:
     }
 
 
-def _own_wheel(prefix: str, wheel: dict[str, str]) -> str:
+def _own_wheel(prefix: str, wheel: OwnWheelFile) -> str:
     """Keep a project's own wheel in the generation, and return its path."""
     data = base64.b64decode(wheel["data"])
     if hashlib.sha256(data).hexdigest() != wheel["sha256"]:
@@ -370,7 +375,7 @@ def _installed(site: str) -> dict[str, str]:
 
 def _overridden(
     root: str, python: str, tools: dict[str, str], packages: dict[str, str], held: dict[str, str]
-) -> list[dict[str, str]]:
+) -> list[Override]:
     """What the installed packages require and did not get."""
     argv = [uv(root), "pip", "check", "--python", python]
     done = subprocess.run(argv, env=tools, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)

@@ -9,7 +9,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why nothing will be done: the item, what is wrong with it, and the remedy."""
+    """Why nothing will be done.
+
+    Attributes:
+        item: What is wrong.
+        problem: What is wrong with it.
+        remedy: What to do.
+    """
 
     item: str
     problem: str

@@ -15,6 +15,8 @@ from ..doctor.worker import START
 from ..host import store
 from ..host.job import Failed, Job
 from ..host.tools import environment
+from ..records.generation import GenerationManifest, Verdict
+from ..records.task import VerifyTask
 
 _ROOMS = (audit, doctor, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
@@ -34,15 +36,17 @@ def sources() -> dict[str, bytes]:
     return found
 
 
-def judge(job: Job, root: str, spec: dict[str, Any], files: dict[str, bytes]) -> dict[str, Any]:
+def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes]) -> Verdict:
     """Judge one generation with the doctor's `files` and return the verdict without its evidence.
 
     Raises:
         Failed: the doctor itself could not be run.
     """
     prefix = store.generation_folder(root, spec["environment"], spec["generation"])
-    manifest = store.read_json(os.path.join(prefix, store.MANIFEST))
-    if not isinstance(manifest, dict):
+    manifest = store.read_record(
+        os.path.join(prefix, store.MANIFEST), GenerationManifest, "provision this host: it makes a new generation"
+    )
+    if manifest is None:
         raise Failed(
             f"generation {spec['generation']} of {spec['environment']} is not complete. Remedy: provision this host"
         )
@@ -55,7 +59,12 @@ def judge(job: Job, root: str, spec: dict[str, Any], files: dict[str, bytes]) ->
     os.makedirs(evidence)
     paths = {name: os.path.join(work, f"{name}.json") for name in ("spec", "verdict")}
     stack = {"name": manifest["stack"], "backend": manifest["backend"], "versions": manifest["versions"]}
-    question = {key: manifest[key] for key in ("environment", "generation", "imports", "accelerated")}
+    question: dict[str, Any] = {
+        "environment": manifest["environment"],
+        "generation": manifest["generation"],
+        "imports": manifest["imports"],
+        "accelerated": manifest["accelerated"],
+    }
     job.progress(f"{spec['environment']}: reading binaries")
     sms = manifest.get("sms", [])
     unfit, report = problems(prefix, sms, list(manifest["wheels"]), manifest.get("prebuilt", True))
@@ -98,8 +107,8 @@ def judge(job: Job, root: str, spec: dict[str, Any], files: dict[str, bytes]) ->
         "MPLCONFIGDIR": work,
     }
     job.run(argv, tools, folder=work, watch=watch, ok=(0, 1, 2))
-    verdict = store.read_json(paths["verdict"])
-    if not isinstance(verdict, dict):
+    verdict = store.read_record(paths["verdict"], Verdict, f"read {job.log_path}")
+    if verdict is None:
         raise Failed(f"the doctor left no verdict on {spec['environment']}. Remedy: read {job.log_path}")
     store.write_json(os.path.join(prefix, store.VERDICT), verdict)
-    return store.brief(verdict) or {}
+    return store.brief(verdict)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..terms.kinds import kind_of
 from ..terms.refusal import Refusal, suggest
 from .catalog import INDEX, SOURCE, WHEELHOUSE
 
@@ -118,20 +119,6 @@ def _from_text(value: Any, types: tuple[type, ...]) -> Any:
         if bool in types and value.lower() in ("true", "false", "yes", "no"):
             return value.lower() in ("true", "yes")
     return value
-
-
-def _kind(value: Any) -> str:
-    """What a value is, in words for people."""
-    for types, word in (
-        (Mapping, "a mapping"),
-        (str, "text"),
-        (bool, "true or false"),
-        ((list, tuple), "a list"),
-        ((int, float), "a number"),
-    ):
-        if isinstance(value, types):
-            return word
-    return "nothing" if value is None else f"a {type(value).__name__}"
 
 
 def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
@@ -267,7 +254,7 @@ def _forced(environ: Mapping[str, str], stack: str) -> tuple[dict[str, str], lis
 
 def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
     if not isinstance(data, Mapping):
-        problem = f"it is {_kind(data)}, but must map each environment's name to its settings"
+        problem = f"it is {kind_of(data)}, but must map each environment's name to its settings"
         return (), [Refusal("variable wavesmith_environments", problem, "see docs/variables.md for an example")]
     found: list[Environment] = []
     refusals: list[Refusal] = []

@@ -13,8 +13,10 @@ import html
 import json
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
+
+from ..records.wheel import Provenance, WheelManifest
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
 KEYS = "keys.json"
@@ -31,7 +33,7 @@ class Untrusted(Exception):
     """A wheel, manifest or key that is not what it should be: the message says what, and the remedy."""
 
 
-def make_manifest(key: str, provenance: Mapping[str, Any], files: Mapping[str, str], builder: str) -> dict[str, Any]:
+def make_manifest(key: str, provenance: Provenance, files: Mapping[str, str], builder: str) -> WheelManifest:
     """The manifest of a built wheel; `files` is the sha256 of each file beside it, the wheel's own among them.
 
     Raises:
@@ -53,7 +55,7 @@ def make_manifest(key: str, provenance: Mapping[str, Any], files: Mapping[str, s
     }
 
 
-def read_manifest(text: str, key: str) -> dict[str, Any]:
+def read_manifest(text: str, key: str) -> WheelManifest:
     """A manifest from its text; every name in it is safe to be one of a file or folder.
 
     Raises:
@@ -78,10 +80,10 @@ def read_manifest(text: str, key: str) -> dict[str, Any]:
         raise Untrusted(
             f"the manifest of wheel {key} is not one. Remedy: remove that wheel where it came from, build it anew"
         )
-    return dict(found)
+    return cast(WheelManifest, found)
 
 
-def read_index(text: str) -> dict[str, dict[str, Any]]:
+def read_index(text: str) -> dict[str, WheelManifest]:
     """The manifests of a wheelhouse's ``keys.json``, those that are none left out: each is checked again when it is fetched."""
     try:
         listed = json.loads(text)
@@ -134,7 +136,7 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pages(entries: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def pages(entries: Mapping[str, WheelManifest]) -> dict[str, str]:
     """The index of a wheelhouse as relative path to text: ``keys.json``, and for each variant the pages of PEP 503 and PEP 691."""
     found = {KEYS: _json(dict(entries))}
     variants: dict[str, dict[str, list[tuple[str, str, str]]]] = {}

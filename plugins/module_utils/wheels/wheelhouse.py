@@ -18,6 +18,7 @@ from urllib.parse import quote
 from ..host import store
 from ..host.job import Job
 from ..host.store import sha256
+from ..records.wheel import Provenance, WheelManifest
 from ..terms.url import split_url
 from . import manifest as wheels_manifest
 from .manifest import MANIFEST, SIGNATURE, Untrusted
@@ -64,8 +65,10 @@ def sign(root: str, key: str, builder: str) -> bool:
     folder = os.path.join(root, "wheels", key)
     if os.path.exists(os.path.join(folder, SIGNATURE)):
         return False
-    provenance = store.read_json(os.path.join(folder, "provenance.json"))
-    if not isinstance(provenance, dict):
+    provenance = store.read_record(
+        os.path.join(folder, "provenance.json"), Provenance, f"remove {folder} and build the wheel anew"
+    )
+    if provenance is None:
         raise store.StoreError(f"wheel {key} is not on {builder}. Remedy: start again, it is built anew")
     names = [name for name in sorted(os.listdir(folder)) if not name.startswith(MANIFEST)]
     files = {name: sha256(os.path.join(folder, name)) for name in names if os.path.isfile(os.path.join(folder, name))}
@@ -87,7 +90,7 @@ def sign(root: str, key: str, builder: str) -> bool:
     return True
 
 
-def verify(folder: str, manifest: Mapping[str, Any], signers: str) -> None:
+def verify(folder: str, manifest: WheelManifest, signers: str) -> None:
     """Check that the manifest in a folder was signed by the builder it names, with the key that `signers` has for it.
 
     Raises:
@@ -262,7 +265,7 @@ def _download(base: str, name: str, path: str) -> None:
     )
 
 
-def entries(folder: str) -> dict[str, dict[str, Any]]:
+def entries(folder: str) -> dict[str, WheelManifest]:
     """The manifests of all signed wheels in a folder, by key; nothing is verified yet."""
     found = {}
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*", SIGNATURE))):

@@ -1,0 +1,180 @@
+"""What the plan hands to the module of each phase."""
+
+from __future__ import annotations
+
+from typing import Optional, TypedDict
+
+from .generation import Override, PythonOf
+from .plan import ChannelOf, CondaPlan
+from .wheel import KeptWheel, SourceSpec
+
+
+class OwnWheelFile(TypedDict):
+    """A project's own wheel, built on the controller.
+
+    Attributes:
+        file: Its file's name.
+        path: Where it is; on the host once it was brought there.
+        sha256: Of the wheel.
+        content: Digest of all that it was built from.
+        data: The wheel itself, in base64.
+    """
+
+    file: str
+    path: str
+    sha256: str
+    content: str
+    data: str
+
+
+class LockTask(TypedDict):
+    """A lock to resolve.
+
+    Attributes:
+        environment: Its environment.
+        generation: Not known yet.
+        python: The environment's Python.
+        origin_url: Index of the origin; empty for the package index.
+        wheels: Packages that are built from source.
+        key: The lock's name.
+        inputs: Digest of what is asked.
+        requirements: What the resolver is asked for.
+        overrides: What replaces anybody's requirements.
+        declared: Requirements that projects declare, each with who does.
+    """
+
+    environment: str
+    generation: Optional[str]
+    python: PythonOf
+    origin_url: str
+    wheels: list[KeptWheel]
+    key: str
+    inputs: str
+    requirements: list[str]
+    overrides: list[str]
+    declared: list[list[str]]
+
+
+class ChannelLockTask(TypedDict):
+    """A conda lock to resolve: its environment, and what `CondaPlan` says."""
+
+    environment: str
+    key: str
+    specs: list[str]
+    channels: list[ChannelOf]
+    subdir: str
+    banned: list[str]
+    offline: bool
+
+
+class InstallTask(TypedDict):
+    """A generation to make: what the plan decided (`plan.record.DECIDED`), and what it is made from.
+
+    Attributes:
+        generation: Its folder's name.
+        origin_url: Index of the origin; empty for the package index.
+        key: The lock's name.
+        lock: The lock's text.
+        conda: The conda lock; empty for engine ``venv``.
+        projects: Wheels of projects.
+        wheels: Packages that are built from source.
+    """
+
+    environment: str
+    generation: str
+    digest: str
+    stack: str
+    backend: str
+    versions: dict[str, str]
+    origin: str
+    origin_url: str
+    variant: str
+    engine: str
+    python: PythonOf
+    imports: dict[str, str]
+    accelerated: bool
+    variables: dict[str, str]
+    sms: list[str]
+    prebuilt: bool
+    held: dict[str, str]
+    overrides: list[Override]
+    key: str
+    lock: str
+    conda: CondaPlan
+    projects: list[OwnWheelFile]
+    wheels: list[KeptWheel]
+
+
+class ChannelContents(TypedDict):
+    """What an environment takes from channels: the part of a task that is about them."""
+
+    environment: str
+    conda: CondaPlan
+
+
+class ExportTask(TypedDict):
+    """An environment that leaves a host as a whole.
+
+    Attributes:
+        environment: Its name.
+        python: The Python that takes its files.
+        origin_url: Index of the origin; empty for the package index.
+        key: The lock's name.
+        lock: The lock's text.
+        conda: The conda lock; empty for engine ``venv``.
+        wheels: Packages that were built from source.
+    """
+
+    environment: str
+    python: PythonOf
+    origin_url: str
+    key: str
+    lock: str
+    conda: CondaPlan
+    wheels: list[KeptWheel]
+
+
+class BuildAgainTask(TypedDict):
+    """What building a wheel again takes.
+
+    Attributes:
+        bundle: Address of the offline bundle that its source came from; empty for none.
+        name: Distribution.
+        source: Its source.
+        locks: Locks of what is in its build environment.
+        python: The interpreter that builds it.
+    """
+
+    bundle: str
+    name: str
+    source: SourceSpec
+    locks: list[str]
+    python: PythonOf
+
+
+class Installed(TypedDict):
+    """What was installed.
+
+    Attributes:
+        environment: Its environment.
+        generation: Its folder's name.
+        packages: How many packages are in it; `None` where it was there already.
+        overrides: What was decided otherwise than somebody asked.
+    """
+
+    environment: str
+    generation: str
+    packages: Optional[int]
+    overrides: list[Override]
+
+
+class VerifyTask(TypedDict):
+    """A generation to judge.
+
+    Attributes:
+        environment: Its environment.
+        generation: Its folder's name.
+    """
+
+    environment: str
+    generation: str

@@ -1,0 +1,20 @@
+"""What a value is, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in words for people."""
+    for types, word in (
+        (Mapping, "a mapping"),
+        (str, "text"),
+        (bool, "true or false"),
+        ((list, tuple), "a list"),
+        ((int, float), "a number"),
+    ):
+        if isinstance(value, types):
+            return word
+    return "nothing" if value is None else f"a {type(value).__name__}"
