@@ -6,5 +6,5 @@ module `wheels`.
 
 from __future__ import annotations
 
-TOUCHES_THE_WORLD: tuple[str, ...] = ("source", "worker")
+TOUCHES_THE_WORLD: tuple[str, ...] = ("compile", "proof", "site", "source", "worker")
 """The files here that do I/O; the others are pure."""

@@ -23,7 +23,7 @@ def targets(artifact: Artifact) -> dict[str, list[str]]:
     return {kind: list(extents["throughout"]) for kind, extents in found.items()}
 
 
-def needed(artifact: Artifact) -> dict[str, list[str]]:
+def needed(artifact: Artifact) -> tuple[list[str], list[str]]:
     """Which libraries the wheel needs from elsewhere, and which it provides."""
     names = {
         name
@@ -32,7 +32,7 @@ def needed(artifact: Artifact) -> dict[str, list[str]]:
         if name
     }
     wanted = {name for library in artifact.libraries for name in library.dynamic.needed}
-    return {"needed": sorted(wanted - names), "provides": sorted(names)}
+    return sorted(wanted - names), sorted(names)
 
 
 def broken(
@@ -79,7 +79,7 @@ def broken(
     problems += [f"{library.path} has damaged GPU code" for library in artifact.libraries if library.code.damaged]
     missing = [
         name
-        for name in needed(artifact)["needed"]
+        for name in needed(artifact)[0]
         if name not in available and not any(fnmatch.fnmatch(name, pattern) for pattern in DRIVER_LIBRARIES)
     ]
     if missing:
