@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
     Catalog,
     from_index,
 )
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted, read
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
@@ -30,6 +29,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
     ours,
     overlay_folder,
     read_locks,
+    settings,
 )
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
@@ -49,7 +49,7 @@ class ActionModule(ActionBase):
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
         catalog = catalog_files.load(overlay=overlay_folder(own))
-        wanted, refusals = read(own, os.environ)
+        wanted, refusals = settings(own, self._loader)
         if wanted.bundle:
             catalog = from_index(catalog, wanted.package_index)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))

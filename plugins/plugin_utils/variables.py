@@ -1,15 +1,71 @@
-"""The host variables that concern the controller: where locks, artifacts and the wheelhouse are."""
+"""A host's ``wavesmith_*`` variables as the controller sees them: plain values, and what is wrong with them."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from ansible import constants
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted, read, unknown
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
+
+
+def settings(variables: dict[str, Any], loader: Any) -> tuple[Wanted, list[Refusal]]:
+    """The wanted state of a host from its variables (see `ours`), and a refusal for each that is wrong or that nothing reads."""
+    wanted, refusals = read(variables, os.environ)
+    refusals = [*_outranked(loader), *refusals]
+    given = [str(name) for name in load_extra_vars(loader)]
+    problems = unknown(given, ()) and unknown(given, _role_variables())
+    return wanted, [*problems, *refusals]
+
+
+def _outranked(loader: Any) -> list[Refusal]:
+    """A refusal where the project's own ``group_vars`` are loaded, but not below the inventory's: its ``ansible.cfg`` is not in use."""
+    beside = Path(loader.get_basedir(), "group_vars").resolve()
+    order = list(constants.VARIABLE_PRECEDENCE)
+    if beside != COLLECTION / "group_vars" or order.index("groups_plugins_play") < order.index("all_inventory"):
+        return []
+    problem = f"{COLLECTION / 'ansible.cfg'} is not in use, so {beside} would outrank your inventory"
+    return [
+        Refusal(
+            "Ansible's settings", problem, f"export ANSIBLE_CONFIG={COLLECTION / 'ansible.cfg'}, or run in {COLLECTION}"
+        )
+    ]
+
+
+def _role_variables() -> list[str]:
+    """Names of the roles' own variables."""
+    files = sorted((COLLECTION / "roles").glob("*/defaults/main.yml"))
+    return [
+        line.partition(":")[0]
+        for file in files
+        for line in file.read_text(encoding="utf-8").splitlines()
+        if line[:1].islower()
+    ]
+
+
+def plain(value: Any) -> Any:
+    """A value without what Ansible hangs on it (the file and line it is from): text that `json`, `re` and `pathlib` take."""
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool) or value is None:
+        return value
+    if isinstance(value, int):
+        return int.__index__(value)
+    return float.__float__(value) if isinstance(value, float) else value
+
 
 def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
     """A host's ``wavesmith_*`` variables as values, and where its inventory is; a bundle stands for what it holds."""
-    found = {key: templar.template(value) for key, value in variables.items() if key.startswith("wavesmith_")}
+    found = {key: plain(templar.template(value)) for key, value in variables.items() if key.startswith("wavesmith_")}
     bundle = found.get("wavesmith_bundle")
     if isinstance(bundle, str) and bundle.startswith(("/", "~/")):
         bundle = found["wavesmith_bundle"] = Path(bundle).expanduser().as_uri()

@@ -288,7 +288,7 @@ def test_pruning_keeps_what_any_host_needs_and_removes_nothing_shared_when_one_i
     manifest = fleet.root("thor02") / "envs" / "small" / "g" / "wavesmith" / "manifest.json"
     manifest.parent.mkdir(parents=True)
     manifest.write_text(json.dumps({"wheels": {"tiny": THOR}}))
-    playbook, keep = ROOT / "playbooks" / "wheelhouse_prune.yml", ("-e", "prune_wheels_keep=0")
+    playbook, keep = ROOT / "playbooks" / "wheelhouse_prune.yml", ("-e", "wavesmith_keep_wheels=0")
     kept = {"thor01": [], "thor02": [THOR], "spark01": []}
 
     def wheels() -> dict[str, list[str]]:

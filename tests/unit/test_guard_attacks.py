@@ -397,5 +397,5 @@ def test_one_command_makes_a_changed_environment_good_again(tmp_path: Path) -> N
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("440 2.")
     assert "nothing to do" in play("playbooks/repair.yml")
-    play("playbooks/repair.yml", "-e", "repair_environment=plain")
+    play("playbooks/repair.yml", "-e", "wavesmith_repair=plain")
     assert os.readlink(current) == f"{made}-r2"

@@ -431,7 +431,9 @@ def test_the_filter_is_shown_by_ansible_doc(tmp_path: Path) -> None:
 
 
 def test_the_playbook_shows_the_table_and_saves_the_json_in_the_working_directory(tmp_path: Path) -> None:
-    shown = ansible(["ansible-playbook", str(ROOT / "playbooks" / "matrix.yml"), "-e", "matrix_cuda=13.0"], tmp_path)
+    shown = ansible(
+        ["ansible-playbook", str(ROOT / "playbooks" / "matrix.yml"), "-e", "wavesmith_matrix_cuda=13.0"], tmp_path
+    )
     assert "52 of 60 combinations exist" in shown
     saved = tmp_path / "artifacts" / "matrix" / "torchaudio-python3.13-cuda13.0.json"
     assert json.loads(saved.read_text()) == matrix_filter("torchaudio", "3.13", "13.0", form="include")

@@ -364,7 +364,9 @@ def test_a_bundle_of_two_hosts_serves_both_engines_without_any_network(
         voice = {"voice": {"engine": "conda", "stack": "none", "packages": ["numpy"]}}
         more = {"wavesmith_python": ".".join(version.split(".")[:2])}
         there = {"wavesmith_locks": str(other / "locks"), "wavesmith_conda_channels": [str(other / "voices")]}
-        playbook(other, "bundle.yml", bundle_folder=str(bundle), wavesmith_environments=voice, **there, **more)
+        playbook(
+            other, "bundle.yml", wavesmith_bundle_folder=str(bundle), wavesmith_environments=voice, **there, **more
+        )
         playbook(other, "export.yml", wavesmith_environments=voice, **there, **more)
         context = other / "root" / "export" / "voice"
         assert list((context / "wheels").glob("numpy-*.whl"))

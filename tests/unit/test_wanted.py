@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted, read
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import (
+    OWN_VARIABLES,
+    VARIABLES,
+    Environment,
+    Wanted,
+    read,
+    unknown,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENT = (ROOT / "docs" / "variables.md").read_text()
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=12)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)),
@@ -143,8 +154,89 @@ def test_variables_of_others_are_passed_over() -> None:
     assert read({"ansible_host": 3, "wave": [], "environments": "x"}) == (Wanted(environments=()), [])
 
 
-def test_variables_for_the_controller_are_no_wanted_state() -> None:
-    assert read({"wavesmith_locks": 1, "wavesmith_artifacts": None, "wavesmith_plan": {"phases": []}})[1] == []
+def test_what_the_playbooks_tell_each_other_is_no_wanted_state() -> None:
+    assert read({"wavesmith_plan": {"phases": []}, "wavesmith_settings": {}}) == (Wanted(environments=()), [])
+
+
+@pytest.mark.parametrize("name", sorted(VARIABLES))
+def test_a_value_of_another_kind_is_refused_for_every_variable(name: str) -> None:
+    (refusal,) = read({f"wavesmith_{name}": object()})[1]
+    assert refusal.item == f"variable wavesmith_{name}" and "must" in refusal.problem and refusal.remedy
+
+
+@pytest.mark.parametrize("name", sorted(VARIABLES))
+def test_a_misspelt_variable_is_refused_with_the_nearest(name: str) -> None:
+    (refusal,) = read({f"wavesmith_{name}x": ""})[1]
+    assert refusal.problem == "there is no such variable" and f"wavesmith_{name}" in refusal.remedy
+
+
+@pytest.mark.parametrize("name", sorted(VARIABLES))
+def test_every_variable_is_documented_in_one_row(name: str) -> None:
+    rows = re.findall(rf"^\| `wavesmith_{name}` \|(.*)$", DOCUMENT, re.MULTILINE)
+    assert len(rows) == 1
+    playbook = VARIABLES[name].playbook
+    assert rows[0].startswith(f" `{playbook}` |") if playbook else not rows[0].startswith(" `")
+
+
+def test_no_other_variable_is_documented() -> None:
+    assert set(re.findall(r"^\| `wavesmith_(\w+)`", DOCUMENT, re.MULTILINE)) == set(VARIABLES)
+
+
+def test_the_playbooks_read_no_other_variable() -> None:
+    used = {
+        name
+        for path in [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "roles").rglob("*.yml")]
+        for name in re.findall(r"\bwavesmith_([a-z_]+)\b", re.sub(r"(?m)#.*$", "", path.read_text()))
+    }
+    phases = {"planned", "prepare", "build", "lock", "install", "verify", "activate"}
+    assert used - phases <= {*VARIABLES, *OWN_VARIABLES}
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("rollback_environment", "did you mean wavesmith_rollback?"),
+        ("keep_generations", "did you mean wavesmith_keep_generations?"),
+        ("matrix_cuda", "did you mean wavesmith_matrix_cuda?"),
+        ("wavesmit_stack", "did you mean wavesmith_stack?"),
+        ("toolbox_rot", "did you mean toolbox_root?"),
+        ("zzz", "docs/variables.md lists all"),
+    ],
+)
+def test_a_name_given_to_a_run_that_nothing_reads_is_refused(name: str, remedy: str) -> None:
+    (refusal,) = unknown([name, "ansible_user", "awx_job_id", "wavesmith_stack", "toolbox_root"], ["toolbox_root"])
+    assert refusal.item == f"variable {name}" and refusal.remedy.startswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("speech", {"speech": ""}),
+        ("speech, music", {"speech": "", "music": ""}),
+        (["music"], {"music": ""}),
+        ({"speech": "0123"}, {"speech": "0123"}),
+    ],
+)
+def test_environments_to_roll_back_are_named_in_any_form(given: Any, wanted: dict[str, str]) -> None:
+    there = {"wavesmith_environments": {"speech": {}, "music": {}}}
+    found, refusals = read({**there, "wavesmith_rollback": given})
+    assert (found.rollback, refusals) == (wanted, [])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"wavesmith_keep_generations": "0"}, "variable wavesmith_keep_generations: it is 0, but must be 1 or more"),
+        ({"wavesmith_keep_generations": "-1"}, "variable wavesmith_keep_generations: it is -1, but must be 1 or more"),
+        ({"wavesmith_keep_wheels": -1}, "variable wavesmith_keep_wheels: it is -1, but must be 0 or more"),
+        ({"wavesmith_rollback": "speach"}, "variable wavesmith_rollback: there is no environment 'speach' here"),
+        ({"wavesmith_rollback": {"speech": 3}}, "the generation of speech is a number, but must be text"),
+        ({"wavesmith_repair": "speach"}, "variable wavesmith_repair: there is no environment 'speach' here"),
+    ],
+)
+def test_what_a_run_is_told_wrongly_is_refused(given: dict[str, Any], said: str) -> None:
+    (refusal,) = read({"wavesmith_environments": {"speech": {}}, **given})[1]
+    assert said in str(refusal)
 
 
 def test_a_whole_number_of_seconds_is_a_timeout() -> None:

@@ -204,7 +204,7 @@ def _add(staging: str, final: str) -> None:
                 raise Failed(str(error)) from error
         store.write_text(ours, merged)
     elif os.listdir(final) != [os.path.basename(staging)]:
-        raise Failed(f"{final} is neither empty nor a bundle. Remedy: name another folder in bundle_folder")
+        raise Failed(f"{final} is neither empty nor a bundle. Remedy: name another folder in wavesmith_bundle_folder")
     moves = []
     for place, _, names in os.walk(staging):
         for path in (os.path.join(place, name) for name in names):

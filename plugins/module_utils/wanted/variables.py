@@ -1,12 +1,13 @@
 """The wanted state of one host, read from its inventory variables.
 
-Every ``wavesmith_*`` variable has its name, type, default and meaning here and nowhere else.
+Every ``wavesmith_*`` variable has its name, type and default here and nowhere else; docs/variables.md explains each.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,7 @@ class Wanted:
         python: Python version for the environments (``3.12``); empty: the newest of the system that the stack knows.
         package_index: Address of the package index; empty: what the host's pip is set up for.
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
+        keep_wheels: How many wheels of each package and variant that no generation needs `wheelhouse_prune` keeps.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a package source has to answer.
         conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
@@ -50,6 +52,8 @@ class Wanted:
         native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
+        rollback: Environments that the playbook `rollback` switches back, each with the generation to go to (empty: the one before);
+            none named: all of them.
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
         wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
             and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
@@ -64,6 +68,7 @@ class Wanted:
     python: str = ""
     package_index: str = ""
     keep_generations: int = 3
+    keep_wheels: int = 2
     system_packages: bool = True
     probe_timeout: float = 3.0
     conda_channels: tuple[str, ...] = ("conda-forge",)
@@ -72,30 +77,68 @@ class Wanted:
     native: str = "system"
     projects: Mapping[str, Any] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
+    rollback: Mapping[str, str] = field(default_factory=dict)
     ccache_remote: str = ""
     wheelhouse: str = ""
     bundle: str = ""
 
 
-_TYPES: Mapping[str, tuple[type, ...]] = {
-    "root": (str,),
-    "stack": (str,),
-    "policy": (list,),
-    "python": (str,),
-    "package_index": (str,),
-    "keep_generations": (int,),
-    "system_packages": (bool,),
-    "probe_timeout": (float, int),
-    "wheelhouse": (str,),
-    "bundle": (str,),
-    "conda_channels": (list,),
-    "conda_channel_alias": (str,),
-    "conda_offline": (bool,),
-    "native": (str,),
-    "projects": (dict,),
-    "repair": (list,),
-    "ccache_remote": (str,),
+@dataclass(frozen=True)
+class Variable:
+    """A variable that a user sets; its full name begins with ``wavesmith_``.
+
+    Attributes:
+        types: What it may be; the first one is named in messages.
+        playbook: The playbook that it is for; empty: it is part of the wanted state, or of where that is kept.
+    """
+
+    types: tuple[type, ...]
+    playbook: str = ""
+
+
+VARIABLES: Mapping[str, Variable] = {
+    # the wanted state of a host
+    "environments": Variable((dict,)),
+    "root": Variable((str,)),
+    "stack": Variable((str,)),
+    "policy": Variable((list,)),
+    "python": Variable((str,)),
+    "package_index": Variable((str,)),
+    "keep_generations": Variable((int,)),
+    "keep_wheels": Variable((int,)),
+    "system_packages": Variable((bool,)),
+    "probe_timeout": Variable((float, int)),
+    "wheelhouse": Variable((str,)),
+    "bundle": Variable((str,)),
+    "conda_channels": Variable((list,)),
+    "conda_channel_alias": Variable((str,)),
+    "conda_offline": Variable((bool,)),
+    "native": Variable((str,)),
+    "projects": Variable((dict,)),
+    "ccache_remote": Variable((str,)),
+    # where the controller keeps things
+    "locks": Variable((str,)),
+    "artifacts": Variable((str,)),
+    "catalog": Variable((str,)),
+    "explain": Variable((bool,)),
+    # what one run is told
+    "repair": Variable((list,), "repair"),
+    "rollback": Variable((dict, list), "rollback"),
+    "audit_paths": Variable((list,), "audit"),
+    "audit_sm": Variable((list,), "audit"),
+    "export_complete": Variable((bool,), "export"),
+    "bundle_sources": Variable((bool,), "bundle"),
+    "bundle_folder": Variable((str,), "bundle"),
+    "matrix_package": Variable((str,), "matrix"),
+    "matrix_python": Variable((str,), "matrix"),
+    "matrix_cuda": Variable((str,), "matrix"),
+    "matrix_file": Variable((str,), "matrix"),
 }
+"""Every variable that a user sets."""
+OWN_VARIABLES = frozenset({"plan", "settings", "verify_hosts", "verify_what"})
+"""What the playbooks tell each other."""
+OTHERS = ("ansible_", "awx_", "tower_", "semaphore_")
+"""How the names of variables begin that others give to every run."""
 _KINDS = {
     str: "text",
     int: "a whole number",
@@ -104,9 +147,7 @@ _KINDS = {
     dict: "a mapping",
     list: "a list",
 }
-CONTROLLER_VARIABLES = frozenset(
-    {"locks", "artifacts", "environments", "plan", "verify_hosts", "verify_what", "explain", "catalog"}
-)
+_LEAST = {"keep_generations": (1, "keep at least the current one"), "keep_wheels": (0, "0 keeps only what is needed")}
 ENGINES = ("venv", "conda")
 _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
 
@@ -114,11 +155,40 @@ _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": li
 def _from_text(value: Any, types: tuple[type, ...]) -> Any:
     """A value given as text on the command line (``-e wavesmith_keep_generations=2``) as what it means."""
     if isinstance(value, str) and str not in types:
-        if int in types and re.fullmatch(r"\d{1,9}", value):
+        if (int in types or float in types) and re.fullmatch(r"-?\d{1,9}", value):
             return int(value)
+        if float in types and re.fullmatch(r"-?\d{1,9}\.\d{1,9}", value):
+            return float(value)
         if bool in types and value.lower() in ("true", "false", "yes", "no"):
             return value.lower() in ("true", "yes")
+        if list in types:
+            return [word.strip() for word in value.split(",") if word.strip()]
     return value
+
+
+def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
+    """Refusals for names given to a run (``-e``) that nothing here reads.
+
+    Args:
+        names: Names of the run's extra variables.
+        allowed: Names of the roles' own variables.
+    """
+    known = {f"wavesmith_{name}" for name in (*VARIABLES, *OWN_VARIABLES)}
+    roles = set(allowed)
+    found = []
+    for name in sorted(set(names) - known - roles):
+        # A misspelt name of ours is refused by `read`, wherever it was set.
+        if name.startswith(("wavesmith_", *OTHERS)):
+            continue
+        near = [known for known in VARIABLES if f"{name}_".startswith(f"{known}_")]
+        near = near or difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.5)
+        near = near or difflib.get_close_matches(name, roles, n=1, cutoff=0.8)
+        meant = f"did you mean {'wavesmith_' if near[0] in VARIABLES else ''}{near[0]}? " if near else ""
+        remedy = (
+            f"{meant}docs/variables.md lists all; a variable that only your inventory uses belongs into the inventory"
+        )
+        found.append(Refusal(f"variable {name}", "it was given with -e, and nothing reads it", remedy))
+    return found
 
 
 def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
@@ -135,19 +205,17 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     values: dict[str, Any] = {}
     ours = {key[len("wavesmith_") :]: value for key, value in variables.items() if key.startswith("wavesmith_")}
     for key, value in ours.items():
-        if key in CONTROLLER_VARIABLES:
+        if key in OWN_VARIABLES:
             continue
-        types = _TYPES.get(key)
-        value = _from_text(value, types or ())
-        if types is None:
-            refusals.append(
-                Refusal(
-                    f"variable wavesmith_{key}",
-                    "there is no such variable",
-                    suggest(f"wavesmith_{key}", [f"wavesmith_{name}" for name in [*_TYPES, "environments", "locks"]]),
-                )
-            )
-        elif not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+        if key not in VARIABLES:
+            remedy = suggest(f"wavesmith_{key}", [f"wavesmith_{name}" for name in VARIABLES])
+            refusals.append(Refusal(f"variable wavesmith_{key}", "there is no such variable", remedy))
+            continue
+        if key == "environments":
+            continue  # read below
+        types = VARIABLES[key].types
+        value = _from_text(value, types)
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             refusals.append(
                 Refusal(
                     f"variable wavesmith_{key}",
@@ -157,11 +225,10 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             )
         else:
             values[key] = value
-    if values.get("keep_generations", 1) < 1:
-        refusals.append(
-            Refusal("variable wavesmith_keep_generations", "it must be 1 or more", "keep at least the current one")
-        )
-        del values["keep_generations"]
+    for name, (least, remedy) in _LEAST.items():
+        if values.get(name, least) < least:
+            problem = f"it is {values.pop(name)}, but must be {least} or more"
+            refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
     root = values.get("root", "")
     if root and (
         not root.startswith("/") or root.rstrip("/") in ("", "/usr", "/etc", "/bin", "/home", "/root", "/var", "/opt")
@@ -211,11 +278,20 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     environments, more = _environments(ours.get("environments", {}))
     names = [environment.name for environment in environments]
     values["repair"] = tuple(values.get("repair", ()))
-    unknown = [name for name in values["repair"] if name not in names]
-    if unknown:
-        problem = f"there is no environment {unknown[0]!r} here"
-        refusals.append(Refusal("variable wavesmith_repair", problem, suggest(str(unknown[0]), names)))
-    return Wanted(environments=environments, **{**values, **forced}), [*refusals, *problems, *more]
+    chosen = values.get("rollback", {})
+    values["rollback"] = dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(chosen, "")
+    for variable in ("repair", "rollback"):
+        missing = [name for name in values[variable] if name not in names]
+        if missing:
+            problem = f"there is no environment {missing[0]!r} here"
+            refusals.append(Refusal(f"variable wavesmith_{variable}", problem, suggest(str(missing[0]), names)))
+    for name, generation in values["rollback"].items():
+        if not isinstance(generation, str):
+            problem = f"the generation of {name} is {kind_of(generation)}, but must be text"
+            remedy = "name a folder below envs/, or leave it out for the generation before"
+            refusals.append(Refusal("variable wavesmith_rollback", problem, remedy))
+    kept = {key: value for key, value in values.items() if key in Wanted.__dataclass_fields__}
+    return Wanted(environments=environments, **{**kept, **forced}), [*refusals, *problems, *more]
 
 
 def _policy(listed: Any) -> tuple[tuple[str, ...], list[Refusal]]:
