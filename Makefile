@@ -8,6 +8,8 @@ SHELL := /bin/bash
 INVENTORY ?= inventories/local
 ARGS ?=
 TESTS ?= tests/unit
+# Percent of the pure core's lines and branches that the unit tests reach; it only goes up.
+COVERAGE ?= 97
 
 # What a user set for other Pythons, and a locale that Ansible refuses, must not reach the tools in .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX VIRTUAL_ENV
@@ -23,7 +25,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .PHONY: help
-help: ## Say what can be made
+help: ## List the targets
 	@printf 'Wavesmith\n\n'
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 24
 	@printf '\n  ARGS="-l thor01 --check"  goes to ansible-playbook (provision, plan) or to the tool below it\n'
@@ -47,13 +49,27 @@ provision: venv ## Provision this machine, or the hosts of INVENTORY
 	@ansible-playbook -i $(INVENTORY) site.yml $(ARGS)
 
 .PHONY: test
-test: lint test-unit test-hosts ## Lint, unit tests, and a provisioning of real SSH hosts
+test: lint coverage test-hosts ## Lint, unit tests with coverage, and a provisioning of real SSH hosts
 	@tail -n 1 .cache/test-unit.log
 
 .PHONY: test-unit
-test-unit: venv-dev ## Unit tests only: make test-unit TESTS=tests/unit/test_plan.py ARGS='-k digest'
+test-unit: venv-dev ## The inner loop, under a minute: make test-unit TESTS=tests/unit/test_plan.py ARGS='-k digest'
+	@pytest $(TESTS) -m 'not slow and not process' -n 2 --dist worksteal $(ARGS)
+
+.PHONY: coverage
+coverage: venv-dev ## All unit tests but the slow ones, and how much of the pure core they reach
 	@mkdir -p .cache
-	@pytest $(TESTS) -m 'not slow' $(ARGS) | tee .cache/test-unit.log
+	@pytest $(TESTS) -m 'not slow' -n 2 --dist worksteal --cov=ansible_collections.wavesmith.provision.plugins.module_utils \
+		--cov-branch --cov-report= $(ARGS) | tee .cache/test-unit.log
+	@coverage report --include="$$(python tests/pure_core.py)" --skip-covered --fail-under=$(COVERAGE)
+
+.PHONY: mutation
+mutation: venv-dev ## Change the code that decides, a little at a time, and list what no test notices (an hour)
+	@tests/mutation.sh
+
+.PHONY: docs
+docs: venv-dev ## Build the documentation as a site in .cache/site
+	@docs/build.sh
 
 .PHONY: test-hosts
 test-hosts: venv-dev
@@ -72,6 +88,7 @@ lint: venv-dev ## Check style and types
 	ruff check
 	ruff format --check
 	mypy
+	vulture
 	yamllint --strict .
 	codespell
 	antsibull-changelog lint
@@ -88,5 +105,5 @@ lock: venv ## Resolve requirements/*.txt again: make lock ARGS=--upgrade
 
 .PHONY: clean
 clean: ## Remove what make made here; nothing on a host
-	rm -rf .venv .cache .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis .molecule wavesmith-provision-*.tar.gz
+	rm -rf .venv .cache .coverage .ansible .pytest_cache .mypy_cache .ruff_cache .hypothesis .molecule wavesmith-provision-*.tar.gz
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

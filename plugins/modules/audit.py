@@ -41,8 +41,8 @@ options:
     default: {}
 attributes:
   check_mode:
-    support: full
     description: It changes nothing, with or without check mode.
+    support: full
   diff_mode:
     support: none
     description: There is never a difference to show.

@@ -39,8 +39,10 @@ options:
     default: 3
 attributes:
   check_mode:
+    description: Whether it can say what it would change, without changing it.
     support: full
   diff_mode:
+    description: Whether it returns what it changed, or would change.
     support: full
 author:
   - Wavesmith contributors (@wavesmith)

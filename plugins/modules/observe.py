@@ -59,8 +59,8 @@ options:
     default: 3.0
 attributes:
   check_mode:
-    support: full
     description: It changes nothing, with or without check mode.
+    support: full
   diff_mode:
     support: none
     description: There is never a difference to show.

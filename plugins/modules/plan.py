@@ -18,8 +18,10 @@ description:
 options: {}
 attributes:
   check_mode:
+    description: Whether it can say what it would change, without changing it.
     support: full
   diff_mode:
+    description: Whether it returns what it changed, or would change.
     support: full
 notes:
   - It is an action plugin; there is no module to run on the host but M(wavesmith.provision.observe).

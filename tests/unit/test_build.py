@@ -19,7 +19,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant 
 
 from .builder import ARCHITECTURE, CUDA, PYTHON, SOURCE, C, Host, sdist, sha256
 
-pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+pytestmark = [pytest.mark.process, pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")]
 NVCC = Path("/usr/local/cuda/bin/nvcc")
 needs_nvcc = pytest.mark.skipif(not NVCC.exists(), reason="there is no nvcc below /usr/local/cuda")
 

@@ -13,6 +13,8 @@ from wavesmith.cli import main
 
 from .conftest import make_fatbin, make_library
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

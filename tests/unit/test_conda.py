@@ -25,6 +25,8 @@ from tests.unit import conda_channel
 from tests.unit.test_prefix import UV, ask
 from tests.unit.test_prefix import Host as PipHost
 
+pytestmark = pytest.mark.process
+
 pytest.importorskip("rattler", reason="py-rattler is not in this environment: make venv-dev")
 SPECS = ["greeting"]
 

@@ -160,7 +160,7 @@ def test_native_software_of_the_channel_is_not_missed_in_the_system() -> None:
     [
         ("native", {"espeak-ng": "channel", "ffmpeg": "system"}, "must be text"),
         ("native", "both", "one environment takes all native software from one place"),
-        ("conda_channels", "conda-forge", "must be a list"),
+        ("conda_channels", 3, "must be a list"),
         ("conda_channels", [1], "must be a list of names, URLs or folders"),
         ("conda_offline", "perhaps", "must be true or false"),
     ],

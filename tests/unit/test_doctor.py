@@ -46,6 +46,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor 
 
 from tests.unit import test_prefix as prefix_tests
 
+pytestmark = pytest.mark.process
+
 WRAPPER = """#!/bin/bash -p
 unset PYTHONPATH PYTHONHOME PYTHONUSERBASE PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX LD_LIBRARY_PATH LD_PRELOAD
 export PYTHONNOUSERSITE=1

@@ -167,6 +167,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., bytes]:
 
 
 @pytest.mark.parametrize("compression", ["default", "size", "none"])
+@pytest.mark.process
 def test_lists_exactly_what_nvcc_compiled_for(compiled: Callable[..., bytes], compression: str) -> None:
     options = ["-gencode=arch=compute_110,code=sm_110", "-gencode=arch=compute_121,code=sm_121"]
     code = reader.read(compiled(*options, f"--compress-mode={compression}"))

@@ -21,7 +21,10 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import 
 ROOT = Path(__file__).resolve().parents[2]
 THOR, SPARK = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
-pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not here")
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not here"),
+]
 
 BUILD = """
 import hashlib, json, os, sys

@@ -31,7 +31,7 @@ PIPS = [
     *Path(os.__file__).parent.glob("ensurepip/_bundled/pip-*.whl"),
     *Path("/usr/share/python-wheels").glob("pip-*.whl"),
 ]
-pytestmark = pytest.mark.skipif(not PIPS, reason="this Python carries no pip")
+pytestmark = [pytest.mark.process, pytest.mark.skipif(not PIPS, reason="this Python carries no pip")]
 
 
 class Guarded(Host):

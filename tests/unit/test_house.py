@@ -127,6 +127,7 @@ def test_the_project_and_the_collection_have_one_version() -> None:
     assert yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"] == project
 
 
+@pytest.mark.process
 def test_the_built_artifact_runs_from_elsewhere(tmp_path: Path) -> None:
     source = tmp_path / "source"
     for path in tracked_files():
@@ -359,6 +360,7 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.process
 class TestMakingTheVenv:
     def test_happens_once(self, tmp_path: Path) -> None:
         first, second = (make_venv(tmp_path, sys.executable) for _ in range(2))

@@ -17,6 +17,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.host import jo
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job, follow
 
+pytestmark = pytest.mark.process
+
 SHELL = {"PATH": os.environ["PATH"]}
 Work = Callable[[Job], dict[str, Any]]
 

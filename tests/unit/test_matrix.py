@@ -22,13 +22,13 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan.matrix im
     MATRIX_ISAS,
     MatrixError,
     Row,
+    Toolchain,
     grid,
     rows,
-    sms_of,
     text,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import ISA_LEVELS, Variant
-from ansible_collections.wavesmith.provision.plugins.module_utils.terms.versions import Range
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.versions import Range, numbers
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +55,11 @@ VARIANTS = st.builds(
     sm=st.one_of(st.just(""), st.builds("{}.{}".format, st.integers(1, 99), st.integers(0, 9))),
     isa=st.sampled_from(ISA_LEVELS),
 )
+
+
+def sms_of(known: Toolchain, cuda: str) -> tuple[str, ...]:
+    """The compute capabilities that the nvcc of a CUDA version compiles for, in ascending order."""
+    return tuple(sorted((sm for sm, item in known.sms.items() if cuda in item.nvcc), key=numbers))
 
 
 def made(cuda: str = "12.8", **asked: Any) -> tuple[Row, ...]:
@@ -430,6 +435,7 @@ def test_the_filter_is_shown_by_ansible_doc(tmp_path: Path) -> None:
     assert set(shown["doc"]["options"]) == {"_input", "python", "cuda", "sms", "isas", "cpu_only", "form"}
 
 
+@pytest.mark.process
 def test_the_playbook_shows_the_table_and_saves_the_json_in_the_working_directory(tmp_path: Path) -> None:
     shown = ansible(
         ["ansible-playbook", str(ROOT / "playbooks" / "matrix.yml"), "-e", "wavesmith_matrix_cuda=13.0"], tmp_path

@@ -31,6 +31,8 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
 from tests.unit import conda_channel
 from tests.unit.builder import SOURCE, Host, sdist
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "/usr/bin/python3"
 SMALL = {"small": {"stack": "none", "packages": ["numpy", "soundfile", "pyworld"]}}

@@ -21,6 +21,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import 
 
 from .conftest import make_fatbin, make_library, make_provenance
 
+pytestmark = pytest.mark.process
+
 UV = Path(sys.prefix) / "bin" / "uv"
 BASE = os.path.realpath(sys.executable)
 VERSION = "{}.{}.{}".format(*sys.version_info[:3])

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import _NAME, ISA_LEVELS, Variant
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import (
+    _NAME,
+    ISA_LEVELS,
+    Variant,
+    mismatch,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,3 +77,56 @@ def test_any_text_is_a_variant_or_a_value_error(text: str) -> None:
         assert Variant.parse(text).name == text
     except ValueError as error:
         assert repr(text) in str(error)
+
+
+@pytest.mark.parametrize("package", ["torchaudio", "sherpa-onnx", "flash-attn", "python-3-tools", "a"])
+@pytest.mark.parametrize("variant", ["python312-cuda13_0-sm110-armv9", "python311-cpu-avx2"])
+def test_a_full_name_is_read_whatever_hyphens_the_package_has(package: str, variant: str) -> None:
+    assert Variant.parse_full(f"{package}-{variant}") == (package, Variant.parse(variant))
+    assert Variant.parse(variant).full_name(package) == f"{package}-{variant}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["torchaudio", "python312-cpu-avx2", "-python312-cpu-avx2", "Torch-python312-cpu-avx2", "torch-python312-cpu", ""],
+)
+def test_what_is_no_package_with_its_variant_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is not a package with its variant"):
+        Variant.parse_full(name)
+
+
+@pytest.mark.parametrize("package", ["Torch", "", "-torch", "torch-", "torch audio"])
+def test_a_variant_is_written_for_a_package_in_lower_case_only(package: str) -> None:
+    with pytest.raises(ValueError, match="is not a package's name in lower case"):
+        Variant.parse("python312-cpu-avx2").full_name(package)
+
+
+TORCH = Variant.parse("python312-cuda13_0-sm110-armv9")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("python312-cuda13_0-sm110-armv9", ""),
+        ("python311-cuda13_0-sm110-armv9", "Python 3.11, torch's is 3.12"),
+        ("python313-cuda13_0-sm110-armv9", "Python 3.13, torch's is 3.12"),
+        ("python312-cuda12_8-sm110-armv9", "backend cuda12_8, torch's is cuda13_0"),
+        ("python312-cuda13_0-sm121-armv9", "SM 12.1, torch's is 11.0"),
+        ("python312-cuda13_0-sm110-generic", "CPU level generic, torch's is armv9"),
+        ("python312-cpu-armv9", "backend cpu, torch's is cuda13_0; SM none, torch's is 11.0"),
+    ],
+)
+def test_in_what_a_variant_differs_from_torchs_is_said(asked: str, said: str) -> None:
+    assert mismatch(Variant.parse(asked), TORCH) == said
+
+
+def test_torchs_lack_of_an_sm_is_said() -> None:
+    assert (
+        mismatch(TORCH, Variant.parse("python312-cpu-armv9"))
+        == "backend cuda13_0, torch's is cpu; SM 11.0, torch's is none"
+    )
+
+
+def test_a_variant_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        TORCH.sm = "12.1"  # type: ignore[misc]

@@ -229,9 +229,9 @@ def test_environments_to_roll_back_are_named_in_any_form(given: Any, wanted: dic
         ({"wavesmith_keep_generations": "0"}, "variable wavesmith_keep_generations: it is 0, but must be 1 or more"),
         ({"wavesmith_keep_generations": "-1"}, "variable wavesmith_keep_generations: it is -1, but must be 1 or more"),
         ({"wavesmith_keep_wheels": -1}, "variable wavesmith_keep_wheels: it is -1, but must be 0 or more"),
-        ({"wavesmith_rollback": "speach"}, "variable wavesmith_rollback: there is no environment 'speach' here"),
+        ({"wavesmith_rollback": "speexh"}, "variable wavesmith_rollback: there is no environment 'speexh' here"),
         ({"wavesmith_rollback": {"speech": 3}}, "the generation of speech is a number, but must be text"),
-        ({"wavesmith_repair": "speach"}, "variable wavesmith_repair: there is no environment 'speach' here"),
+        ({"wavesmith_repair": "speexh"}, "variable wavesmith_repair: there is no environment 'speexh' here"),
     ],
 )
 def test_what_a_run_is_told_wrongly_is_refused(given: dict[str, Any], said: str) -> None:

@@ -163,11 +163,6 @@ def toolchain(data: Mapping[str, Any]) -> Toolchain:
     return found
 
 
-def sms_of(known: Toolchain, cuda: str) -> tuple[str, ...]:
-    """The compute capabilities that the nvcc of a CUDA version compiles for, in ascending order."""
-    return tuple(sorted((sm for sm, item in known.sms.items() if cuda in item.nvcc), key=numbers))
-
-
 def rows(
     known: Toolchain,
     package: str,

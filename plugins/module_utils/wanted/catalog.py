@@ -155,7 +155,7 @@ class Contents:
     not_cpu_only: bool = False
 
 
-ALWAYS, WITH_STACK, ON_REQUEST = "always", "with_stack", "on_request"
+ALWAYS, WITH_STACK = "always", "with_stack"
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class Recipe:
     """How one package is built from its source.
 
     Attributes:
-        use: `ALWAYS`, `WITH_STACK` (where the stack itself is built from source) or `ON_REQUEST`.
+        use: `ALWAYS`, `WITH_STACK` (where the stack itself is built from source) or ``on_request``.
         releases: What it builds, the preferred one first.
         compiled_against: Packages whose wheels it is compiled against: they are in the build environment and in the key.
         settings: Variables of the build, later ones over earlier ones.
