@@ -102,7 +102,9 @@ class Bench:
     def spec(self, made: Recipe | None = None, **target: Any) -> dict[str, Any]:
         """The build of the recipe, or of a changed one."""
         package = replace(self.catalog.packages[self.package], recipe=made or self.recipe)
-        catalog = Catalog({}, {self.package: package}, {}, self.catalog.platforms)
+        catalog = Catalog(
+            {}, {self.package: package}, {}, self.catalog.platforms, self.catalog.apt_run, self.catalog.apt_build
+        )
         origin = Origin("package_index", INDEX, "", "", 0.0, "")
         (spec,), problems = recipe.builds([self.package], catalog, {}, origin, replace(self.target, **target), PYTHON)
         assert not problems, problems

@@ -21,7 +21,7 @@ for name in "${@:-choose variant fatbin recipe}"; do
         work=$top/.cache/mutation/$one
         rm -rf "$work"
         mkdir -p "$work"
-        git ls-files -z --cached --others --exclude-standard | xargs -0 cp -a --parents -t "$work"
+        git ls-files -z | xargs -0 cp -a --parents -t "$work"
         cd "$work"
         cat >config.toml <<TOML
 [cosmic-ray]

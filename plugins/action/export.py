@@ -37,7 +37,7 @@ class ActionModule(FollowAction):
                     f"Remedy: where the image has none either, begin with one: --build-arg BASE=python:{version}"
                 )
         system = {key: planned["observed"]["os"][key] for key in ("id", "version_id")}
-        apt = list(catalog_files.load().platforms.apt)
+        apt = list(catalog_files.load().apt_run)
         self._task.args.update(environments=todo, system=system, apt=apt)
         return super().run(tmp, variables)
 

@@ -7,13 +7,22 @@ from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import checks
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, overlay_folder
 
 
 class ActionModule(FollowAction):
     """Follows the doctor; a verdict that is not healthy is a failure, and what is current stays current."""
 
     phase = "verify"
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Bring the user's own checks along."""
+        own = checks(overlay_folder(ours(task_vars or {}, self._templar)))
+        if own:
+            self._task.args = {**self._task.args, "checks": own}
+        return super().run(tmp, task_vars)
 
     def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Show each verdict; say which checks failed and what to do."""

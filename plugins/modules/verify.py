@@ -18,6 +18,10 @@ options:
     type: list
     elements: dict
     required: true
+  checks:
+    description: Checks of one's own, Python text by name; the action plugin takes them from C(wavesmith_catalog).
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - wavesmith.provision.job
 attributes:
@@ -58,10 +62,14 @@ from ..module_utils.verify.doctor import judge, sources
 
 def main() -> None:
     """Wire the options to the core."""
-    options = {**OPTIONS, "generations": {"type": "list", "elements": "dict", "required": True}}
+    options = {
+        **OPTIONS,
+        "generations": {"type": "list", "elements": "dict", "required": True},
+        "checks": {"type": "dict", "default": {}},
+    }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
-    files = sources()
+    files = sources(given["checks"])
     name = "verify-" + digest([spec["generation"] for spec in given["generations"]])[:16]
     serve(
         module,

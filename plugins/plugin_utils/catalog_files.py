@@ -21,6 +21,8 @@ except ImportError:  # the collection was installed without its Python requireme
 
 COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
+OVERLAY = ("stacks", "packages", "platforms", "checks")
+"""The folders that one's own catalog may have."""
 TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
 
@@ -30,14 +32,15 @@ def load(folder: Path = FOLDER, overlay: Path | None = None) -> catalog.Catalog:
 
     Args:
         folder: The catalog.
-        overlay: A folder of one's own with ``stacks/`` and ``packages/``; what has the name of an entry stands for it.
+        overlay: A folder of one's own with any of `OVERLAY`; what has the name of an entry stands for it.
 
     Raises:
         AnsibleError: a file is not what its schema asks for; it names the file, the place and the rule.
     """
-    if overlay and not any((overlay / kind).is_dir() for kind in ("stacks", "packages")):
+    if overlay and not any((overlay / kind).is_dir() for kind in OVERLAY):
+        kinds = ", ".join(f"{kind}/" for kind in OVERLAY)
         raise AnsibleError(
-            f"variable wavesmith_catalog: {overlay} has neither stacks/ nor packages/. Remedy: name a folder that has"
+            f"variable wavesmith_catalog: {overlay} has none of {kinds}. Remedy: name a folder that has one"
         )
     pairing = _read(folder / "pairing.yml", "pairing", folder)
     stacks = []
@@ -54,12 +57,36 @@ def load(folder: Path = FOLDER, overlay: Path | None = None) -> catalog.Catalog:
                 raise AnsibleError(f"{path}: it names {name}, which is not there. Remedy: {_remedy(name)}")
             files[name] = (path.parent / name).read_text(encoding="utf-8")
         packages.append(catalog.package(data, files))
+    system = _read(folder / "system_packages.yml", "system_packages", folder)
     return catalog.Catalog(
         stacks={stack.name: stack for stack in stacks},
         packages={package.name: package for package in packages},
         models={},
-        platforms=catalog.platforms(_read(folder / "platforms.yml", "platforms", folder)),
+        platforms={
+            path.stem: catalog.platform(_read(path, "platform", folder))
+            for path in _entries("platforms", folder, overlay)
+        },
+        apt_run=tuple(system["apt"]),
+        apt_build=tuple(system["apt_build"]),
     )
+
+
+def checks(overlay: Path | None) -> dict[str, str]:
+    """The doctor's checks of one's own, ``checks/*.py`` of the overlay: text by name.
+
+    Raises:
+        AnsibleError: a file is no Python; it names the file and the line.
+    """
+    found = {}
+    for path in sorted((overlay / "checks").glob("*.py")) if overlay else ():
+        if not path.stem.isidentifier():
+            raise AnsibleError(f"{path}: its name is none of a Python module. Remedy: name it like my_check.py")
+        found[path.stem] = path.read_text(encoding="utf-8")
+        try:
+            compile(found[path.stem], str(path), "exec")
+        except (SyntaxError, ValueError) as error:
+            raise AnsibleError(f"{path} cannot be compiled: {error}. Remedy: correct it") from error
+    return found
 
 
 def _entries(kind: str, folder: Path, overlay: Path | None) -> list[Path]:

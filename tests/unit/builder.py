@@ -161,9 +161,7 @@ class Host:
         found = target or recipe.Target(
             Variant(PYTHON, "cpu", "", "generic"), ARCHITECTURE, gcc="12.2.0", libc="glibc 2.36"
         )
-        catalog = types.Catalog(
-            {}, {"tinyvoice": types.Package("tinyvoice", (), (), "voice", made)}, {}, types.Platforms({}, (), ())
-        )
+        catalog = types.Catalog({}, {"tinyvoice": types.Package("tinyvoice", (), (), "voice", made)}, {}, {}, (), ())
         (spec,), problems = recipe.builds(
             ["tinyvoice"], catalog, {}, types.Origin("package_index", types.INDEX, "", "", 0, ""), found, BASE
         )

@@ -178,7 +178,10 @@ def test_every_package_of_our_own_inventories_is_known(path: Path) -> None:
 
 
 def test_the_systems_we_prepare_are_known_by_id_and_version() -> None:
-    assert CATALOG.platforms.systems == {"debian": ("12",), "ubuntu": ("24.04",)}
+    assert {name: known.versions for name, known in CATALOG.platforms.items()} == {
+        "debian": ("12",),
+        "ubuntu": ("24.04",),
+    }
 
 
 # Entries of one's own
@@ -207,7 +210,7 @@ def test_a_recipe_of_ones_own_is_checked_and_named_by_its_path(tmp_path: Path) -
 
 
 def test_a_folder_of_ones_own_that_holds_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnsibleError, match="wavesmith_catalog: .* has neither stacks/ nor packages/"):
+    with pytest.raises(AnsibleError, match="wavesmith_catalog: .* has none of stacks/, packages/, platforms/, checks/"):
         catalog_files.load(overlay=tmp_path)
 
 
@@ -268,7 +271,7 @@ def test_a_whole_catalog_loads_from_anywhere(folder: Path) -> None:
         ("packages/pyworld.yml", lambda data: {key: data[key] for key in data if key != "sources"}, "sources"),
         ("packages/librosa.yml", lambda data: data.update(require=["librosa"]), "require"),
         ("packages/librosa.yml", lambda data: {}, "the file"),
-        ("platforms.yml", lambda data: data["systems"].update(debian="12"), "systems.debian"),
+        ("platforms/debian.yml", lambda data: data.update(versions="12"), "versions"),
     ],
 )
 def test_a_file_against_its_schema_is_named_with_the_place(
@@ -336,9 +339,9 @@ def test_a_recipe_whose_patch_is_missing_is_refused(folder: Path) -> None:
     assert "patches/pyworld-none.patch, which is not there. Remedy: write that patch" in complaint(folder)
 
 
-def test_a_catalog_without_its_platforms_is_refused(folder: Path) -> None:
-    (folder / "platforms.yml").unlink()
-    assert "platforms.yml cannot be read" in complaint(folder)
+def test_a_catalog_without_its_system_packages_is_refused(folder: Path) -> None:
+    (folder / "system_packages.yml").unlink()
+    assert "system_packages.yml cannot be read" in complaint(folder)
 
 
 def test_a_controller_without_its_requirements_is_told_what_to_install(

@@ -567,7 +567,7 @@ def test_a_bad_specification_exits_two_and_says_why(tmp_path: Path, text: str, c
 
 
 def test_a_copy_of_its_rooms_is_all_that_a_host_needs(tmp_path: Path, good: Path) -> None:
-    for name, text in sources().items():
+    for name, text in sources({}).items():
         path = tmp_path / "rooms" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)

@@ -162,7 +162,14 @@ def gain(builder: Builder, architectures: str, promised: Any) -> types.Catalog:
         },
         {"lock": lock},
     )
-    return types.Catalog({}, {"torch": CATALOG.packages["torch"], "gain": package}, {}, CATALOG.platforms)
+    return types.Catalog(
+        {},
+        {"torch": CATALOG.packages["torch"], "gain": package},
+        {},
+        CATALOG.platforms,
+        CATALOG.apt_run,
+        CATALOG.apt_build,
+    )
 
 
 def cuda_target(sm: str) -> recipe.Target:

@@ -31,7 +31,6 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
     Contents,
     Origin,
     Package,
-    Platforms,
     Recipe,
     Release,
     Settings,
@@ -72,7 +71,7 @@ def key(
 
 def catalog(**packages: Recipe) -> Catalog:
     found = {name: Package(name, (), (), name, made) for name, made in packages.items()}
-    return Catalog({}, found, {}, Platforms({}, (), ()))
+    return Catalog({}, found, {}, {}, (), ())
 
 
 # The key: everything that can change the bytes

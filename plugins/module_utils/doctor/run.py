@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
+import pkgutil
 import shutil
 import sys
 import tempfile
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from . import compute, guard, isolation, native, stack, voice
-from .base import FAIL, PASS, SKIP, Check, Context, Finding, Skipped, Spec, SpecError, perform
+from .base import FAIL, PASS, SKIP, Check, Context, Failed, Finding, Skipped, Spec, SpecError, perform
 from .table import render
 from .worker import run_heavy, work
 
@@ -31,6 +33,31 @@ CHECKS: tuple[Check, ...] = (
     *compute.CHECKS,
     *voice.CHECKS,
 )
+
+
+def all_checks() -> tuple[Check, ...]:
+    """The checks, and after them those of the user's own (``own/*.py``, each with a `CHECKS` like here).
+
+    A file of theirs that cannot be loaded becomes a check that fails and says why.
+    """
+    found = list(CHECKS)
+    try:
+        own = importlib.import_module(".own", __package__)
+    except ImportError:
+        return CHECKS
+    for module in pkgutil.iter_modules(own.__path__):
+        try:
+            found += importlib.import_module(f".own.{module.name}", __package__).CHECKS
+        except Exception as error:  # whatever a file of theirs does wrong
+            found.append(_unusable(module.name, f"{type(error).__name__}: {error}"))
+    return tuple(found)
+
+
+def _unusable(name: str, problem: str) -> Check:
+    def fail(_: Context) -> Finding:
+        raise Failed(f"checks/{name}.py cannot be used: {problem}", "correct the file in wavesmith_catalog")
+
+    return Check(f"own.{name}", f"the check {name} can be used", fail)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         spec = Spec.read(options.spec)
         options.evidence.mkdir(parents=True, exist_ok=True)
-        checks = [check for check in CHECKS if _chosen(check.id, options.only)]
+        checks = [check for check in all_checks() if _chosen(check.id, options.only)]
         if not options.only:
             voice.forget(options.evidence)
         with tempfile.TemporaryDirectory(prefix="wavesmith-doctor-") as scratch:
@@ -135,7 +162,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _be_worker(options: argparse.Namespace) -> int:
     wanted = options.worker.split(",")
-    known = {check.id: check for check in CHECKS}
+    known = {check.id: check for check in all_checks()}
     work([known[name] for name in wanted], Context(Spec.read(options.spec), options.evidence, options.scratch))
     return HEALTHY
 

@@ -55,7 +55,7 @@ def environment_steps(item: EnvironmentPlan) -> list[Step]:
 
 def need_system(wanted: Wanted, observed: Observed, catalog: Catalog, result: Plan, idle: bool) -> None:
     system = observed["os"]
-    needed = {*catalog.platforms.apt, *catalog.platforms.apt_build}
+    needed = {*catalog.apt_run, *catalog.apt_build}
     for item in result.environments:
         if "build" in item.phases:
             needed.update(
@@ -63,19 +63,19 @@ def need_system(wanted: Wanted, observed: Observed, catalog: Catalog, result: Pl
             )
     if wanted.native == "channel":
         needed -= set(conda.NATIVE.values())
+    platform = catalog.platform(system["id"], system["version_id"])
+    if platform:
+        needed = {platform.packages.get(name, name) for name in needed}
     missing = sorted(needed & set(observed["apt"]["missing"]))
     if idle and not missing:
         return
-    versions = catalog.platforms.systems.get(system["id"])
-    if versions is None or not any(
-        system["version_id"] == version or system["version_id"].startswith(version + ".") for version in versions
-    ):
-        known = "; ".join(f"{name} {', '.join(listed)}" for name, listed in sorted(catalog.platforms.systems.items()))
+    if platform is None:
+        known = "; ".join(f"{name} {', '.join(other.versions)}" for name, other in sorted(catalog.platforms.items()))
         result.refusals.append(
             Refusal(
                 "this host",
                 f"its operating system, {system['pretty_name'] or 'unknown'}, is not supported",
-                f"use one of: {known}; or add it to catalog/platforms.yml",
+                f"use one of: {known}; or add it to catalog/platforms/",
             )
         )
         return

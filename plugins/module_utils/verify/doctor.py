@@ -6,6 +6,7 @@ import json
 import os
 import pkgutil
 import shutil
+from collections.abc import Mapping
 from typing import Any
 
 from .. import audit, doctor, terms
@@ -22,8 +23,8 @@ _ROOMS = (audit, doctor, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
 
 
-def sources() -> dict[str, bytes]:
-    """The files of the doctor's rooms by path. They travel inside the module's archive, which is gone once the connection's own run
+def sources(own: Mapping[str, str]) -> dict[str, bytes]:
+    """The files of the doctor's rooms by path, and the user's own checks (text by name) among them. They travel inside the module's archive, which is gone once the connection's own run
     has ended, so they are read before the job is started.
     """
     found: dict[str, bytes] = {}
@@ -33,6 +34,9 @@ def sources() -> dict[str, bytes]:
             text = pkgutil.get_data(room.__name__, f"{name}.py")
             if text is not None:
                 found[f"{folder}/{name}.py"] = text
+    if own:
+        found["doctor/own/__init__.py"] = b""
+        found.update({f"doctor/own/{name}.py": text.encode() for name, text in own.items()})
     return found
 
 

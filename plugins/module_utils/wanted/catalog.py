@@ -209,31 +209,55 @@ class Package:
 
 
 @dataclass(frozen=True)
-class Platforms:
-    """Operating systems we know how to prepare: id to versions, and the system packages we ask for."""
+class Platform:
+    """An operating system that is known.
 
-    systems: Mapping[str, tuple[str, ...]]
-    apt: tuple[str, ...]
-    apt_build: tuple[str, ...]
+    Attributes:
+        name: ``ID`` of its os-release.
+        versions: Its versions; ``12`` stands for 12.1 too.
+        packages: What it calls a system package, by the usual name.
+    """
+
+    name: str
+    versions: tuple[str, ...]
+    packages: Mapping[str, str] = field(default_factory=dict)
+
+    def is_of(self, system: str, version: str) -> bool:
+        """Whether a host with this os-release is one of them."""
+        return system == self.name and any(
+            version == known or version.startswith(f"{known}.") for known in self.versions
+        )
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Everything that can be installed."""
+    """Everything that can be installed.
+
+    Attributes:
+        apt_run: System packages that every host needs, by their usual names.
+        apt_build: Those that a host needs to build.
+    """
 
     stacks: Mapping[str, Stack]
     packages: Mapping[str, Package]
     models: Mapping[str, Any]
-    platforms: Platforms
+    platforms: Mapping[str, Platform]
+    apt_run: tuple[str, ...]
+    apt_build: tuple[str, ...]
     base: tuple[str, ...] = field(default=("pip", "setuptools"))
     projects: Mapping[str, Project] = field(default_factory=dict)
 
     @property
     def apt(self) -> list[str]:
-        """Every system package that some host may need."""
+        """Every system package that some host may need, by any system's name."""
         recipes = [package.recipe for package in self.packages.values() if package.recipe]
         built = {name for recipe in recipes for entry in recipe.system_packages for name in entry.apt}
-        return sorted({*self.platforms.apt, *self.platforms.apt_build, *built})
+        others = {name for platform in self.platforms.values() for name in platform.packages.values()}
+        return sorted({*self.apt_run, *self.apt_build, *built, *others})
+
+    def platform(self, system: str, version: str) -> Platform | None:
+        """The operating system of a host by its os-release."""
+        return next((known for known in self.platforms.values() if known.is_of(system, version)), None)
 
 
 def from_index(catalog: Catalog, index: str) -> Catalog:
@@ -353,10 +377,6 @@ def _source(data: Mapping[str, Any]) -> Source:
     return Source("index", data["index"], data["sha256"])
 
 
-def platforms(data: Mapping[str, Any]) -> Platforms:
-    """The known operating systems from a checked file."""
-    return Platforms(
-        systems={name: tuple(versions) for name, versions in data["systems"].items()},
-        apt=tuple(data["apt"]),
-        apt_build=tuple(data["apt_build"]),
-    )
+def platform(data: Mapping[str, Any]) -> Platform:
+    """A known operating system from a checked file."""
+    return Platform(data["name"], tuple(data["versions"]), dict(data.get("packages", {})))
