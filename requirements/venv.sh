@@ -14,7 +14,7 @@ say() { printf '%s\n' "$@" >&2; }
 # What a user set for other Pythons must not reach this one, nor pip write anywhere but here.
 unset PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV VIRTUAL_ENV
 export PYTHONNOUSERSITE=1 PIP_USER=0
-# The Makefile puts .venv first, where it finds a Python that goes away when .venv is made anew.
+# The Makefile puts .venv first, where it finds a Python that goes away when .venv is remade.
 PATH=${PATH//"$PWD/$venv/bin:"/}
 
 # Prints "XY KIND DIGEST" (XY as in 311) for this Python, and what its lock of that kind is now.
@@ -101,6 +101,6 @@ rm -f $record
 $venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
     die "$lock could not be installed" "see pip's message above; a mirror is set with pip's own settings (pip config set global.index-url URL)"
 put_command
-# Written last: without it the folder is made anew.
+# Written last: without it the folder is remade.
 wanted $venv/bin/python "$kind" >$record
 say "Made $venv in ${SECONDS} s"

@@ -12,7 +12,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.audit import v
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import Unusable, inspect
 
 NAME = "audit"
-HELP = "Say which GPUs a wheel, an environment or a library can serve, from its own bytes."
+HELP = "Show which GPUs a wheel, an environment or a library can serve, from its own bytes."
 SERVES, DOES_NOT, UNUSABLE = 0, 1, 2
 
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="X.Y",
-        help="compute capability it shall serve, as 11.0; may be given more than once",
+        help="compute capability that it must serve, such as 11.0; may be given more than once",
     )
     parser.add_argument(
         "--fleet",

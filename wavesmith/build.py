@@ -100,7 +100,7 @@ def _observed(arguments: argparse.Namespace) -> Observed:
             found = json.loads(Path(arguments.host_facts).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise Unusable(
-                f"{arguments.host_facts} cannot be read ({error}). Remedy: give the JSON that observe returned"
+                f"{arguments.host_facts} cannot be read ({error}). Remedy: pass the JSON that observe returned"
             ) from error
         if isinstance(found, dict):
             found = found.get("observed", found)
@@ -170,7 +170,7 @@ def _python(wanted: str, stack: Stack, observed: Observed) -> PythonOf:
     if not fit:
         seen = ", ".join(python["version"] for python in observed["pythons"]) or "none"
         raise Unusable(
-            f"there is no Python {wanted or 'for that stack'} (this host has {seen}). Remedy: install it, or say --python"
+            f"there is no Python {wanted or 'for that stack'} (this host has {seen}). Remedy: install it, or pass --python"
         )
     _minor, path, version = max(fit)
     return {"path": path, "version": version}

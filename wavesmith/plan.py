@@ -22,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="as for ansible-playbook"
     )
-    parser.add_argument("--explain", action="store_true", help="say for each stack why it was taken or not")
+    parser.add_argument("--explain", action="store_true", help="explain for each stack why it was chosen or not")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -46,6 +46,6 @@ class ActionModule(FollowAction):
         folder = (answer.get("result") or {}).get("bundle")
         if folder:
             Display().display(
-                f"  [{variables['inventory_hostname']}] the bundle is {folder}: take it along, say wavesmith_bundle there"
+                f"  [{variables['inventory_hostname']}] the bundle is {folder}: copy it, and set wavesmith_bundle on the other machine"
             )
         return answer

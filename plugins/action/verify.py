@@ -1,4 +1,4 @@
-"""Let the doctor judge generations, and show his table."""
+"""Run the doctor in generations, and show his table."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ActionModule(FollowAction):
                 failed.append(
                     "\n".join(
                         [
-                            f"the doctor found environment {environment} {verdict.get('verdict')}; what was current stays current",
+                            f"the doctor's verdict on environment {environment} is {verdict.get('verdict')}; the current generation stays in use",
                             *lines,
                         ]
                     )

@@ -39,7 +39,7 @@ class ActionModule(FollowAction):
             return _failure(str(error))
         except AnsibleError as error:
             return _failure(
-                f"{error.message}. Remedy: see whether the host can be reached, start again: what came over is kept"
+                f"{error.message}. Remedy: check that the host can be reached, then start again: what was transferred is kept"
             )
         except OSError as error:
             return _failure(
@@ -181,10 +181,10 @@ class ActionModule(FollowAction):
 
 def _missing(wheel: dict[str, str]) -> str:
     if not wheel["source"]:
-        return "the wheelhouse had it when the run began and has it no more. Remedy: start again, it is built anew"
+        return "the wheelhouse had it when the run began and has it no more. Remedy: start again: it will be rebuilt"
     return (
         f"its builder {wheel['source']} did not give it in this run (wheel key {wheel['key']}). "
-        f"Remedy: see what {wheel['source']} said above, mend it, start again"
+        f"Remedy: see what {wheel['source']} said above, fix it and start again"
     )
 
 

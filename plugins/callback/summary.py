@@ -1,4 +1,4 @@
-"""Say at the end how long every step took and how often each host was asked to do something."""
+"""Show at the end how long each step took and how many remote runs each host needed."""
 
 from __future__ import annotations
 

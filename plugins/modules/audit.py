@@ -1,19 +1,19 @@
 #!/usr/bin/python
 # Copyright: Wavesmith contributors
 # Apache License 2.0 (see LICENSE)
-"""Say which GPUs wheels and environments can serve."""
+"""Show which GPUs wheels and environments can serve."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: audit
-short_description: Say which GPUs wheels and environments can serve
+short_description: Show which GPUs wheels and environments can serve
 version_added: "0.1.0"
 description:
   - Reads out of every shared library for which GPUs it holds code, machine code (SASS) and PTX, and which libraries it needs.
     Neither a GPU nor a CUDA toolkit is needed. It changes nothing.
-  - Says which of the host's GPUs are not served, and finds a torch that is built for the CPU only where a GPU shall be used,
+  - Says which of the host's GPUs are not served, and finds a torch that is built for the CPU only where a GPU is to be used,
     CUDA libraries of different major versions, needed libraries that nothing provides, and damaged files.
   - Fails when something is not served or found wrong, and names the remedy.
 options:

@@ -31,7 +31,7 @@ options:
     default: true
   folder:
     description: Where to. A bundle that is there stays, and this one is added to it, so that one folder serves hosts of several kinds. By default
-      C(<root>/bundle), made anew.
+      C(<root>/bundle), rebuilt from scratch.
     type: path
     default: ""
   toolbox:
@@ -46,7 +46,7 @@ extends_documentation_fragment:
   - wavesmith.provision.job
 attributes:
   check_mode:
-    description: Whether it can say what it would change, without changing it.
+    description: Whether it can report what it would change, without changing it.
     support: full
   diff_mode:
     support: none

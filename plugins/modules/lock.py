@@ -24,7 +24,7 @@ extends_documentation_fragment:
   - wavesmith.provision.job
 attributes:
   check_mode:
-    description: Whether it can say what it would change, without changing it.
+    description: Whether it can report what it would change, without changing it.
     support: full
   diff_mode:
     support: none
@@ -34,7 +34,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Resolve what has no lock yet
+- name: Resolve missing locks
   wavesmith.provision.lock:
     root: "{{ wavesmith_plan.plan.root }}"
     locks: "{{ wavesmith_plan.lock }}"

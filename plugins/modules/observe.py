@@ -224,7 +224,7 @@ def main() -> None:
         timeout=given["timeout"],
     )
     observed = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
-    # Ansible hands the arguments back as `invocation`: credentials in a URL shall not travel with them.
+    # Ansible hands the arguments back as `invocation`: credentials in a URL must not travel with them.
     given["sources"] = {name: source["url"] for name, source in seen["sources"].items()}
     given["default_index"] = split_url(given["default_index"]).shown
     module.exit_json(changed=False, observed=observed)

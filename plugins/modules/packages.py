@@ -23,7 +23,7 @@ extends_documentation_fragment:
   - wavesmith.provision.job
 attributes:
   check_mode:
-    description: Whether it can say what it would change, without changing it.
+    description: Whether it can report what it would change, without changing it.
     support: full
   diff_mode:
     support: none

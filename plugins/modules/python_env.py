@@ -15,7 +15,7 @@ description:
     foreign packages in, so it holds in a shell, over ssh, in cron and in systemd units alike.
   - With the engine C(venv) it is a virtual environment of a Python of the host. With C(conda) py-rattler, which the toolbox has, links the
     packages of a conda lock into it, Python among them, each checked against its sha256.
-  - A complete generation is never touched; an unfinished one of the same name is made anew.
+  - A complete generation is never touched; an unfinished one of the same name is remade.
 options:
   generations:
     description: Generations to make, as the plan gives them.
@@ -26,7 +26,7 @@ extends_documentation_fragment:
   - wavesmith.provision.job
 attributes:
   check_mode:
-    description: Whether it can say what it would change, without changing it.
+    description: Whether it can report what it would change, without changing it.
     support: full
   diff_mode:
     support: none

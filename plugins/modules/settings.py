@@ -16,7 +16,7 @@ description:
 options: {}
 attributes:
   check_mode:
-    description: Whether it can say what it would change, without changing it.
+    description: Whether it can report what it would change, without changing it.
     support: full
   diff_mode:
     description: Whether it returns what it changed, or would change.

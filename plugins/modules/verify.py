@@ -1,14 +1,14 @@
 #!/usr/bin/python
 # Copyright: Wavesmith contributors
 # Apache License 2.0 (see LICENSE)
-"""Let the doctor judge generations."""
+"""Run the doctor in generations."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: verify
-short_description: Let the doctor judge generations
+short_description: Run the doctor in generations
 version_added: "0.1.0"
 description:
   - Runs the doctor with the interpreter of each generation and keeps its verdict and evidence with the generation.
@@ -26,7 +26,7 @@ extends_documentation_fragment:
   - wavesmith.provision.job
 attributes:
   check_mode:
-    description: Whether it can say what it would change, without changing it.
+    description: Whether it can report what it would change, without changing it.
     support: full
   diff_mode:
     support: none

@@ -81,7 +81,7 @@ options:
     default: ""
 attributes:
   check_mode:
-    description: Whether it can say what it would change, without changing it.
+    description: Whether it can report what it would change, without changing it.
     support: full
   diff_mode:
     support: none
@@ -183,7 +183,7 @@ def main() -> None:
         module.fail_json(
             msg=f"{error.filename or root}: {error.strerror}. Remedy: run as the owner of {root}, or free some space"
         )
-    # Ansible hands the arguments back as `invocation`: credentials in an address shall not travel with them.
+    # Ansible hands the arguments back as `invocation`: credentials in an address must not travel with them.
     sources, given["sources"] = given["sources"], {}
     name = f"{given['state']}-{digest([folder, sorted(sources)])[:16]}"
     serve(module, name, list(sources), lambda job: wheelhouse.bring(job, folder, sources, given["signers"], served))

@@ -59,7 +59,7 @@ def _uv_build(tree: Path, out: Path, package_index: str) -> None:
     done = subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         said = " ".join(line.strip() for line in done.stderr.strip().splitlines()[-6:])
-        raise Unusable(f"its wheel cannot be built: {said}", "mend what the message names, or leave install out")
+        raise Unusable(f"its wheel cannot be built: {said}", "fix what the message names, or leave install out")
     made = list(out.glob("*.whl"))
     if len(made) != 1 or not made[0].name.endswith("-none-any.whl"):
         named = ", ".join(path.name for path in made) or "none"

@@ -71,7 +71,7 @@ _STATES = {
     "": "unknown",
     "new": "will be made",
     "change": "gets a new generation",
-    "kept": "is as it shall be",
+    "kept": "is as intended",
     "drifted": "drifted, gets a good generation again",
     "switch": "switches to a generation that is there",
 }

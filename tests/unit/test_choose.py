@@ -120,7 +120,7 @@ def test_a_machine_gets_the_stack_that_works_on_it(observed: dict[str, Any], sta
         pytest.param(
             host(gpu("12.0", "RTX 5090"), gpu("6.1", "GTX 1080")),
             "no code for GTX 1080 (SM 6.1)",
-            "say wavesmith_stack: cuda13_0 to leave GTX 1080 (SM 6.1) unused",
+            "set wavesmith_stack: cuda13_0 to leave GTX 1080 (SM 6.1) unused",
             id="two GPUs that no stack serves together",
         ),
         pytest.param(
@@ -147,7 +147,7 @@ def test_what_keeps_a_gpu_from_computing_is_refused_by_its_own_words_unless_anot
     else:
         found = refusal(chosen(observed))
         assert found.problem.startswith("no stack fits this host (cuda13_0, cuda12_8, cuda12_6: RTX has no driver")
-        assert found.remedy == "Install it; or say wavesmith_stack: cpu if the CPU is enough"
+        assert found.remedy == "Install it; or set wavesmith_stack: cpu if the CPU is enough"
 
 
 def test_an_amd_gpu_that_cannot_compute_stays_unused_with_the_reason() -> None:

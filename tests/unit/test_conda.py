@@ -250,7 +250,7 @@ def test_what_the_system_gives_is_not_taken_from_the_channel_too(host: Host) -> 
     conda_channel.package(host.channel, "player", {"share/player": b""}, depends=("ffmpeg",))
     conda_channel.index(host.channel)
     with pytest.raises(
-        Failed, match="voices would bring ffmpeg into an environment that has it from the system. Remedy: say"
+        Failed, match="voices would bring ffmpeg into an environment that has it from the system. Remedy: set"
     ):
         host.solve("player", banned=("espeak-ng", "ffmpeg"))
 

@@ -133,7 +133,7 @@ def test_what_the_systems_compiler_builds_does_not_mix_with_the_channels_softwar
 
 def test_a_virtual_environment_has_no_channel() -> None:
     venv = Environment("speech", stack="none", packages=("librosa",))
-    assert refusal(decide(host(), venv, native="channel")).remedy == "say engine: conda, or wavesmith_native: system"
+    assert refusal(decide(host(), venv, native="channel")).remedy == "set engine: conda, or wavesmith_native: system"
 
 
 @pytest.mark.parametrize(

@@ -174,15 +174,18 @@ def test_lists_exactly_what_nvcc_compiled_for(compiled: Callable[..., bytes], co
     assert names(code) == ["sm_110", "sm_121"]
 
 
+@pytest.mark.process
 def test_lists_ptx_alone(compiled: Callable[..., bytes]) -> None:
     assert names(reader.read(compiled("-gencode=arch=compute_90,code=compute_90"))) == ["compute_90"]
 
 
 @pytest.mark.parametrize("name", ["90a", "100f", "120a", "121f"])
+@pytest.mark.process
 def test_reads_the_suffix_of_machine_code_and_ptx(compiled: Callable[..., bytes], name: str) -> None:
     code = reader.read(compiled(f"-gencode=arch=compute_{name},code=[sm_{name},compute_{name}]"))
     assert names(code) == [f"compute_{name}", f"sm_{name}"]
 
 
+@pytest.mark.process
 def test_what_was_linked_counts_not_its_parts(compiled: Callable[..., bytes]) -> None:
     assert names(reader.read(compiled("-rdc=true", "-gencode=arch=compute_90,code=sm_90"))) == ["sm_90"]

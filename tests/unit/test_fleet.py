@@ -250,7 +250,7 @@ def test_a_builder_whose_key_changed_is_refused_with_the_remedy(tmp_path: Path) 
     fleet.empty("thor01", "thor02")
     status, output = fleet.run()
     assert status != 0
-    assert "the signing key of thor01 has changed" in output and "Remedy: if that host was set up anew" in output
+    assert "the signing key of thor01 has changed" in output and "Remedy: if that host was set up again" in output
     assert not fleet.have()["thor02"]
 
 

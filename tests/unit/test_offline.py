@@ -87,7 +87,7 @@ def test_what_is_not_built_yet_is_not_exported() -> None:
 def test_an_image_has_its_native_software_from_apt(banned: list[str], refused: bool) -> None:
     found = [{"environment": "e", "conda": {"banned": banned}}]
     if refused:
-        with pytest.raises(ValueError, match="environment e has native software from its channel.*Remedy: say"):
+        with pytest.raises(ValueError, match="environment e has native software from its channel.*Remedy: set"):
             texts.contexts(found)
     else:
         assert texts.contexts(found) == found

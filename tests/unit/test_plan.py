@@ -152,7 +152,7 @@ def settled(
     return after, locks, item
 
 
-# A host that is as it shall be
+# A host that is as intended
 
 
 def test_a_host_that_is_as_it_shall_be_has_an_empty_plan() -> None:
@@ -516,7 +516,7 @@ def test_a_package_may_name_its_variant_where_it_is_that_of_torch() -> None:
 def test_a_variant_that_is_not_that_of_torch_is_refused(variant: str, problem: str) -> None:
     found = refusal(decide(thor(), replace(SPEECH, packages=("torch", f"torchaudio-{variant}"))))
     assert found.problem == f"torchaudio-{variant} does not match torch: {problem}"
-    assert found.remedy == "say torchaudio alone, or torchaudio-python311-cuda13_0-sm110-armv9"
+    assert found.remedy == "name torchaudio alone, or torchaudio-python311-cuda13_0-sm110-armv9"
 
 
 # Building the stack
@@ -926,7 +926,7 @@ def test_torch_is_refused_to_a_project_where_the_environment_has_no_stack() -> N
     found = refusal(decide(host(), environment, catalog=catalog))
     assert str(found) == (
         "environment speech: torch==2.7 (voice requirements.txt:1) belongs to a stack, but stack is none. "
-        "Remedy: say stack: auto"
+        "Remedy: set stack: auto"
     )
 
 

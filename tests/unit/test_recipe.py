@@ -422,3 +422,71 @@ def test_a_pure_answer_leaves_what_it_was_given_alone() -> None:
     one, two = (builds(["torch", "torchaudio"], known, versions, HERE, THOR, "python3") for _ in range(2))
     assert one == two
     assert recipe.KEY_SCHEMA == 2
+
+
+# What a change of one sign would break (docs/mutation.md)
+
+ROCM = Target(Variant("3.12", "rocm7_2", "", "avx2"), "x86_64", gcc="13.3.0", libc="glibc 2.39")
+
+
+def test_the_torch_that_a_template_names_is_torchs_own_version_among_others() -> None:
+    made = replace(VOICE, settings=(Settings({"WORD": "{torch}"}),))
+    others = [
+        Against(name, f"{number}.0", key=f"{number}" * 32) for number, name in enumerate(("numpy", "torch", "zlib"), 1)
+    ]
+    assert render("voice", made, RELEASE, THOR, others)[0]["environment"]["WORD"] == "2.0"
+
+
+def test_a_recipe_names_a_gpu_of_its_own_beside_the_hosts() -> None:
+    made = replace(VOICE, contents=Contents(sass=("12.1", "host", "zzz")))
+    assert render("voice", made, RELEASE, THOR)[0]["contents"]["sass"] == ["12.1", "11.0", "zzz"]
+
+
+def test_a_recipe_with_cuda_code_takes_no_toolkit_on_a_rocm_host() -> None:
+    made = replace(VOICE, contents=Contents(sass=("host",)))
+    build, identity = render("voice", made, RELEASE, replace(ROCM, cuda="13.0.2", cuda_home="/usr/local/cuda"))
+    assert "CUDA_HOME" not in build["environment"]
+    assert (build["cuda"], build["cuda_home"], build["contents"]["sass"], identity["cuda"]) == ("", "", [], "")
+
+
+def test_a_build_with_the_toolkit_says_which_one() -> None:
+    made = replace(VOICE, contents=Contents(sass=("host",)))
+    assert render("voice", made, RELEASE, THOR)[0]["cuda"] == "13.0.2"
+    assert render("voice", VOICE, RELEASE, THOR)[0]["cuda"] == ""
+
+
+@pytest.mark.parametrize(
+    ("target", "filled"), [(THOR, "13.0"), (replace(THOR, cuda=""), "13.0"), (replace(THOR, cuda="12.8.1"), "12.8")]
+)
+def test_the_cuda_of_a_template_is_the_toolkits_and_without_one_the_backends(target: Target, filled: str) -> None:
+    made = replace(VOICE, settings=(Settings({"WORD": "{cuda}"}),))
+    assert render("voice", made, RELEASE, target)[0]["environment"]["WORD"] == filled
+
+
+def test_a_newer_release_than_the_stacks_is_not_taken_for_it() -> None:
+    made = replace(VOICE, releases=(replace(RELEASE, version="2.0"), RELEASE))
+    assert choose("voice", made, "3.12", {"voice": "1.0"}).version == "1.0"
+
+
+@pytest.mark.parametrize("python", ["3.9", "3.13"])
+def test_a_release_holds_only_for_the_pythons_it_names(python: str) -> None:
+    made = replace(VOICE, releases=(replace(RELEASE, python_minimum=(3, 10), python_maximum=(3, 12)),))
+    assert choose("voice", made, "3.10", {}).version == "1.0"
+    with pytest.raises(RecipeError):
+        choose("voice", made, python, {})
+
+
+def test_no_key_is_known_while_one_of_those_it_is_compiled_against_has_none() -> None:
+    cuda = replace(VOICE, contents=Contents(sass=("host",)))
+    last = replace(VOICE, compiled_against=("first", "second"))
+    bare = replace(THOR, cuda="")
+    specs, _ = builds(
+        ["first", "second", "last"], catalog(first=cuda, second=VOICE, last=last), {}, HERE, bare, "python3"
+    )
+    assert {spec["name"]: "key" in spec for spec in specs} == {"first": False, "second": True, "last": False}
+
+
+@pytest.mark.parametrize("record", [CPU, Against("torch", "2.10.0")])
+def test_what_a_key_is_made_from_cannot_be_changed(record: Target | Against) -> None:
+    with pytest.raises(AttributeError):
+        setattr(record, next(iter(vars(record))), "x")

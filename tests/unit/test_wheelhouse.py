@@ -285,7 +285,7 @@ def test_a_new_signer_is_added_for_wheels_only_and_what_was_there_stays() -> Non
 
 def test_a_changed_key_is_refused_with_the_remedy() -> None:
     text = manifest.add_signer("", "thor01", "ssh-ed25519 AAAAold")
-    with pytest.raises(Untrusted, match="the signing key of thor01 has changed.*Remedy: if that host was set up anew"):
+    with pytest.raises(Untrusted, match="the signing key of thor01 has changed.*Remedy: if that host was set up again"):
         manifest.add_signer(text, "thor01", "ssh-ed25519 AAAAnew")
 
 
@@ -453,7 +453,7 @@ def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with pytest.raises(host_store.StoreError, match="Connection refused.*Remedy: see whether the wheelhouse runs"):
+    with pytest.raises(host_store.StoreError, match="Connection refused.*Remedy: check that the wheelhouse runs"):
         wheels_wheelhouse.taker(f"http://127.0.0.1:{port}/{KEY}/")("manifest.json", str(tmp_path / "x"))
 
 

@@ -72,7 +72,7 @@ def try_out(site: Site, wheel: str) -> None:
             site.job.run([python, "-I", "-c", *program], site.tools, folder=site.at("trial"))
         except Failed as error:
             problem = f"the wheel built for {site.title} does not work: its {what} failed"
-            raise Failed(f"{problem}. Remedy: see the lines below, then mend its recipe", error.log) from error
+            raise Failed(f"{problem}. Remedy: see the lines below, then fix its recipe", error.log) from error
 
 
 def wrong_record(archive: zipfile.ZipFile) -> list[str]:

@@ -153,7 +153,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check that did not fail has to say."""
+    """What a check that did not fail reports."""
 
     detail: str
     evidence: Mapping[str, Any] = field(default_factory=dict)

@@ -125,7 +125,7 @@ def bundle(
         index: Address of the package index.
         toolbox: The toolbox's lock.
         signers: Text of ``allowed_signers``, which names who signed the wheels.
-        folder: Where to; what is there stays, and the bundle is added to it. Empty: ``<root>/bundle``, made anew.
+        folder: Where to; what is there stays, and the bundle is added to it. Empty: ``<root>/bundle``, rebuilt from scratch.
     """
     final = folder or os.path.join(root, "bundle")
     staging = _fresh(

@@ -109,7 +109,7 @@ def contexts(found: list[ExportTask]) -> list[ExportTask]:
         if item["conda"] and not item["conda"]["banned"]:
             raise ValueError(
                 f"environment {item['environment']} has native software from its channel (wavesmith_native: channel), and an image "
-                "gets it from apt. Remedy: say wavesmith_native: system for what shall be exported"
+                "gets it from apt. Remedy: set wavesmith_native: system for what is to be exported"
             )
     return found
 

@@ -398,7 +398,7 @@ def activate(root: str, environment: str, generation: str) -> str | None:
     verdict = read_json(os.path.join(prefix, VERDICT))
     if not isinstance(verdict, dict) or verdict.get("exit") != 0:
         raise StoreError(
-            f"generation {generation} of {environment} was not found healthy. Remedy: read {prefix}/{VERDICT}, mend the cause, run again"
+            f"generation {generation} of {environment} was not found healthy. Remedy: read {prefix}/{VERDICT}, fix the cause and run again"
         )
     folder = environment_folder(root, environment)
     before = pointed(folder)

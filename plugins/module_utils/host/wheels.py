@@ -23,7 +23,7 @@ def kept_wheel(root: str, key: str) -> str:
     """
     folder = wheel_folder(root, key)
     provenance = store.read_record(
-        os.path.join(folder, "provenance.json"), Provenance, f"remove {folder} and build the wheel anew"
+        os.path.join(folder, "provenance.json"), Provenance, f"remove {folder} and rebuild the wheel"
     )
     if provenance is None:
         raise Failed(f"wheel {key} is not in the wheelhouse. Remedy: run playbooks/build.yml for this host first")
@@ -31,6 +31,6 @@ def kept_wheel(root: str, key: str) -> str:
     if not os.path.exists(path) or sha256(path) != provenance["sha256"]:
         store.remove(folder)
         raise Failed(
-            f"wheel {provenance['wheel']} is not the file that was built (wrong sha256) and was removed. Remedy: start again, it is built anew"
+            f"wheel {provenance['wheel']} is not the file that was built (wrong sha256) and was removed. Remedy: start again: it will be rebuilt"
         )
     return path

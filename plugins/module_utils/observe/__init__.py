@@ -1,4 +1,4 @@
-"""Look at a host once, and say what it is.
+"""Look at a host once, and record what it is.
 
 In: its files, commands and package sources (or a recording of them). Out: the observed host, one mapping of plain values. Asked by the
 module `observe`. What is printed is parsed by pure functions (`nvidia`, `amd`, `jetson`, `cpu`, `system`, `gpus`, `texts`).

@@ -385,7 +385,7 @@ def find_amd(
             texts.finding(
                 "amd.access",
                 f"{user.name} may not use /dev/kfd",
-                f"Let an administrator run: usermod -aG render,video {user.name}; then log in anew.",
+                f"Let an administrator run: usermod -aG render,video {user.name}; then log in again.",
             )
         )
     elif gpus and gpus[0].source == "pci":

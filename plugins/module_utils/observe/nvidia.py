@@ -97,7 +97,7 @@ SMI_TROUBLES = (
     (
         "Insufficient Permissions",
         "nvidia.access",
-        "Put the user into the group that owns /dev/nvidia* (often video), and log in anew.",
+        "Put the user into the group that owns /dev/nvidia* (often video), and log in again.",
     ),
     (
         "is lost",

@@ -138,7 +138,7 @@ def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog
     if forced != "auto" and choice.stack is None:
         fit = fits[forced]
         problem = f"stack {forced}, forced by {by}, cannot work on this host: {fit.problem}"
-        choice.refusals.append(Refusal(item, problem, fit.remedy or "say stack: auto, or name one that fits"))
+        choice.refusals.append(Refusal(item, problem, fit.remedy or "set stack: auto, or name one that fits"))
     elif choice.stack is None:
         choice.refusals.append(_nothing_fits(item, ranked, fits, gpus))
     elif choice.stack.backend == "cpu" and forced == "auto" and gpus:
@@ -220,7 +220,7 @@ def _nothing_fits(item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], g
     problem = "; ".join(f"{', '.join(stacks)}: {why}" for why, stacks in names.items())
     remedies = [next((fits[stack.name].remedy for stack in near if fits[stack.name].remedy), "")]
     if any(stack.backend == "cpu" and not fits[stack.name].problem for stack in ranked):
-        remedies.append("say wavesmith_stack: cpu if the CPU is enough")
+        remedies.append("set wavesmith_stack: cpu if the CPU is enough")
     remedy = "; or ".join(text for text in remedies if text) or "add a stack to the catalog"
     return Refusal(item, f"no stack fits this host ({problem or 'the catalog has none for its accelerator'})", remedy)
 
@@ -294,7 +294,7 @@ def _cuda(stack: Stack, gpus: Sequence[Gpu], observed: Observed, forced: bool) -
         part = len(unused) < len(gpus)
         return Fit(
             f"it has no code for {unused[0]}, it has {carried}",
-            f"say wavesmith_stack: {stack.name} to leave {', '.join(unused)} unused" if part else "",
+            f"set wavesmith_stack: {stack.name} to leave {', '.join(unused)} unused" if part else "",
         )
     if any(origin.kind == SOURCE for origin in stack.origins) and not build_sm(gpus):
         return Fit("it is built for one compute capability, the GPUs of this host need several")

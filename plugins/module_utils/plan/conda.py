@@ -97,7 +97,7 @@ def refusals(environment: Environment, wanted: Wanted, architecture: str) -> lis
     if environment.engine != "conda":
         if wanted.native == "channel":
             problem = "wavesmith_native is channel, but its engine is venv, which has no channel"
-            found.append(Refusal(item, problem, "say engine: conda, or wavesmith_native: system"))
+            found.append(Refusal(item, problem, "set engine: conda, or wavesmith_native: system"))
         return found
     names = [channel.name for channel in channels(wanted)]
     twice = sorted({name for name in names if names.count(name) > 1})
@@ -135,7 +135,7 @@ def build_refusals(
             f"{', '.join(sorted(built))} would be built with the system's compiler, while wavesmith_native: channel takes "
             "native software from the channel: one environment does not mix the two"
         )
-        found.append(Refusal(item, problem, "say wavesmith_native: system, or leave these packages out"))
+        found.append(Refusal(item, problem, "set wavesmith_native: system, or leave these packages out"))
     return found
 
 

@@ -28,7 +28,7 @@ from .record import PHASES, SECONDS, EnvironmentPlan, Plan
 from .steps import environment_steps, need_room, need_system, step
 
 _SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
-"""Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as it shall be."""
+"""Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as intended."""
 
 
 def plan(
@@ -58,7 +58,7 @@ def plan(
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
         result.environments.append(_environment(environment, wanted, observed, catalog, locks, result, wheelhouse))
-    # A host that has what it shall have needs nothing: neither sources nor system packages nor disk are asked about it.
+    # A host that already has what is wanted needs nothing: neither sources nor system packages nor disk are asked about it.
     idle = not any(item.phases for item in result.environments)
     need_system(wanted, observed, catalog, result, idle)
     if (not observed["toolbox"]["intact"] or observed["toolbox"]["digest"] != toolbox) and not idle:
@@ -130,7 +130,7 @@ def _environment(
     for name, asked in variants.items():
         problem = mismatch(asked, variant)
         if problem:
-            remedy = f"say {name} alone, or {variant.full_name(name)}"
+            remedy = f"name {name} alone, or {variant.full_name(name)}"
             result.refusals.append(
                 Refusal(f"environment {item.name}", f"{asked.full_name(name)} does not match torch: {problem}", remedy)
             )
@@ -185,7 +185,7 @@ def _packages(
         if name in family:
             if "none" in (environment.stack, wanted.stack if environment.stack == "auto" else ""):
                 problem = f"package {name!r} belongs to a stack, but stack is none"
-                result.refusals.append(Refusal(item, problem, "say stack: auto"))
+                result.refusals.append(Refusal(item, problem, "set stack: auto"))
         elif name in catalog.packages:
             found.append(catalog.packages[name])
         else:
@@ -206,7 +206,7 @@ def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: 
     for asked in (asked for project in found for asked in project.declared):
         if names.name_of(asked.requirement) in family - decided:
             problem = f"{asked.requirement} ({asked.by}) belongs to a stack, but stack is none"
-            result.refusals.append(Refusal(f"environment {environment.name}", problem, "say stack: auto"))
+            result.refusals.append(Refusal(f"environment {environment.name}", problem, "set stack: auto"))
     for project in found:
         for line in project.overrides:
             if names.name_of(line) in {*stack.versions, *stack.brings}:

@@ -1,4 +1,4 @@
-"""Which generation an environment shall have, and what is missing to have it."""
+"""Which generation an environment should have, and what is missing to have it."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ async def _solve(spec: dict[str, Any]) -> dict[str, Any]:
     if mixed:
         raise Wrong(
             f"{where} would bring {', '.join(mixed)} into an environment that has it from the system. "
-            "Remedy: say wavesmith_native: channel, for the two do not mix"
+            "Remedy: set wavesmith_native: channel, for the two do not mix"
         )
     return {"records": found}
 
@@ -160,8 +160,8 @@ async def _install(spec: dict[str, Any]) -> dict[str, Any]:
             raise Wrong(
                 f"{name}: {path} is not the file its package declares. Remedy: remove {spec['cache']} and run again"
             )
-        # A file of the cache was changed in place through a hard link: unpack those packages anew.
-        print(f"unpacking anew: {', '.join(sorted(wrong))}", flush=True)
+        # A file of the cache was changed in place through a hard link: unpack those packages again.
+        print(f"unpacking again: {', '.join(sorted(wrong))}", flush=True)
         for _path, folder in wrong.values():
             shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(spec["prefix"])

@@ -301,7 +301,7 @@ def _fill(job: Job, root: str, spec: InstallTask, package_index: str, prefix: st
         job.progress("checking bytes", count, count)
         wrong = _wrong_bytes(site)
         if wrong:
-            # A file of the cache was changed in place through a hard link: fetch those packages anew.
+            # A file of the cache was changed in place through a hard link: fetch those packages again.
             names = sorted(wrong)
             job.progress("fetching damaged packages again", 0, len(names), ", ".join(names))
             job.run([uv(root), "cache", "clean", "--quiet", *names], tools)

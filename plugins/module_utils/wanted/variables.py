@@ -20,7 +20,7 @@ _ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 @dataclass(frozen=True)
 class Environment:
-    """A named Python prefix a host shall have."""
+    """A named Python prefix that a host should have."""
 
     name: str
     stack: str = "auto"
@@ -35,7 +35,7 @@ class Wanted:
     """The wanted state of one host.
 
     Attributes:
-        environments: What shall be there.
+        environments: What should be there.
         root: Folder of everything on the host; empty: ``/opt/wavesmith`` with root rights, else ``~/wavesmith``.
         stack: A stack's name that is forced on every environment that says ``auto``; ``auto`` chooses.
         forced_by: The variable of the run's own surroundings that names the stack; it goes before the inventory. Empty: none does.
@@ -270,7 +270,7 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     values["conda_channels"] = tuple(values.get("conda_channels", Wanted.conda_channels))
     if values.get("native", "system") not in ("system", "channel"):
         problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
-        refusals.append(Refusal("variable wavesmith_native", problem, "say system or channel"))
+        refusals.append(Refusal("variable wavesmith_native", problem, "use system or channel"))
     if "policy" in values:
         values["policy"], problems = _policy(values["policy"])
         refusals += problems

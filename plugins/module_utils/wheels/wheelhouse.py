@@ -66,17 +66,17 @@ def sign(root: str, key: str, builder: str) -> bool:
     if os.path.exists(os.path.join(folder, SIGNATURE)):
         return False
     provenance = store.read_record(
-        os.path.join(folder, "provenance.json"), Provenance, f"remove {folder} and build the wheel anew"
+        os.path.join(folder, "provenance.json"), Provenance, f"remove {folder} and rebuild the wheel"
     )
     if provenance is None:
-        raise store.StoreError(f"wheel {key} is not on {builder}. Remedy: start again, it is built anew")
+        raise store.StoreError(f"wheel {key} is not on {builder}. Remedy: start again: it will be rebuilt")
     names = [name for name in sorted(os.listdir(folder)) if not name.startswith(MANIFEST)]
     files = {name: sha256(os.path.join(folder, name)) for name in names if os.path.isfile(os.path.join(folder, name))}
     if files.get(provenance["wheel"]) != provenance["sha256"]:
         store.remove(folder)
         raise store.StoreError(
             f"wheel {provenance['wheel']} on {builder} is not the file that was built (wrong sha256) and was removed. "
-            "Remedy: start again, it is built anew"
+            "Remedy: start again: it will be rebuilt"
         )
     path = os.path.join(folder, MANIFEST)
     try:
@@ -113,7 +113,7 @@ def verify(folder: str, manifest: WheelManifest, signers: str) -> None:
         except Untrusted as error:
             raise Untrusted(
                 f"the signature of {wheel} is not {builder}'s ({error}): its manifest or signature was changed. "
-                "Remedy: remove the wheel from the wheelhouse and build it anew; find out who could write there"
+                "Remedy: remove the wheel from the wheelhouse and rebuild it; find out who could write there"
             ) from error
 
 
@@ -147,7 +147,7 @@ def publish(take: Take, folder: str, key: str, signers: str, mend: bool = False)
                 raise Untrusted(
                     f"{name} of {manifest['name']} {manifest['version']} is not the file that {manifest['builder']} signed (wrong "
                     f"sha256, {os.path.getsize(path)} bytes): changed, or cut short on its way. Remedy: start again; if it stays, "
-                    "remove the wheel from the wheelhouse and build it anew"
+                    "remove the wheel from the wheelhouse and rebuild it"
                 )
         for name in os.listdir(staging):
             os.chmod(os.path.join(staging, name), 0o644)
@@ -228,9 +228,7 @@ def taker(base: str) -> Take:
         try:
             shutil.copyfile(local + name, path)
         except FileNotFoundError as error:
-            raise store.StoreError(
-                f"{local}{name} is not there. Remedy: start again, or build the wheel anew"
-            ) from error
+            raise store.StoreError(f"{local}{name} is not there. Remedy: start again, or rebuild the wheel") from error
 
     return copy
 
@@ -261,7 +259,7 @@ def _download(base: str, name: str, path: str) -> None:
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             problem = getattr(error, "reason", error)
     raise store.StoreError(
-        f"{asked.full_url} cannot be had ({problem}). Remedy: see whether the wheelhouse runs (wavesmith_wheelhouse), start again"
+        f"{asked.full_url} cannot be had ({problem}). Remedy: check that the wheelhouse runs (wavesmith_wheelhouse), start again"
     )
 
 
