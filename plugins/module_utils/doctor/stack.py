@@ -172,7 +172,11 @@ def binaries(context: Context) -> Finding:
     if not read.get("read"):
         raise Skipped("this host has no NVIDIA GPU, and its policy allows CUDA code that others built")
     on_cpu = read.get("cpu_only") or []
-    evidence = {"GPUs": read["sms"], "targets": read["targets"], **({"built for the CPU only": on_cpu} if on_cpu else {})}
+    evidence = {
+        "GPUs": read["sms"],
+        "targets": read["targets"],
+        **({"built for the CPU only": on_cpu} if on_cpu else {}),
+    }
     for problem in read["problems"]:
         raise Failed(problem["detail"], problem["remedy"], evidence)
     note = f"; {', '.join(on_cpu)}: built for the CPU only" if on_cpu and read["sms"] else ""
