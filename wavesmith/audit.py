@@ -1,4 +1,4 @@
-"""`wavesmith audit`: which GPUs a wheel or an environment can serve."""
+"""`wavesmith audit`: which machines and GPUs a wheel or an environment can serve."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from typing import Any
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit import verdict as rules
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import Unusable, inspect
 
+ARCHITECTURES = ("x86_64", "aarch64")
 NAME = "audit"
 HELP = "Show which GPUs a wheel, an environment or a library can serve, from its own bytes."
-SERVES, DOES_NOT, UNUSABLE = 0, 1, 2
+SERVES, DOES_NOT, UNUSABLE, CPU_ONLY = 0, 1, 2, 3
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = "Exit code: 0 it serves and nothing is wrong, 1 it does not, 2 PATH cannot be read."
+    parser.epilog = (
+        "Exit code: 0 it serves and nothing is wrong, 1 it does not, 2 PATH cannot be read, "
+        "3 it runs on the CPU only and nothing is wrong."
+    )
     parser.add_argument("path", metavar="PATH", help="a wheel file, the folder of an environment, or a shared library")
     parser.add_argument(
         "--sm",
@@ -27,6 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="X.Y",
         help="compute capability that it must serve, such as 11.0; may be given more than once",
+    )
+    parser.add_argument(
+        "--machine",
+        choices=ARCHITECTURES,
+        default="",
+        help="CPU architecture it shall run on; without it, that of machines that have a GPU of --sm, where there is but one",
     )
     parser.add_argument(
         "--fleet",
@@ -43,8 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Audit one path and print the judgement."""
     try:
         hosts = _fleet(arguments.fleet) if arguments.fleet else {}
-        asked = {*arguments.sm, *(rules.parse_sm(gpu["sm"]) for gpus in hosts.values() for gpu in gpus)}
-        report = rules.judge(inspect(arguments.path), sorted(asked))
+        asked = {*arguments.sm, *(rules.parse_sm(gpu["sm"]) for host in hosts.values() for gpu in host["gpus"])}
+        report = rules.judge(inspect(arguments.path), sorted(asked), arguments.machine)
     except Unusable as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
@@ -54,11 +64,17 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(report, indent=1))
     else:
         _show(report)
-    return SERVES if report["serves"] else DOES_NOT
+    hosts_worst = [
+        host["verdict"] for host in report.get("hosts", ()) if host["gpus"] or host["verdict"] == rules.CANNOT
+    ]
+    verdicts = {report["verdict"], *hosts_worst}
+    if report["findings"] or rules.CANNOT in verdicts:
+        return DOES_NOT
+    return CPU_ONLY if rules.CPU_ONLY in verdicts else SERVES
 
 
-def _fleet(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """The NVIDIA GPUs of each host that was planned.
+def _fleet(folder: Path) -> dict[str, dict[str, Any]]:
+    """The CPU architecture and the NVIDIA GPUs of each host that was planned.
 
     Raises:
         Unusable: no host was.
@@ -66,10 +82,12 @@ def _fleet(folder: Path) -> dict[str, list[dict[str, Any]]]:
     hosts = {}
     for path in sorted(folder.glob("*/observed.json")):
         try:
-            accelerators = json.loads(path.read_text(encoding="utf-8"))["accelerators"]
+            observed = json.loads(path.read_text(encoding="utf-8"))
+            accelerators, architecture = observed["accelerators"], observed["cpu"]["architecture"]
         except (OSError, ValueError, LookupError) as error:
             raise Unusable(f"{path} cannot be read ({error}). Remedy: run playbooks/plan.yml again") from error
-        hosts[path.parent.name] = [gpu for gpu in accelerators if gpu["vendor"] == "nvidia" and gpu["sm"]]
+        gpus = [gpu for gpu in accelerators if gpu["vendor"] == "nvidia" and gpu["sm"]]
+        hosts[path.parent.name] = {"architecture": architecture, "gpus": gpus}
     if not hosts:
         raise Unusable(f"no host was planned into {folder}. Remedy: run playbooks/plan.yml, or name its folder")
     return hosts
@@ -82,6 +100,9 @@ def _sm(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+_MARKS = {rules.SERVES: "[green]✓ {}[/]", rules.CPU_ONLY: "[yellow]○ {}[/]", rules.CANNOT: "[red]✗ {}[/]"}
+
+
 def _show(report: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.markup import escape
@@ -90,7 +111,10 @@ def _show(report: dict[str, Any]) -> None:
     # A file or a pipe has no width: rows stay whole there.
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 200)
     machines = ", ".join(report["machines"]) or "no machine code"
-    console.print(f"[bold]{escape(report['path'])}[/]: {report['kind']}, {machines}, {report['examined']} libraries")
+    systems = f", for {' and '.join(report['systems'])}" if report["systems"] else ""
+    console.print(
+        f"[bold]{escape(report['path'])}[/]: {report['kind']}, {machines}{systems}, {report['examined']} libraries"
+    )
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("library", "fatbins", "SASS", "PTX", "in part (fatbins)"):
         table.add_column(column, justify="right" if column == "fatbins" else "left", overflow="fold")
@@ -113,12 +137,18 @@ def _show(report: dict[str, Any]) -> None:
         console.print("it holds no GPU code")
     if others:
         console.print(f"not judged, NVIDIA's own pick kernels at run time: {escape(', '.join(sorted(set(others))))}")
+    if wanted := rules.wanted_text(report):
+        console.print(escape(wanted))
     for verdict in report["verdicts"]:
-        mark = "[green]✓ serves[/]" if verdict["serves"] else "[red]✗ cannot serve[/]"
-        console.print(f"{mark} SM {verdict['sm']}: {escape('; '.join(verdict['reasons']))}")
+        word = rules.WORDS[verdict["verdict"]]
+        console.print(
+            f"{_MARKS[verdict['verdict']].format(word)} SM {verdict['sm']}: {escape('; '.join(verdict['reasons']))}"
+        )
     for host in report.get("hosts", ()):
-        mark = "[green]✓[/]" if host["serves"] else "[red]✗[/]"
-        gpus = ", ".join(host["gpus"]) or "no NVIDIA GPU"
-        console.print(f"{mark} {escape(host['host'])}: {'serves' if host['serves'] else 'cannot serve'} {escape(gpus)}")
+        word, gpus = rules.WORDS[host["verdict"]], ", ".join(host["gpus"])
+        why = f": {host['why']}" if host["why"] else ""
+        if not gpus:
+            word, gpus = ("runs there, on the CPU" if host["verdict"] == rules.CPU_ONLY else word), "(no NVIDIA GPU)"
+        console.print(f"{_MARKS[host['verdict']].format(escape(host['host']) + ':')} {word} {escape(gpus + why)}")
     for finding in report["findings"]:
         console.print(f"[red]✗ {finding['id']}[/]: {escape(finding['detail'])}. Remedy: {escape(finding['remedy'])}")

@@ -29,7 +29,7 @@ class ActionModule(ActionBase):
         if answer.get("failed") or "reports" not in answer:
             return {**answer, "failed": True}
         Display().display("\n".join(f"[{host}] {line}" for line in answer["text"].splitlines()))
-        bad = [report for report in answer["reports"] if not report["serves"]]
+        bad = [report for report in answer["reports"] if report["findings"] or report["verdict"] == verdict.CANNOT]
         if bad:
             # Only the message: everything else would bury it.
             answer.pop("reports")
@@ -39,10 +39,13 @@ class ActionModule(ActionBase):
 
 
 def question(arguments: dict[str, Any]) -> dict[str, Any]:
-    """What the module is asked: as the task says, else each current generation for each NVIDIA GPU of the host."""
+    """What the module is asked: as the task says, else each current generation for each NVIDIA GPU and the CPU of the host."""
     plan, observed = arguments.get("plan") or {}, arguments.get("observed") or {}
     current = [
         f"{plan['root']}/envs/{item['name']}/current" for item in plan.get("environments", []) if item.get("current")
     ]
     sms = [gpu["sm"] for gpu in observed.get("accelerators", []) if gpu.get("vendor") == "nvidia" and gpu.get("sm")]
-    return {"paths": arguments.get("paths") or current, "sm": arguments.get("sm") or sorted(set(sms))}
+    here = "" if arguments.get("sm") else observed.get("cpu", {}).get("architecture", "")
+    machine = arguments.get("machine") or here
+    found = {"paths": arguments.get("paths") or current, "sm": arguments.get("sm") or sorted(set(sms))}
+    return {**found, **({"machine": machine} if machine else {})}

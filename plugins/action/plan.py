@@ -14,6 +14,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, decide, record
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
     WHEELHOUSE,
@@ -53,13 +54,14 @@ class ActionModule(ActionBase):
         if wanted.bundle:
             catalog = from_index(catalog, wanted.package_index)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
+        locks = read_locks(own)
+        questions = self._questions(wanted, catalog, locks)
         answer = self._execute_module(
-            module_name="wavesmith.provision.observe", module_args=self._questions(wanted, catalog), task_vars=variables
+            module_name="wavesmith.provision.observe", module_args=questions, task_vars=variables
         )
         if answer.get("failed") or "observed" not in answer:
             return {**answer, "failed": True}
         observed = answer["observed"]
-        locks = read_locks(own)
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
         kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
         # Not asked where it may not be used; its silence is said, and what it has is built then.
@@ -88,7 +90,7 @@ class ActionModule(ActionBase):
             **phases(planned, locks),
         }
 
-    def _questions(self, wanted: Wanted, catalog: Catalog) -> dict[str, Any]:
+    def _questions(self, wanted: Wanted, catalog: Catalog, locks: dict[str, str]) -> dict[str, Any]:
         sources = {
             origin.name: origin.url for stack in catalog.stacks.values() for origin in stack.origins if origin.url
         }
@@ -99,6 +101,7 @@ class ActionModule(ActionBase):
             "sources": {**sources, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index},
             "default_index": _default_index(),
             "timeout": float(wanted.probe_timeout),
+            "libraries": wanted_of_hosts(locks),
         }
 
 
@@ -127,7 +130,14 @@ def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
             fields["projects"] = [asdict(wheel) for wheel in item.projects]
             conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
             todo["install"].append(
-                {**common, **fields, "key": item.lock["key"], "lock": locks.get(item.lock["key"], ""), "conda": conda}
+                {
+                    **common,
+                    **fields,
+                    "key": item.lock["key"],
+                    "lock": locks.get(item.lock["key"], ""),
+                    "conda": conda,
+                    "constraints": item.constraints,
+                }
             )
         if "verify" in item.phases:
             todo["verify"].append({"environment": item.name, "generation": item.generation})

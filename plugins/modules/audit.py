@@ -13,9 +13,10 @@ version_added: "0.1.0"
 description:
   - Reads out of every shared library for which GPUs it holds code, machine code (SASS) and PTX, and which libraries it needs.
     Neither a GPU nor a CUDA toolkit is needed. It changes nothing.
-  - Says which of the host's GPUs are not served, and finds a torch that is built for the CPU only where a GPU is to be used,
-    CUDA libraries of different major versions, needed libraries that nothing provides, and damaged files.
-  - Fails when something is not served or found wrong, and names the remedy.
+  - Says which of the host's GPUs are served, which are not, and what runs on the CPU only; what is built for another CPU architecture
+    serves none. Finds a torch that is built for the CPU only where a GPU is to be used, CUDA libraries of different major versions,
+    libraries that are needed or opened by name and that nothing provides, folders with nothing in them, and damaged files.
+  - Fails when something cannot be served or is found wrong, and names the remedy. What runs on the CPU only is told, and is no failure.
 options:
   paths:
     description:
@@ -31,6 +32,12 @@ options:
     type: list
     elements: str
     default: []
+  machine:
+    description:
+      - CPU architecture that it shall run on, V(x86_64) or V(aarch64).
+      - Without any, that of machines that have a GPU of O(sm), where there is but one such.
+    type: str
+    default: ""
   plan:
     description: The plan, as M(wavesmith.provision.plan) returned it.
     type: dict
@@ -75,9 +82,27 @@ reports:
     kind:
       description: Whether it is a V(wheel), a V(prefix) or a V(library).
       type: str
+    verdict:
+      description: The worst of the verdicts, V(serves), V(cpu_only) or V(cannot_serve).
+      type: str
     serves:
       description: Whether everything that was asked about is served, and nothing was found.
       type: bool
+    machines:
+      description: The CPU architectures that it is for.
+      type: list
+      elements: str
+    systems:
+      description: Other systems than Linux with glibc that a wheel is for.
+      type: list
+      elements: str
+    backend:
+      description: What the torch in an environment was built for, for example C(cuda13_0).
+      type: str
+    cpu_only:
+      description: Packages that have builds for GPUs elsewhere and are built for the CPU only here.
+      type: list
+      elements: str
     targets:
       description: For C(sass) and C(ptx) the targets it holds C(throughout) and only in C(partial), with the number of fatbins.
       type: dict
@@ -86,7 +111,7 @@ reports:
       type: list
       elements: dict
     verdicts:
-      description: For each compute capability whether it is served, how, and why.
+      description: For each compute capability its C(verdict) (V(serves), V(cpu_only) or V(cannot_serve)), how it is served, and why.
       type: list
       elements: dict
     findings:
@@ -111,6 +136,7 @@ def main() -> None:
         argument_spec={
             "paths": {"type": "list", "elements": "str", "default": []},
             "sm": {"type": "list", "elements": "str", "default": []},
+            "machine": {"type": "str", "default": ""},
             "plan": {"type": "dict", "default": {}},
             "observed": {"type": "dict", "default": {}},
         },
@@ -118,7 +144,7 @@ def main() -> None:
     )
     try:
         sms = [parse_sm(word) for word in module.params["sm"]]
-        reports = [judge(inspect(path), sms) for path in module.params["paths"]]
+        reports = [judge(inspect(path), sms, module.params["machine"]) for path in module.params["paths"]]
     except (Unusable, ValueError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(changed=False, reports=reports, text="\n".join(text(report) for report in reports))

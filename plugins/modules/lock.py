@@ -13,6 +13,7 @@ version_added: "0.1.0"
 description:
   - Resolves exact versions and hashes with uv, once for each environment, Python and origin. No address of an index is written,
     so a mirror can serve the same lock.
+  - Looks at the files that a lock names, before anything is installed. Only parts of them are fetched, and what was read is kept by their sha256.
   - For the engine C(conda) also what the channels give, with py-rattler, once for each environment, Python and platform.
 options:
   locks:
@@ -46,20 +47,24 @@ finished:
   returned: always
   type: bool
 result:
-  description: Text of each lock by its key.
+  description:
+    - Text of each lock by its key, and by the key with C(.inspected) what was read of the files that it names, as JSON.
   returned: when finished
   type: dict
 """
 
 
+import json
 from typing import cast
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host.job import Job
 from ..module_utils.host.module import OPTIONS, package_index, serve
+from ..module_utils.plan.inspection import SUFFIX
 from ..module_utils.prefix.conda import solve
 from ..module_utils.prefix.generation import resolve
+from ..module_utils.prefix.inspect import inspect
 from ..module_utils.records.task import ChannelLockTask, LockTask
 from ..module_utils.terms.digest import digest
 
@@ -72,16 +77,18 @@ def main() -> None:
     name = "lock-" + digest(given["locks"])[:16]
     index = package_index(given["package_index"])
 
-    def one(job: Job, spec: LockTask | ChannelLockTask) -> str:
+    def one(job: Job, spec: LockTask | ChannelLockTask) -> dict[str, str]:
         if "specs" in spec:
-            return solve(job, given["root"], cast(ChannelLockTask, spec))
-        return resolve(job, given["root"], spec, index)
+            return {spec["key"]: solve(job, given["root"], cast(ChannelLockTask, spec))}
+        text = resolve(job, given["root"], spec, index)
+        seen = inspect(job, given["root"], spec, text, index)
+        return {spec["key"]: text, spec["key"] + SUFFIX: json.dumps(seen, indent=1, sort_keys=True) + "\n"}
 
     serve(
         module,
         name,
         given["locks"],
-        lambda job: {spec["key"]: one(job, spec) for spec in given["locks"]},
+        lambda job: {key: text for spec in given["locks"] for key, text in one(job, spec).items()},
     )
 
 

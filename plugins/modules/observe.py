@@ -53,6 +53,11 @@ options:
         it, and C(.timeout) means that it hung.
     type: str
     default: /
+  libraries:
+    description: Names of shared libraries (C(libavcodec.so.59)) to report, where the dynamic linker of the host has them.
+    type: list
+    elements: str
+    default: []
   timeout:
     description: Seconds that each command and each source gets to answer.
     type: float
@@ -178,6 +183,10 @@ observed:
       description: What stands in the way, each with C(id), C(detail) and C(remedy).
       type: list
       elements: dict
+    libraries:
+      description: Those of O(libraries) that are there; V(null) where the dynamic linker could not be asked, or was asked about none.
+      type: list
+      elements: str
     toolbox:
       description: State of the toolbox.
       type: raw
@@ -210,6 +219,7 @@ def main() -> None:
             "sources": {"type": "dict", "default": {}},
             "default_index": {"type": "str", "default": ""},
             "probe_root": {"type": "str", "default": "/"},
+            "libraries": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "float", "default": 3.0},
         },
         supports_check_mode=True,
@@ -222,6 +232,7 @@ def main() -> None:
         default_index=given["default_index"],
         probe_root=given["probe_root"],
         timeout=given["timeout"],
+        libraries=given["libraries"],
     )
     observed = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
     # Ansible hands the arguments back as `invocation`: credentials in a URL must not travel with them.

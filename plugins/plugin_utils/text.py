@@ -45,6 +45,8 @@ def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain
             f"    wheel    {wheel['name']} {wheel['version']}: {wheel['status']}{' ' + wheel['key'] if wheel['key'] else ''}"
             for wheel in item["wheels"]
         ]
+        lines += [f"    unseen   the files of the lock: {item['unseen']}"] if item["unseen"] else []
+        lines += [f"    archive  {line}" for line in item["archives"]]
         lines += [f"    override {line}" for line in guard.lines(item["overrides"])]
         if item["instead"]:
             other = item["instead"]

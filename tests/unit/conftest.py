@@ -43,33 +43,45 @@ def make_library(
     *,
     section: str = ".nv_fatbin",
     needed: Sequence[str] = (),
+    opens: Sequence[str] = (),
     soname: str = "",
     machine: int = 62,
 ) -> bytes:
-    """The smallest ELF shared object that holds these fatbins and needs these libraries."""
+    """The smallest ELF shared object that holds these fatbins, needs these libraries, and opens those by name."""
     strings = b"\0"
     pairs = []
     for tag, name in [(1, name) for name in needed] + ([(14, soname)] if soname else []):
         pairs.append((tag, len(strings)))
         strings += name.encode() + b"\0"
+    if opens:
+        strings += b"dlopen\0"
+    constants = b"".join(b"cannot open %s\0%s\0" % (name.encode(), name.encode()) for name in opens)
     start = 64 + 56
     strings_at = start + len(fatbins)
     dynamic = b"".join(struct.pack("<qQ", *pair) for pair in [*pairs, (5, strings_at), (0, 0)])
     dynamic_at = strings_at + len(strings)
-    names = b"\0" + section.encode() + b"\0.shstrtab\0"
-    names_at = dynamic_at + len(dynamic)
+    constants_at = dynamic_at + len(dynamic)
+    names_at = constants_at + len(constants)
+    names = b"\0"
+    table = [(0, 0, 0, 0)]
+    for title, kind, offset, size in [
+        (section, 1, start, len(fatbins)),
+        (".dynstr", 3, strings_at, len(strings)),
+        (".rodata", 1, constants_at, len(constants)),
+        (".shstrtab", 3, names_at, 0),
+    ]:
+        table.append((len(names), kind, offset, size))
+        names += title.encode() + b"\0"
+    table[-1] = (*table[-1][:3], len(names))
     sections = b"".join(
-        struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, offset, size, 0, 0, 1, 0)
-        for name, kind, offset, size in [
-            (0, 0, 0, 0),
-            (1, 1, start, len(fatbins)),
-            (2 + len(section), 3, names_at, len(names)),
-        ]
+        struct.pack("<IIQQQQIIQQ", name, kind, 0, 0, offset, size, 0, 0, 1, 0) for name, kind, offset, size in table
     )
     header = b"\x7fELF\x02\x01\x01" + bytes(9)
-    header += struct.pack("<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, names_at + len(names), 0, 64, 56, 1, 64, 3, 2)
+    header += struct.pack(
+        "<HHIQQQIHHHHHH", 3, machine, 1, 0, 64, names_at + len(names), 0, 64, 56, 1, 64, len(table), len(table) - 1
+    )
     program = struct.pack("<IIQQQQQQ", 2, 4, dynamic_at, dynamic_at, dynamic_at, len(dynamic), len(dynamic), 8)
-    return header + program + fatbins + strings + dynamic + names + sections
+    return header + program + fatbins + strings + dynamic + constants + names + sections
 
 
 def make_fatbin(*targets: tuple[int, str, str]) -> bytes:

@@ -10,6 +10,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from ansible_collections.wavesmith.provision.plugins.action.audit import questio
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit import verdict as audit_verdict
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import Unusable, inspect
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.fatbin import PTX, SASS, Code, Target
-from ansible_collections.wavesmith.provision.plugins.module_utils.audit.libraries import Dynamic
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.libraries import Dynamic, Missing
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import (
     Artifact,
     Library,
@@ -37,6 +38,8 @@ from wavesmith.cli import main
 from .conftest import make_fatbin, make_library
 
 ROOT = Path(__file__).resolve().parents[2]
+X86_64, AARCH64 = 62, 183
+HERE = {"x86_64": X86_64, "aarch64": AARCH64}[os.uname().machine]
 SMS = st.integers(10, 130)
 TARGETS = st.builds(Target, SMS, st.sampled_from(["", "a", "f"]), st.sampled_from([SASS, PTX]))
 
@@ -56,10 +59,10 @@ def code(*fatbins: str) -> Code:
 
 
 def torch(*fatbins: str) -> Library:
-    return Library("torch/lib/libtorch_cuda.so", "torch", code(*fatbins), Dynamic("x86_64"))
+    return Library("torch/lib/libtorch_cuda.so", "torch", code(*fatbins))
 
 
-CPU_TORCH = Library("torch/lib/libtorch_cpu.so", "torch", dynamic=Dynamic("x86_64"))
+CPU_TORCH = Library("torch/lib/libtorch_cpu.so", "torch")
 
 
 def wheel(path: Path, members: dict[str, bytes]) -> Path:
@@ -72,7 +75,8 @@ def wheel(path: Path, members: dict[str, bytes]) -> Path:
 @pytest.fixture
 def thor_wheel(tmp_path: Path) -> Path:
     fatbins = make_fatbin((80, "", "sass"), (110, "", "sass"), (120, "", "sass")) * 3
-    library = make_library(fatbins + make_fatbin((90, "a", "sass"), (110, "", "sass")), needed=["libcudart.so.13"])
+    fatbins += make_fatbin((90, "a", "sass"), (110, "", "sass"))
+    library = make_library(fatbins, needed=["libcudart.so.13"], machine=AARCH64)
     return wheel(tmp_path / "torch-2.11.0-cp312-cp312-linux_aarch64.whl", {"torch/lib/libtorch_cuda.so": library})
 
 
@@ -122,6 +126,17 @@ def test_all_code_runs_on_what_it_was_compiled_for_and_never_on_less(made_for: T
 def test_a_compute_capability_is_read_as_people_write_it(text: str) -> None:
     assert parse_sm(text) == 110
     assert audit_verdict.capability(110) == "11.0"
+
+
+@pytest.mark.parametrize(("text", "meant"), [("11", "11.0"), ("sm_12", "12.0"), ("10", "10.0"), ("sm13", "13.0")])
+def test_two_digits_that_could_be_a_whole_number_are_asked_back(text: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=f"did you mean {meant}"):
+        parse_sm(text)
+
+
+@pytest.mark.parametrize(("text", "sm"), [("90", 90), ("sm_75", 75), ("8.0", 80), ("sm_121", 121), ("12.1", 121)])
+def test_what_can_be_read_in_one_way_only_is_read(text: str, sm: int) -> None:
+    assert parse_sm(text) == sm
 
 
 @pytest.mark.parametrize("text", ["", "thor", "1100", "11.00", "-1.0", "11.0.0", "1\uff11.0"])
@@ -186,8 +201,170 @@ def test_nvidias_own_libraries_are_listed_but_not_judged() -> None:
     assert report["targets"]["sass"]["throughout"] == {"120": 1}
 
 
-def test_what_holds_no_gpu_code_serves() -> None:
-    assert verdict("11.0", Library("numpy/core.so", "numpy"))["reasons"] == ["it holds no GPU code"]
+def test_what_holds_no_gpu_code_runs_on_the_cpu_only() -> None:
+    found = verdict("9.0", Library("numpy/core.so", "numpy"))
+    assert (found["verdict"], found["serves"]) == ("cpu_only", False)
+    assert found["reasons"] == ["it holds no GPU code, and uses no library of CUDA or ROCm"]
+
+
+@pytest.mark.parametrize(
+    ("path", "package", "other"),
+    [
+        ("ctranslate2.libs/libctranslate2-121c464e.so.4.8.5", "ctranslate2", "a build from source"),
+        ("onnxruntime/capi/onnxruntime_pybind11_state.so", "onnxruntime", "onnxruntime-gpu"),
+        ("sherpa_onnx/lib/libsherpa-onnx-c-api.so", "sherpa_onnx", "a build from source"),
+        ("k2/_k2.so", "k2", "a build from source"),
+    ],
+)
+def test_a_cpu_build_of_what_has_builds_for_gpus_says_where_the_other_one_is(
+    path: str, package: str, other: str
+) -> None:
+    found = verdict("12.1", Library(path, package, dynamic=Dynamic(needed=("libc.so.6",))))
+    assert found["verdict"] == "cpu_only"
+    assert found["reasons"][0] == f"{package} is built for the CPU only"
+    assert other in found["reasons"][1]
+
+
+@pytest.mark.parametrize(
+    ("needed", "opens", "said"),
+    [
+        (("libtorch_cuda.so", "libcudart.so.13"), (), "uses libtorch_cuda.so, libcudart.so.13"),
+        ((), ("libcublas.so.12",), "uses libcublas.so.12"),
+        (("libonnxruntime_providers_cuda.so",), (), "uses libonnxruntime_providers_cuda.so"),
+    ],
+)
+def test_what_has_no_gpu_code_and_uses_cudas_libraries_serves(
+    needed: tuple[str, ...], opens: tuple[str, ...], said: str
+) -> None:
+    found = verdict("9.0", Library("x/a.so", "x", dynamic=Dynamic(needed=needed, opens=opens)))
+    assert found["verdict"] == "serves"
+    assert said in found["reasons"][0]
+
+
+def test_a_build_for_amds_gpus_serves_none_of_nvidias() -> None:
+    found = verdict("9.0", Library("x/a.so", "x", dynamic=Dynamic(needed=("libamdhip64.so.7", "librocblas.so.5"))))
+    assert found["verdict"] == "cannot_serve"
+    assert "AMD" in found["reasons"][0]
+
+
+def test_an_environment_that_serves_names_what_computes_on_the_cpu_in_it() -> None:
+    other = Library("onnxruntime/capi/x.so", "onnxruntime")
+    found = verdict("9.0", torch("sm_90"), other)
+    assert found["verdict"] == "serves"
+    assert found["reasons"][-1] == "but onnxruntime is built for the CPU only"
+
+
+def test_the_verdict_of_all_is_the_worst_of_them() -> None:
+    artifact = Artifact("here", audit_verdict.WHEEL, (torch("sm_90"),))
+    assert judge(artifact, [90])["verdict"] == "serves"
+    assert judge(artifact, [90, 120])["verdict"] == "cannot_serve"
+    assert (
+        judge(Artifact("here", audit_verdict.WHEEL, (Library("numpy/x.so", "numpy"),)), [90])["verdict"] == "cpu_only"
+    )
+
+
+# --- machines
+
+
+@pytest.mark.parametrize("sm", ["11.0", "12.1", "8.7", "7.2"])
+@pytest.mark.parametrize("library", [torch("sm_90 sm_110 sm_120"), Library("numpy/x.so", "numpy")])
+def test_code_for_x86_64_cannot_serve_gpus_that_only_arm_machines_have(sm: str, library: Library) -> None:
+    found = verdict(sm, replace(library, dynamic=Dynamic("x86_64")))
+    assert found["verdict"] == "cannot_serve"
+    assert found["reasons"] == [f"it is for x86_64, SM {sm} is part of aarch64 machines only"]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("torch-2.11.0-cp312-cp312-manylinux_2_28_x86_64.whl", "it is for x86_64, wanted is aarch64"),
+        ("torch-2.11.0-cp312-cp312-win_amd64.whl", "it is for Windows"),
+        ("torch-2.11.0-cp312-none-macosx_11_0_arm64.whl", "it is for macOS"),
+        ("torch-2.11.0-cp312-cp312-musllinux_1_2_aarch64.whl", "it is for Linux with musl (Alpine)"),
+    ],
+)
+def test_the_name_of_a_wheel_says_what_it_is_for(name: str, reason: str) -> None:
+    artifact = Artifact(f"/srv/{name}", audit_verdict.WHEEL, distributions=("torch",))
+    report = judge(artifact, [90], "aarch64")
+    assert report["verdict"] == "cannot_serve"
+    assert report["verdicts"][0]["reasons"] == [reason]
+    assert [item["detail"] for item in judge(artifact, [], "aarch64")["findings"]] == [reason]
+
+
+@pytest.mark.parametrize(
+    "name", ["x-1-py3-none-any.whl", "x-1-cp312-cp312-manylinux_2_28_aarch64.whl", "x-1-cp312-abi3-linux_aarch64.whl"]
+)
+def test_a_wheel_for_the_machine_is_not_held_back_by_its_name(name: str) -> None:
+    assert judge(Artifact(name, audit_verdict.WHEEL, distributions=("x",)), [], "aarch64")["findings"] == []
+
+
+def test_one_package_for_another_machine_spoils_an_environment() -> None:
+    foreign = Library("x/a.so", "x", dynamic=Dynamic("aarch64"))
+    artifact = Artifact("here", audit_verdict.PREFIX, (replace(torch("sm_90"), dynamic=Dynamic("x86_64")), foreign))
+    (found,) = judge(artifact, [90], "x86_64")["verdicts"]
+    assert found["reasons"] == ["x in it is for another architecture, wanted is x86_64"]
+
+
+def test_what_holds_no_machine_code_runs_wherever_what_it_requires_does() -> None:
+    (found,) = judge(Artifact("x-1-py3-none-any.whl", audit_verdict.WHEEL, distributions=("x",)), [110])["verdicts"]
+    assert found["verdict"] == "serves"
+
+
+def test_an_empty_folder_serves_nothing(tmp_path: Path) -> None:
+    report = judge(inspect(str(tmp_path)), [90])
+    assert report["verdict"] == "cannot_serve"
+    assert [item["id"] for item in report["findings"]] == ["empty"]
+    assert not judge(inspect(str(tmp_path)))["serves"]
+
+
+def test_a_folder_with_other_files_serves_nothing_either(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    assert judge(inspect(str(tmp_path)), [90])["verdict"] == "cannot_serve"
+
+
+def test_a_wheel_without_a_file_of_a_package_serves_nothing(tmp_path: Path) -> None:
+    report = judge(inspect(str(wheel(tmp_path / "x-1-py3-none-any.whl", {}))), [90])
+    assert (report["verdict"], report["findings"][0]["id"]) == ("cannot_serve", "empty")
+
+
+# --- alternatives
+
+
+def bitsandbytes(**targets: str) -> list[Library]:
+    """Its libraries by what they are for, as ``cuda128="sm_90"``."""
+    needs = {"118": "libcudart.so.11.0", "128": "libcudart.so.12", "130": "libcudart.so.13"}
+    return [
+        Library(
+            f"bitsandbytes/libbitsandbytes_{key}.so",
+            "bitsandbytes",
+            code(text) if text else Code(),
+            Dynamic(needed=(needs[key[-3:]],) if key[-3:] in needs else ()),
+        )
+        for key, text in targets.items()
+    ]
+
+
+def test_a_wheel_serves_a_gpu_that_one_of_its_alternatives_serves_and_says_which() -> None:
+    found = verdict("11.0", *bitsandbytes(cpu="", cuda118="sm_80", cuda128="sm_90", cuda130="sm_110"))
+    assert found["verdict"] == "serves"
+    assert found["reasons"] == ["1 of 1 fatbins run, as sm_110", "with CUDA 13.0 only, of 3 alternatives"]
+
+
+def test_a_gpu_that_no_alternative_serves_is_not_served() -> None:
+    assert verdict("12.0", *bitsandbytes(cuda118="sm_80", cuda128="sm_90"))["verdict"] == "cannot_serve"
+
+
+@pytest.mark.parametrize(("backend", "expected"), [("cuda12_8", "cannot_serve"), ("cuda13_0", "serves")])
+def test_in_an_environment_only_the_alternative_of_its_cuda_counts(backend: str, expected: str) -> None:
+    libraries = (torch("sm_90 sm_120"), *bitsandbytes(cuda118="sm_80", cuda128="sm_90", cuda130="sm_120"))
+    report = judge(Artifact("here", audit_verdict.PREFIX, libraries, backend=backend), [120])
+    assert report["verdict"] == expected
+    assert report["findings"] == []
+
+
+def test_alternatives_are_no_mixture_of_cuda_versions() -> None:
+    artifact = Artifact("x.whl", audit_verdict.WHEEL, tuple(bitsandbytes(cuda118="sm_80", cuda130="sm_90")))
+    assert judge(artifact)["findings"] == []
 
 
 @given(st.lists(st.lists(TARGETS, min_size=1, max_size=4), max_size=5), st.lists(SMS, max_size=3))
@@ -245,7 +422,8 @@ def test_libraries_that_number_themselves_are_not_taken_for_cuda_versions() -> N
 
 
 def test_a_missing_library_is_found() -> None:
-    assert findings(CPU_TORCH, missing=(("a.so", "libnowhere.so.1"),)) == ["missing_library"]
+    missing = Missing("a.so", ("libnowhere.so.1",), "a.so needs libnowhere.so.1")
+    assert findings(CPU_TORCH, missing=(missing,)) == ["missing_library"]
 
 
 def test_a_damaged_library_is_found() -> None:
@@ -288,11 +466,10 @@ def test_a_prefix_is_read_once_for_each_library(tmp_path: Path) -> None:
 
 
 def test_a_library_that_nothing_provides_is_missing_in_a_prefix(tmp_path: Path) -> None:
-    machine = {"x86_64": 62, "aarch64": 183}[os.uname().machine]
     needed = ["libnowhere.so.1", "libcuda.so.1", "libc.so.6", "libother.so.2"]
-    (tmp_path / "a.so").write_bytes(make_library(needed=needed, machine=machine))
-    (tmp_path / "b.so").write_bytes(make_library(soname="libother.so.2", machine=machine))
-    assert inspect(str(tmp_path)).missing == (("a.so", "libnowhere.so.1"),)
+    (tmp_path / "a.so").write_bytes(make_library(needed=needed, machine=HERE))
+    (tmp_path / "b.so").write_bytes(make_library(soname="libother.so.2", machine=HERE))
+    assert [item.text for item in inspect(str(tmp_path)).missing] == ["a.so needs libnowhere.so.1"]
 
 
 def test_a_prefix_for_another_machine_is_not_measured_by_this_ones_libraries(tmp_path: Path) -> None:
@@ -388,6 +565,79 @@ def test_unusable_input_is_one_message_and_exit_code_2(tmp_path: Path, capsys: p
         assert shown.err.count("\n") == 1
 
 
+def test_a_number_that_is_not_clear_is_exit_code_2_and_asked_back(
+    thor_wheel: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["audit", str(thor_wheel), "--sm", "11"])
+    assert stopped.value.code == 2
+    assert "did you mean 11.0 (or 110)?" in capsys.readouterr().err
+
+
+def test_what_runs_on_the_cpu_only_is_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    library = make_library(needed=["libc.so.6"], machine=AARCH64)
+    path = wheel(
+        tmp_path / "ctranslate2-4.8.5-cp312-cp312-manylinux_2_28_aarch64.whl", {"ctranslate2/_ext.so": library}
+    )
+    assert main(["audit", str(path), "--sm", "12.1"]) == 3
+    assert "runs on the CPU only, not on SM 12.1: ctranslate2 is built for the CPU only" in capsys.readouterr().out
+    assert main(["audit", str(path)]) == 0
+
+
+def test_a_wheel_for_another_machine_is_exit_code_1(thor_wheel: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", str(thor_wheel), "--sm", "9.0", "--machine", "x86_64"]) == 1
+    assert main(["audit", str(thor_wheel), "--machine", "x86_64"]) == 1
+    assert "wrong_machine: it is for aarch64, wanted is x86_64" in capsys.readouterr().out
+
+
+def planned(folder: Path, **hosts: tuple[str, list[dict[str, str]]]) -> Path:
+    """What was saved of planned hosts: CPU architecture and GPUs by name."""
+    for name, (architecture, gpus) in hosts.items():
+        (folder / name).mkdir(parents=True)
+        observed = {"accelerators": gpus, "cpu": {"architecture": architecture}}
+        (folder / name / "observed.json").write_text(json.dumps(observed))
+    return folder
+
+
+THOR = {"vendor": "nvidia", "name": "NVIDIA Thor", "sm": "11.0"}
+H100 = {"vendor": "nvidia", "name": "NVIDIA H100", "sm": "9.0"}
+
+
+def test_each_host_of_the_fleet_has_its_own_verdict(
+    thor_wheel: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fleet = planned(
+        tmp_path / "artifacts",
+        thor01=("aarch64", [THOR]),
+        h100=("x86_64", [H100]),
+        pi=("aarch64", []),
+        desk=("x86_64", []),
+    )
+    assert main(["audit", str(thor_wheel), "--fleet", str(fleet)]) == 1
+    shown = capsys.readouterr().out
+    assert "✓ thor01: serves NVIDIA Thor (SM 11.0)" in shown
+    assert "✗ h100: cannot serve NVIDIA H100 (SM 9.0): it is for aarch64, the host is x86_64" in shown
+    assert "○ pi: runs there, on the CPU (no NVIDIA GPU)" in shown
+    assert "✗ desk: cannot serve (no NVIDIA GPU): it is for aarch64, the host is x86_64" in shown
+
+
+def test_a_cpu_build_is_told_for_each_host_of_the_fleet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = wheel(
+        tmp_path / "onnxruntime-1.32.0-cp312-cp312-manylinux_2_28_aarch64.whl",
+        {"onnxruntime/capi/x.so": make_library(machine=AARCH64)},
+    )
+    fleet = planned(tmp_path / "artifacts", thor01=("aarch64", [THOR]))
+    assert main(["audit", str(path), "--fleet", str(fleet), "--json"]) == 3
+    (host,) = json.loads(capsys.readouterr().out)["hosts"]
+    assert (host["verdict"], host["serves"]) == ("cpu_only", False)
+
+
+def test_what_a_wheel_wants_from_elsewhere_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    library = make_library(make_fatbin((90, "", "sass")), needed=["libc10_cuda.so"], opens=["libcublas.so.12"])
+    assert main(["audit", str(wheel(tmp_path / "x.whl", {"x/a.so": library})), "--sm", "9.0"]) == 0
+    assert "from elsewhere it wants libc10_cuda.so, libcublas.so.12 (opened by name)" in capsys.readouterr().out
+
+
 def test_a_word_that_is_no_compute_capability_is_exit_code_2(thor_wheel: Path) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["audit", str(thor_wheel), "--sm", "thor"])
@@ -411,6 +661,13 @@ def test_what_is_current_is_audited_for_the_gpus_of_the_host() -> None:
     assert question(arguments) == {"paths": ["/r/envs/speech/current"], "sm": ["12.0"]}
     assert question({**arguments, "paths": ["/x.whl"], "sm": ["9.0"]}) == {"paths": ["/x.whl"], "sm": ["9.0"]}
     assert question({}) == {"paths": [], "sm": []}
+
+
+def test_the_gpus_of_the_host_are_asked_about_with_its_cpu() -> None:
+    observed = {"accelerators": [{"vendor": "nvidia", "sm": "9.0"}], "cpu": {"architecture": "aarch64"}}
+    assert question({"observed": observed})["machine"] == "aarch64"
+    assert "machine" not in question({"observed": observed, "sm": ["12.0"]})
+    assert question({"observed": observed, "machine": "x86_64"})["machine"] == "x86_64"
 
 
 def run_module(capsys: pytest.CaptureFixture[str], **arguments: Any) -> dict[str, Any]:
@@ -455,7 +712,7 @@ def index_wheels() -> Iterator[Path]:
             "x86_64",
             ["75", "80", "86", "90", "100", "120"],
             ["89", "90a", "100a", "103a", "120a", "121a"],
-            {"7.5": True, "8.9": True, "10.3": True, "11.0": False, "12.1": True},
+            {"7.5": True, "8.9": True, "10.3": True, "11.0": False, "12.0": True, "12.1": False},
         ),
         (
             "aarch64",
@@ -492,4 +749,5 @@ def test_torch_2_11_0_of_the_index(
     assert list(report["targets"]["sass"]["partial"]) == partial
     assert {item["sm"]: item["serves"] for item in report["verdicts"]} == serves
     assert report["findings"] == []
+    assert report["machines"] == [machine]
     assert seconds < 60

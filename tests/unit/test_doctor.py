@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils import doctor
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit import elf
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit import libraries as audit_libraries
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import (
     evidence,
     isolation,
@@ -45,6 +46,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.worker 
 from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import sources
 
 from tests.unit import test_prefix as prefix_tests
+
+from .conftest import make_fatbin, make_library
 
 pytestmark = pytest.mark.process
 
@@ -348,10 +351,10 @@ def test_what_is_no_elf_is_refused(tmp_path: Path, content: bytes) -> None:
 def with_library(leaky: Path, context_of: Callable[..., Context]) -> Callable[..., dict[str, Any]]:
     """Judge the native libraries of a prefix that holds one more."""
 
-    def judge(name: str, needed: list[str], runpath: str = "", **entries: Any) -> dict[str, Any]:
+    def judge(name: str, needed: list[str], runpath: str = "", soname: str = "", **entries: Any) -> dict[str, Any]:
         path = packages_of(leaky) / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(tiny_elf(needed, runpath=runpath))
+        path.write_bytes(tiny_elf(needed, soname, runpath))
         return perform(native.CHECKS[0], context_of(leaky, **entries))
 
     return judge
@@ -371,6 +374,79 @@ def test_libraries_are_found_by_runpath_or_in_the_prefix(with_library: Callable[
     result = with_library("two/_two.so", ["libc10.so"])
     assert result["verdict"] == "pass"
     assert result["evidence"]["loaded first by their package"] == {"libc10.so": 1}
+
+
+def ffmpeg_cores(with_library: Callable[..., dict[str, Any]], *there: int, **entries: Any) -> dict[str, Any]:
+    """Judge a prefix with one core of a codec for each FFmpeg from 4 to 8, on a host with these."""
+    result: dict[str, Any] = {}
+    for version in there:
+        with_library(f"host/libavcodec-test{version}.so", [], soname=f"libavcodec-test.so.{version + 54}")
+    for version in range(4, 9):
+        needed = ["libc.so.6", f"libavcodec-test.so.{version + 54}"]
+        result = with_library(f"torchcodec/libtorchcodec_core{version}.so", needed, **entries)
+    return result
+
+
+@pytest.mark.parametrize("version", [4, 5, 6, 7, 8])
+def test_an_environment_with_torchcodec_is_healthy_where_one_core_fits_the_ffmpeg_of_the_host(
+    with_library: Callable[..., dict[str, Any]], version: int
+) -> None:
+    result = ffmpeg_cores(with_library, version)
+    assert result["verdict"] == "pass"
+    assert f"torchcodec/libtorchcodec_core{version}.so fits of its alternatives" in result["detail"]
+
+
+def test_an_environment_with_torchcodec_fails_where_no_core_fits(with_library: Callable[..., dict[str, Any]]) -> None:
+    result = ffmpeg_cores(with_library)
+    assert result["verdict"] == "fail"
+    assert result["detail"].startswith("none of torchcodec/libtorchcodec_core{4,5,6,7,8}.so can be loaded")
+    assert "libavcodec-test" in result["detail"]
+    assert len(result["evidence"]["missing"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("backend", "verdict"), [("cuda13_0", "pass"), ("cuda12_8", "fail"), ("cuda14_0", "fail"), ("cpu", "pass")]
+)
+def test_of_libraries_for_several_cudas_the_one_for_the_stacks_must_be_there(
+    with_library: Callable[..., dict[str, Any]], backend: str, verdict: str
+) -> None:
+    with_library("nvidia/cu13/lib/libcublas.so.13", [], soname="libcublas.so.13")
+    with_library("bitsandbytes/libbitsandbytes_cpu.so", ["libc.so.6"])
+    with_library("bitsandbytes/libbitsandbytes_cuda128.so", ["libcublas.so.12"])
+    result = with_library("bitsandbytes/libbitsandbytes_cuda130.so", ["libcublas.so.13"], backend=backend)
+    assert result["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("opens", "there"),
+    [
+        ("libcublas.so.12", "libcublas.so.13"),
+        ("libcudnn.so.8", "libcudnn.so.9"),
+        ("libcufft.so.11", "libcufft.so.12"),
+    ],
+)
+def test_a_library_that_is_opened_by_name_and_has_another_version_is_a_failure(
+    leaky: Path, context_of: Callable[..., Context], opens: str, there: str
+) -> None:
+    for name, content in {
+        "ctranslate2.libs/libctranslate2.so.4": make_library(make_fatbin((90, "", "sass")), opens=[opens]),
+        f"nvidia/cu13/lib/{there}": make_library(soname=there),
+    }.items():
+        path = packages_of(leaky) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    result = perform(native.CHECKS[0], context_of(leaky, accelerated=True, backend="cuda13_0"))
+    assert result["verdict"] == "fail"
+    assert f"opens {opens} by name, but here is {there}" in result["detail"]
+    assert result["remedy"].startswith("take a build for the stack's CUDA")
+
+
+def test_what_python_code_opens_must_be_on_the_host(
+    with_library: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_libraries, "OPENED_FROM_PYTHON", (("sounds", "libwavesmith-test.so.2", "sounds.py"),))
+    result = with_library("x/x.so", ["libc.so.6"], imports={"sounds": "sounds"})
+    assert result["detail"] == "sounds opens libwavesmith-test.so.2 by name, and nothing brings it"
 
 
 def test_plug_ins_may_lack_their_library(with_library: Callable[..., dict[str, Any]]) -> None:
@@ -446,6 +522,15 @@ def test_binaries_that_do_not_serve_the_gpu_are_a_failure_with_their_targets(
 def test_binaries_that_serve_the_gpu_pass(good: Path, context_of: Callable[..., Context]) -> None:
     read = {"read": True, "sms": ["11.0"], "targets": {}, "problems": []}
     assert perform(stack.CHECKS[2], context_of(good, binaries=read))["verdict"] == "pass"
+
+
+def test_what_is_built_for_the_cpu_only_is_named_where_there_is_a_gpu(
+    good: Path, context_of: Callable[..., Context]
+) -> None:
+    read = {"read": True, "sms": ["12.1"], "targets": {}, "problems": [], "cpu_only": ["ctranslate2", "onnxruntime"]}
+    result = perform(stack.CHECKS[2], context_of(good, binaries=read))
+    assert result["verdict"] == "pass"
+    assert result["detail"].endswith("; ctranslate2, onnxruntime: built for the CPU only")
 
 
 def test_binaries_that_nobody_has_to_read_are_skipped_not_passed(

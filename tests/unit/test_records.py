@@ -18,6 +18,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record im
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import GenerationManifest, Verdict
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import ObservedHost, Store
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.inspection import Inspection
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.job import JobState, Outcome, Progress
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import InstallTask
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import Provenance, WheelManifest
@@ -38,6 +39,7 @@ KEPT: dict[str, type] = {
     "job": JobState,
     "progress": Progress,
     "result": Outcome,
+    "inspection": Inspection,
 }
 """The JSON files that are kept, by the name of their schema."""
 

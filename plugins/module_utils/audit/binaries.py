@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import errno
-import fnmatch
-import mmap
 import os
 import re
 import shutil
@@ -14,12 +12,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
-from .elf import NotElf, read_dynamic
-from .fatbin import Code, read
-from .libraries import DRIVER_LIBRARIES, OPTIONAL, Dynamic
-from .linkage import resolve, system_libraries
+from ..terms.names import package_of
+from .elf import NotElf, read_object
+from .libraries import Linkage, Part, backend_of, link
+from .linkage import from_python, resolve, system_libraries
 from .verdict import LIBRARY, PREFIX, WHEEL, Artifact, Library, judge, parse_sm, unfit
 
 _NAME = re.compile(r".+\.so(\.[0-9]+)*")
@@ -50,7 +48,8 @@ def inspect(path: str) -> Artifact:
         if start == b"\x7fELF":
             return Artifact(path, LIBRARY, (_library(place, place.name, place.name.split(".")[0]),))
         if start[:2] == b"PK":
-            return _wheel(path, place)
+            with place.open("rb") as wheel:
+                return read_wheel(wheel, path)
     except OSError as error:
         remedy = "name a wheel, a folder or a library that can be read"
         if error.errno == errno.ENOSPC:
@@ -59,24 +58,9 @@ def inspect(path: str) -> Artifact:
     raise Unusable(f"{path} is neither a wheel nor a shared library. Remedy: name a .whl, a .so or a folder")
 
 
-def _read(path: Path) -> tuple[Code, Dynamic]:
-    """Raises NotElf, or OSError when the file cannot be read."""
-    try:
-        dynamic = read_dynamic(path)
-    except (MemoryError, OSError) as error:
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:
-            raise
-        raise NotElf("a damaged ELF file: an offset or a size that cannot be") from error
-    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        # Of hundreds of megabytes only some thousand headers are wanted.
-        if hasattr(data, "madvise"):
-            data.madvise(mmap.MADV_RANDOM)
-        return read(data), dynamic
-
-
 def _library(path: Path, name: str, package: str) -> Library:
     try:
-        code, dynamic = _read(path)
+        code, dynamic = read_object(path)
     except NotElf as error:
         raise Unusable(f"{path}: {error}. Remedy: fetch or build it again") from error
     return Library(name, package, code, dynamic)
@@ -95,13 +79,29 @@ def _package(path: str) -> str:
     return "/".join(parts[:2]) if shared else parts[0].removesuffix(".libs")
 
 
-def _wheel(path: str, place: Path) -> Artifact:
-    found, unread = [], []
+def read_wheel(file: IO[bytes], path: str, most: int | None = None) -> Artifact:
+    """Read all shared libraries of a wheel.
+
+    Args:
+        file: The wheel; also one of which only parts are fetched, as they are read.
+        path: What to call it; its last part is the wheel's name, which says what it is for.
+        most: Libraries that take more bytes in the wheel are left unread, and told as `Artifact.skipped`.
+
+    Raises:
+        Unusable: it is damaged.
+    """
+    found, unread, skipped, distributions = [], [], [], []
     try:
-        with zipfile.ZipFile(place) as archive, tempfile.TemporaryDirectory(prefix="wavesmith-audit-") as folder:
+        with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory(prefix="wavesmith-audit-") as folder:
             scratch = Path(folder, "library.so")
             for member in archive.infolist():
+                top, _, rest = member.filename.partition("/")
+                if rest == "METADATA" and package_of(top):
+                    distributions.append(package_of(top))
                 if not _NAME.fullmatch(member.filename.rsplit("/", 1)[-1]):
+                    continue
+                if most is not None and member.compress_size > most:
+                    skipped.append(member.filename)
                     continue
                 if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     unread.append((member.filename, "a compression that wheels do not have"))
@@ -114,14 +114,16 @@ def _wheel(path: str, place: Path) -> Artifact:
                         target.write(start)
                         shutil.copyfileobj(source, target, _CHUNK)
                 try:
-                    code, dynamic = _read(scratch)
+                    code, dynamic = read_object(scratch)
                 except NotElf:
                     unread.append((member.filename, "a damaged ELF file"))
                     continue
                 found.append(Library(member.filename, _package(member.filename), code, dynamic))
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise Unusable(f"{path} is a damaged wheel ({error}). Remedy: fetch it again, compare its sha256") from error
-    return Artifact(path, WHEEL, tuple(found), unread=tuple(unread))
+    return Artifact(
+        path, WHEEL, tuple(found), unread=tuple(unread), skipped=tuple(skipped), distributions=tuple(distributions)
+    )
 
 
 def _prefix(path: str, place: Path) -> Artifact:
@@ -136,7 +138,7 @@ def _prefix(path: str, place: Path) -> Artifact:
             continue
         short = file.relative_to(place).as_posix()
         try:
-            code, dynamic = _read(file)
+            code, dynamic = read_object(file)
         except NotElf:
             with file.open("rb") as stream:
                 if stream.read(4) == b"\x7fELF":  # else a linker script, or a file named like a library
@@ -146,7 +148,22 @@ def _prefix(path: str, place: Path) -> Artifact:
             unread.append((short, str(error)))
             continue
         found.append((file, Library(short, _package(short), code, dynamic)))
-    return Artifact(path, PREFIX, tuple(library for _, library in found), _missing(found, names), tuple(unread))
+    folders = [*place.glob("lib*/python3*/site-packages/*.dist-info"), *place.glob("*.dist-info")]
+    distributions = sorted({package_of(folder.name) for folder in folders} - {""})
+    backend = backend_at(place)
+    linkage = _linkage(found, names, distributions, backend)
+    libraries = tuple(library for _, library in found)
+    return Artifact(path, PREFIX, libraries, linkage.missing, tuple(unread), (), tuple(distributions), backend)
+
+
+def backend_at(place: Path) -> str:
+    """The backend that the torch in a prefix or a folder of packages was built for, without importing it; empty without torch."""
+    for file in (*sorted(place.glob("lib*/python3*/site-packages/torch/version.py")), place / "torch/version.py"):
+        try:
+            return backend_of(file.read_text(encoding="utf-8"))
+        except OSError:
+            continue
+    return ""
 
 
 def problems(
@@ -160,7 +177,7 @@ def problems(
     """
     if prebuilt and not sms:
         return [], {}
-    report = judge(inspect(prefix), [parse_sm(sm) for sm in sms])
+    report = judge(inspect(prefix), [parse_sm(sm) for sm in sms], os.uname().machine)
     return unfit(report, _owners(Path(prefix)), built, prebuilt), report
 
 
@@ -189,21 +206,24 @@ def _candidates(place: Path) -> Iterator[Path]:
                     yield file
 
 
-def _missing(found: list[tuple[Path, Library]], names: set[str]) -> tuple[tuple[str, str], ...]:
-    """Needed libraries that neither the prefix, the driver nor this machine has."""
+def _linkage(found: list[tuple[Path, Library]], names: set[str], distributions: Sequence[str], backend: str) -> Linkage:
+    """Whether the libraries of a prefix find what they want in it, in the driver or on this machine."""
     system = system_libraries()
     provided = names | {library.dynamic.soname for _, library in found}
-    missing = []
+    parts = []
     for file, library in found:
         # This machine's libraries say nothing about a prefix for another architecture.
-        if library.dynamic.machine != os.uname().machine:
-            continue
-        for name in resolve(file, library.dynamic, system):
-            driver = any(fnmatch.fnmatch(name, pattern) for pattern in DRIVER_LIBRARIES)
-            optional = any(
-                fnmatch.fnmatch(f"/{library.path}", f"*/{pattern}") and fnmatch.fnmatch(name, wanted)
-                for pattern, wanted, _ in OPTIONAL
-            )
-            if name not in provided and not driver and not optional:
-                missing.append((library.path, name))
-    return tuple(missing)
+        if library.dynamic.machine == os.uname().machine:
+            lacking = [name for name in resolve(file, library.dynamic, system) if name not in provided]
+            parts.append(part_of(library, lacking))
+    if not parts:
+        return Linkage()
+    linkage = link(parts, provided | system, backend)
+    return linkage.plus(from_python(distributions, provided | system))
+
+
+def part_of(library: Library, lacking: Sequence[str]) -> Part:
+    """A library as a part of what it lies in; paths count from site-packages."""
+    short = library.path.rpartition("site-packages/")[2]
+    dynamic = library.dynamic
+    return Part(short, dynamic.needed, tuple(lacking), dynamic.opens, bool(library.code.fatbins))

@@ -88,7 +88,7 @@ def read(data: Bytes) -> Code:
     """
     if data[: len(_ELF_START)] != _ELF_START:
         return Code()
-    parts = list(_sections(data))
+    parts = list(sections(data))
     # Where device code was linked, only the result can be loaded; its parts stay in the file.
     for name in (LINKED, RELOCATABLE):
         code = _merge(_fatbins(data, start, end) for part, start, end in parts if part == name)
@@ -97,7 +97,7 @@ def read(data: Bytes) -> Code:
     return Code()
 
 
-def _sections(data: Bytes) -> Iterator[tuple[str, int, int]]:
+def sections(data: Bytes) -> Iterator[tuple[str, int, int]]:
     """The name, start and end of every section with content; ends are never behind the end of the file."""
     try:
         (table,) = struct.unpack_from("<Q", data, 0x28)

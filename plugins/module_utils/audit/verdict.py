@@ -1,4 +1,4 @@
-"""Which GPUs a wheel or a prefix can serve, and what else its binaries betray: pure rules over what `_binaries` read."""
+"""Which GPUs a wheel or a prefix can serve, and what else its binaries betray: pure rules over what `binaries` read."""
 
 from __future__ import annotations
 
@@ -9,25 +9,69 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .fatbin import PTX, SASS, Code, Target
-from .libraries import Dynamic
+from .libraries import (
+    OF_ACCELERATORS,
+    Alternatives,
+    Dynamic,
+    Missing,
+    Part,
+    alternatives,
+    for_backend,
+    remedy,
+    some,
+)
 
 WHEEL, PREFIX, LIBRARY = "wheel", "prefix", "library"
+SERVES, CPU_ONLY, CANNOT = "serves", "cpu_only", "cannot_serve"
+"""The verdicts, best first. Most of what people install is `CPU_ONLY`, and right so; where it has a build for GPUs, somebody wants to know."""
+WORDS = {SERVES: "serves", CPU_ONLY: "runs on the CPU only, not on", CANNOT: "cannot serve"}
 
 _SM = re.compile(r"(?:sm_?)?(?:([0-9]{1,2})\.([0-9])|([0-9]{2,3}))", re.IGNORECASE)
 # Libraries whose soname carries CUDA's own major version; libcufft, libcusparse and others count for themselves.
-_CUDA_MAJOR = re.compile(r"lib(?:cudart|cublas|cublasLt|nvrtc|nvJitLink|nvfatbin|npp[a-z]+)\.so\.([0-9]+)")
+_CUDA_MAJOR = re.compile(r"lib(?:cudart|cublas|cublasLt|nvrtc|nvJitLink|nvfatbin|npp[a-z]+)\.so\.([0-9]+)(?:\.[0-9]+)*")
 _NEEDS_CUDA = re.compile(r"lib(?:torch_cuda|c10_cuda|cudart|cublas|cublasLt|nvrtc|cudnn|nccl)[_a-z]*\.so.*")
 # NVIDIA's own libraries hold each kernel in a fatbin of its own or keep fatbins as data (libcufft of CUDA 13.0 all but one, for
 # SM 7.5), and pick or generate what the GPU takes at run time: what share of the linked ones runs says nothing.
 _OF_NVIDIA = re.compile(
     r"lib(?:cublas|cublasLt|cudnn|cufft|cufftw|cufile|curand|cusolver|cusolverMg|cusparse|cusparseLt|cutensor|nccl|npp|nvjpeg|nvshmem)"
-    r"[_a-zA-Z]*\.so[.0-9]*"
+    r"[_a-zA-Z]*(?:-[0-9a-f]{8})?\.so[.0-9]*"
 )
 # The integrated GPUs of Jetson boards: code for them runs on nothing else, and code for discrete GPUs of the same major version not on
 # them. Thor is 10.1 for CUDA 12 and 11.0 for CUDA 13, where that difference ended.
 # Source: torch 2.11.0, torch/cuda/__init__.py, DEVICE_REQUIREMENT ("accounting for incompatibility of iGPU and dGPU").
 INTEGRATED = frozenset({53, 62, 72, 87, 101})
-_SHOWN = 5
+ON_ARM = INTEGRATED | {110, 121}
+"""GPUs that are part of a chip with Arm cores: those of Jetson boards, Thor, and GB10 (DGX Spark). No x86_64 machine has one."""
+# Python packages that have builds for GPUs elsewhere, where theirs is for the CPU only: folder, and who has the other one.
+GPU_BUILDS = {
+    "torch": "an index with CUDA builds",
+    "torchaudio": "the index that torch is from",
+    "torchvision": "the index that torch is from",
+    "ctranslate2": "the x86_64 wheels of the index hold CUDA 12 code; a build from source for the rest",
+    "onnxruntime": "the distribution onnxruntime-gpu",
+    "sherpa_onnx": "a build from source with an onnxruntime for GPUs",
+    "k2": "a build from source",
+    "bitsandbytes": "the manylinux wheels of the index",
+    "faiss": "conda, or a build from source",
+    "llama_cpp": "a build from source with GGML_CUDA",
+}
+_OF_ROCM = re.compile(r"lib(?:torch_hip|c10_hip|amdhip64|hip\w+|roc\w+|MIOpen|rccl|hsa-runtime64)\.so[.0-9]*")
+_SYSTEMS = {
+    "win": "Windows",
+    "macosx": "macOS",
+    "musllinux": "Linux with musl (Alpine)",
+    "ios": "iOS",
+    "android": "Android",
+}
+_MACHINES = {
+    "x86_64": "x86_64",
+    "amd64": "x86_64",
+    "aarch64": "aarch64",
+    "arm64": "aarch64",
+    "i686": "i386",
+    "win32": "i386",
+    "armv7l": "arm",
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +89,11 @@ class Library:
         name = self.path.rsplit("/", 1)[-1]
         return bool(self.code.fatbins) and not self.package.startswith("nvidia") and not _OF_NVIDIA.fullmatch(name)
 
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """The libraries of accelerators that it needs or opens."""
+        return tuple(name for name in (*self.dynamic.needed, *self.dynamic.opens) if OF_ACCELERATORS.fullmatch(name))
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -54,15 +103,49 @@ class Artifact:
         path: As it was asked for.
         kind: `WHEEL`, `PREFIX` or `LIBRARY`.
         libraries: All shared libraries in it.
-        missing: What nothing provides, as (path of the library that needs it, name needed).
+        missing: What nothing provides.
         unread: Files that look like libraries and could not be read, with the reason.
+        skipped: Libraries that were left unread because of their size.
+        distributions: The distributions in it.
+        backend: What the torch in it was built for; empty where it has none.
     """
 
     path: str
     kind: str
     libraries: tuple[Library, ...] = ()
-    missing: tuple[tuple[str, str], ...] = ()
+    missing: tuple[Missing, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
+    skipped: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    backend: str = ""
+
+    @property
+    def machines(self) -> list[str]:
+        """The CPU architectures of its libraries; where it has none, those that the wheel's name says."""
+        found = {library.dynamic.machine for library in self.libraries if library.dynamic.machine}
+        return sorted(found or set(_of_name(self)[1]))
+
+    @property
+    def systems(self) -> list[str]:
+        """The other systems than Linux with glibc that the wheel's name says it is for."""
+        return _of_name(self)[0]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing in it to run anywhere."""
+        return not (self.libraries or self.distributions or self.unread or self.skipped)
+
+
+def _of_name(artifact: Artifact) -> tuple[list[str], list[str]]:
+    """Systems and machines in the platform tags of a wheel's name."""
+    name = artifact.path.rpartition("/")[2]
+    if artifact.kind != WHEEL or not name.endswith(".whl") or name.count("-") < 4:
+        return [], []
+    systems, machines = [], []
+    for tag in name[: -len(".whl")].rpartition("-")[2].split("."):
+        systems.append(next((shown for start, shown in _SYSTEMS.items() if tag.startswith(start)), ""))
+        machines += [found for end, found in _MACHINES.items() if tag.endswith(end)][:1]
+    return ([] if "" in systems else list(dict.fromkeys(systems))), list(dict.fromkeys(machines))
 
 
 def parse_sm(text: str) -> int:
@@ -74,6 +157,9 @@ def parse_sm(text: str) -> int:
     match = _SM.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a compute capability (an example: 11.0)")
+    if match[3] and int(match[3]) < 20:
+        # CUDA knows nothing below 2.0 any more, so nobody means 1.1 with 11; but we do not guess.
+        raise ValueError(f"{text!r} is not clear as a compute capability: did you mean {match[3]}.0 (or {match[3]}0)?")
     return int(match[3]) if match[3] else int(match[1]) * 10 + int(match[2])
 
 
@@ -98,21 +184,31 @@ def runs(target: Target, sm: int) -> bool:
     return target.sm <= sm
 
 
-def judge(artifact: Artifact, sms: Iterable[int] = ()) -> dict[str, Any]:
+def judge(artifact: Artifact, sms: Iterable[int] = (), machine: str = "") -> dict[str, Any]:
     """Judge an artifact, for each compute capability that is asked about.
 
-    Returns plain data: ``serves`` (all of `sms`, and nothing is wrong), ``targets``, ``libraries`` (those with GPU code),
-    ``verdicts`` (one per compute capability), ``findings`` (each with ``id``, ``detail`` and ``remedy``).
+    Args:
+        artifact: What was read.
+        sms: Compute capabilities.
+        machine: CPU architecture that it shall run on; empty: where the GPU itself says it (`ON_ARM`), that one.
+
+    Returns plain data: ``verdict`` (the worst of the verdicts), ``serves`` (it is `SERVES`, and nothing is wrong), ``targets``,
+    ``libraries`` (those with GPU code), ``verdicts`` (one per compute capability), ``findings`` (each with ``id``, ``detail``, ``remedy``).
     """
     asked = list(dict.fromkeys(sms))
+    choices = [group for group in alternatives(_parts(artifact)) if group.by_backend]
+    counted = _counted(artifact, choices)
     accelerated = [library for library in artifact.libraries if library.code.fatbins]
-    judged = [library for library in accelerated if library.judged]
-    verdicts = [_verdict(artifact.libraries, judged, sm) for sm in asked]
-    findings = list(_findings(artifact, accelerated, asked))
+    judged = [library for library in counted if library.judged]
+    verdicts = [_verdict(artifact, counted, choices, sm, machine) for sm in asked]
+    findings = list(_findings(artifact, counted, choices, asked, machine))
+    worst = max((verdict["verdict"] for verdict in verdicts), key=[SERVES, CPU_ONLY, CANNOT].index, default=SERVES)
     return {
         "path": artifact.path,
         "kind": artifact.kind,
-        "machines": sorted({library.dynamic.machine for library in artifact.libraries if library.dynamic.machine}),
+        "machines": artifact.machines,
+        "systems": artifact.systems,
+        "backend": artifact.backend,
         "examined": len(artifact.libraries),
         "targets": summary(library.code for library in judged or accelerated),
         "libraries": [
@@ -125,10 +221,54 @@ def judge(artifact: Artifact, sms: Iterable[int] = ()) -> dict[str, Any]:
             }
             for library in accelerated
         ],
+        "cpu_only": cpu_only(artifact.libraries),
+        "wants": _wants(artifact),
         "verdicts": verdicts,
         "findings": findings,
-        "serves": not findings and all(verdict["serves"] for verdict in verdicts),
+        "verdict": worst,
+        "serves": not findings and worst == SERVES,
     }
+
+
+def _parts(artifact: Artifact) -> list[Part]:
+    return [Part(library.path, library.dynamic.needed) for library in artifact.libraries]
+
+
+def _counted(artifact: Artifact, choices: Iterable[Alternatives]) -> list[Library]:
+    """The libraries without those alternatives that the stack never loads; where it is not known, all of them."""
+    never: set[str] = set()
+    if artifact.backend:
+        for group in choices:
+            never |= set(group.members.values()) - {group.members.get(for_backend(group.members, artifact.backend), "")}
+    return [library for library in artifact.libraries if library.path not in never]
+
+
+def _wants(artifact: Artifact) -> dict[str, list[str]]:
+    """The libraries of accelerators that a wheel or a library wants from elsewhere: ``needed``, and ``opened`` by name."""
+    if artifact.kind == PREFIX:
+        return {"needed": [], "opened": []}
+    own = {name for lib in artifact.libraries for name in (lib.path.rpartition("/")[2], lib.dynamic.soname)}
+    needed = {name for lib in artifact.libraries for name in lib.dynamic.needed if OF_ACCELERATORS.fullmatch(name)}
+    opened = {name for lib in artifact.libraries for name in lib.dynamic.opens}
+    return {"needed": sorted(needed - own), "opened": sorted(opened - own - needed)}
+
+
+def cpu_only(libraries: Iterable[Library]) -> list[str]:
+    """The packages among `GPU_BUILDS` that are built for the CPU only here: none of their libraries has to do with an accelerator."""
+    known: dict[str, list[Library]] = {}
+    for library in libraries:
+        if library.package in GPU_BUILDS:
+            known.setdefault(library.package, []).append(library)
+    return sorted(
+        name
+        for name, parts in known.items()
+        if (_cpu_only_torch(parts) if name == "torch" else not any(_accelerated(library) for library in parts))
+    )
+
+
+def _accelerated(library: Library) -> bool:
+    name = library.path.rpartition("/")[2]
+    return bool(library.code.fatbins or library.uses or OF_ACCELERATORS.fullmatch(name))
 
 
 def summary(codes: Iterable[Code]) -> dict[str, dict[str, dict[str, int]]]:
@@ -148,12 +288,20 @@ def summary(codes: Iterable[Code]) -> dict[str, dict[str, dict[str, int]]]:
     return found
 
 
-def _verdict(libraries: Sequence[Library], judged: Sequence[Library], sm: int) -> dict[str, Any]:
-    """Whether every package with GPU code has nearly as much of it for `sm` as for the GPU it is best for, and why."""
+def _verdict(
+    artifact: Artifact, counted: Sequence[Library], choices: Sequence[Alternatives], sm: int, machine: str
+) -> dict[str, Any]:
+    """Whether it runs beside such a GPU at all, and every package with GPU code has nearly as much of it for `sm` as for its best GPU."""
+    found: dict[str, Any] = {"sm": capability(sm), "verdict": CANNOT, "serves": False, "how": "", "without": []}
+    elsewhere = _elsewhere(artifact, machine or ("aarch64" if sm in ON_ARM else ""), sm if not machine else 0)
+    if artifact.is_empty or elsewhere:
+        return {**found, "reasons": [elsewhere or "there is nothing in it"]}
+    reasons: list[str] = []
+    judged = _of_choices([library for library in counted if library.judged], choices, sm, reasons)
     packages: dict[str, list[Library]] = {}
     for library in judged:
         packages.setdefault(library.package, []).append(library)
-    reasons, lacking = [], False
+    lacking = False
     used: Counter[Target] = Counter()
     for name, parts in sorted(packages.items()):
         codes = [library.code for library in parts]
@@ -169,24 +317,82 @@ def _verdict(libraries: Sequence[Library], judged: Sequence[Library], sm: int) -
                 + (f", {most} on SM {capability(best)}" if served else "")
             )
         used += fit
-    if _cpu_only_torch(libraries):
-        lacking = True
-        reasons.append("torch: it is built for the CPU only")
-    without = sorted(library.path for library in judged if not _fit([library.code], sm))
-    how = ""
-    if not lacking and used:
+    found["without"] = sorted(library.path for library in judged if not _fit([library.code], sm))
+    if lacking:
+        return {**found, "reasons": reasons}
+    if used:
         main = max(used, key=lambda target: (used[target], target))
-        how = main.kind
+        found["how"] = main.kind
         number, all_of_it = sum(used.values()), sum(library.code.total for library in judged)
         mostly = "" if used[main] == number else "most of them "
-        by = "" if how == SASS else ", compiled by the driver when it is first used"
-        reasons.append(f"{number} of {all_of_it} fatbins run, {mostly}as {main.name}{by}")
-        if without:
-            reasons.append(f"but nothing runs of {_some(without)}")
-    elif not lacking:
-        what = "GPU code but NVIDIA's own" if any(library.code.fatbins for library in libraries) else "GPU code"
-        reasons.append(f"it holds no {what}")
-    return {"sm": capability(sm), "serves": not lacking, "how": how, "reasons": reasons, "without": without}
+        by = "" if main.kind == SASS else ", compiled by the driver when it is first used"
+        reasons.insert(0, f"{number} of {all_of_it} fatbins run, {mostly}as {main.name}{by}")
+        if found["without"]:
+            reasons.append(f"but nothing runs of {some(found['without'])}")
+    verdict, more = _beside(artifact, counted, bool(used))
+    return {**found, "verdict": verdict, "serves": verdict == SERVES, "reasons": [*reasons, *more]}
+
+
+def _elsewhere(artifact: Artifact, wanted: str, sm: int) -> str:
+    """Why an artifact does not run on a machine of this CPU architecture; empty where it does, or nothing is known against it."""
+    if artifact.systems:
+        return f"it is for {' and '.join(artifact.systems)}"
+    if not wanted or not artifact.machines:
+        return ""
+    why = f"SM {capability(sm)} is part of {wanted} machines only" if sm else f"wanted is {wanted}"
+    if wanted not in artifact.machines:
+        return f"it is for {' and '.join(artifact.machines)}, {why}"
+    machines: dict[str, set[str]] = {}
+    for library in artifact.libraries:
+        machines.setdefault(library.package, set()).add(library.dynamic.machine)
+    foreign = sorted(name for name, found in machines.items() if wanted not in found)
+    return f"{some(foreign)} in it is for another architecture, {why}" if foreign else ""
+
+
+def _of_choices(judged: list[Library], choices: Sequence[Alternatives], sm: int, reasons: list[str]) -> list[Library]:
+    """Of alternatives among which a stack will choose, only the one that serves best; which serve is added to the reasons."""
+    for group in choices:
+        members = {key: lib for key, path in group.members.items() for lib in judged if lib.path == path}
+        if len(members) < 2:
+            continue
+        fits = {key: sum(_fit([library.code], sm).values()) for key, library in members.items()}
+        serving = sorted(key for key, number in fits.items() if 2 * number >= members[key].code.total)
+        if serving and len(serving) < len(members):
+            reasons.append(f"with {some(map(_shown, serving))} only, of {len(members)} alternatives")
+        best = max(fits, key=lambda key: (key in serving, fits[key], key))
+        judged = [library for library in judged if library not in members.values() or library is members[best]]
+    return judged
+
+
+def _shown(key: str) -> str:
+    kind, number = key.rstrip("0123456789"), key.lstrip("abcdefghijklmnopqrstuvwxyz")
+    cut = 2 if kind == "cuda" else 1
+    return f"{kind.upper()} {number[:cut]}.{number[cut:]}" if number else kind.upper()
+
+
+def _beside(artifact: Artifact, counted: Sequence[Library], code: bool) -> tuple[str, list[str]]:
+    """The verdict on what has, or lacks, GPU code that runs; and what to say of it."""
+    without = cpu_only(artifact.libraries)
+    built = f"{some(without)} {'is' if len(without) == 1 else 'are'} built for the CPU only" if without else ""
+    if "torch" in without:
+        return CPU_ONLY, [built]
+    if code:
+        return SERVES, [f"but {built}"] if built else []
+    if not artifact.libraries:
+        return SERVES, ["it holds no machine code: it runs wherever what it requires does"]
+    others = [library for library in counted if not library.package.startswith("nvidia")]
+    uses = list(dict.fromkeys(name for library in others for name in library.uses))
+    amd = [name for name in uses if _OF_ROCM.fullmatch(name)]
+    if amd and len(amd) == len(uses):
+        return CANNOT, [f"it is built for AMD's GPUs ({some(amd)})"]
+    if uses:
+        return SERVES, [f"it holds no GPU code of its own, and uses {some(name for name in uses if name not in amd)}"]
+    if any(library.code.fatbins for library in counted):
+        return SERVES, ["it holds no GPU code but NVIDIA's own"]
+    if built:
+        other = "; ".join(f"{name} for GPUs: {GPU_BUILDS[name]}" for name in without)
+        return CPU_ONLY, [built, other]
+    return CPU_ONLY, ["it holds no GPU code, and uses no library of CUDA or ROCm"]
 
 
 def _fit(codes: Iterable[Code], sm: int) -> Counter[Target]:
@@ -209,47 +415,57 @@ def _cpu_only_torch(libraries: Iterable[Library]) -> bool:
     return "libtorch_cpu.so" in names and not names & {"libtorch_cuda.so", "libtorch_hip.so", "libtorch_xpu.so"}
 
 
-def _findings(artifact: Artifact, accelerated: Sequence[Library], asked: Sequence[int]) -> Iterable[dict[str, Any]]:
+def _findings(
+    artifact: Artifact,
+    counted: Sequence[Library],
+    choices: Sequence[Alternatives],
+    asked: Sequence[int],
+    machine: str,
+) -> Iterable[dict[str, Any]]:
     """What is wrong whichever GPU it is for."""
+    if artifact.is_empty:
+        what = "no package and no library" if artifact.kind == PREFIX else "no file of a package"
+        yield _finding("empty", f"there is {what} in it", "name the folder of an environment, or fetch the wheel again")
+    elsewhere = "" if asked else _elsewhere(artifact, machine, 0)
+    if elsewhere:
+        yield _finding("wrong_machine", elsewhere, f"take the wheel or the environment for {machine}")
     if _cpu_only_torch(artifact.libraries):
-        needing = [library.path for library in accelerated] + [
+        needing = [library.path for library in counted if library.code.fatbins] + [
             library.path
-            for library in artifact.libraries
+            for library in counted
             if library.package != "torch" and any(_NEEDS_CUDA.fullmatch(name) for name in library.dynamic.needed)
         ]
         if needing or asked:
-            why = f"{_some(needing)} want CUDA" if needing else "a GPU was asked for"
+            why = f"{some(needing)} want CUDA" if needing else "a GPU was asked for"
             yield _finding(
                 "cpu_only_torch",
                 f"torch is built for the CPU only, but {why}",
                 "install torch from an index with CUDA builds, or build it from source: a CPU build never uses a GPU",
             )
+    either = {path for group in choices for path in group.members.values()} if not artifact.backend else set()
     majors: dict[str, list[str]] = {}
-    for library in artifact.libraries:
+    for library in counted:
+        if library.path in either:
+            continue
         for name in library.dynamic.needed:
             match = _CUDA_MAJOR.fullmatch(name)
             if match:
                 majors.setdefault(match[1], []).append(f"{library.path} needs {name}")
     if len(majors) > 1:
-        each = "; ".join(f"CUDA {major}: {_some(places)}" for major, places in sorted(majors.items()))
+        each = "; ".join(f"CUDA {major}: {some(places)}" for major, places in sorted(majors.items()))
         yield _finding(
             "mixed_cuda",
             f"libraries of different CUDA major versions are mixed ({each})",
             "take all packages with CUDA code from one origin, built for one CUDA version",
         )
     if artifact.missing:
-        yield _finding(
-            "missing_library",
-            f"nothing provides {_some(f'{name} (needed by {path})' for path, name in artifact.missing)}",
-            "install the package that has the library; where it is libcudart, libc10_cuda or libcublas, wheels of different "
-            "backends were mixed",
-        )
+        yield _finding("missing_library", some(item.text for item in artifact.missing), remedy(artifact.missing))
     damaged = [library.path for library in artifact.libraries if library.code.damaged]
     if damaged or artifact.unread:
         unread = [f"{path} ({why})" for path, why in artifact.unread]
         yield _finding(
             "damaged",
-            f"damaged: {_some([*damaged, *unread])}",
+            f"damaged: {some([*damaged, *unread])}",
             "fetch or build it again, and compare its sha256",
         )
 
@@ -258,23 +474,26 @@ def _finding(name: str, detail: str, remedy: str) -> dict[str, Any]:
     return {"id": name, "detail": detail, "remedy": remedy}
 
 
-def _some(items: Iterable[str]) -> str:
-    known = list(dict.fromkeys(items))
-    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-    return ", ".join(known[:_SHOWN]) + more
+def by_host(report: Mapping[str, Any], hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For each host what the artifact is there, out of a report that was asked about the SMs of all their GPUs.
 
-
-def by_host(report: Mapping[str, Any], hosts: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """For each host whether the artifact serves all its GPUs, out of a report that was asked about their SMs."""
-    serves = {verdict["sm"]: verdict["serves"] for verdict in report["verdicts"]}
-    return [
-        {
-            "host": name,
-            "gpus": [f"{gpu['name']} (SM {gpu['sm']})" for gpu in gpus],
-            "serves": all(serves[capability(parse_sm(gpu["sm"]))] for gpu in gpus),
-        }
-        for name, gpus in hosts.items()
-    ]
+    Args:
+        report: What `judge` said.
+        hosts: Of each host its CPU ``architecture`` and its ``gpus``.
+    """
+    verdicts = {verdict["sm"]: verdict["verdict"] for verdict in report["verdicts"]}
+    found = []
+    for name, host in hosts.items():
+        worst = [verdicts[capability(parse_sm(gpu["sm"]))] for gpu in host["gpus"]] or [CPU_ONLY]
+        why = ""
+        if report["machines"] and host["architecture"] not in report["machines"]:
+            worst, why = [CANNOT], f"it is for {' and '.join(report['machines'])}, the host is {host['architecture']}"
+        if any(finding["id"] == "empty" for finding in report["findings"]):
+            worst, why = [CANNOT], "there is nothing in it"
+        verdict = max(worst, key=[SERVES, CPU_ONLY, CANNOT].index)
+        gpus = [f"{gpu['name']} (SM {gpu['sm']})" for gpu in host["gpus"]]
+        found.append({"host": name, "gpus": gpus, "verdict": verdict, "serves": verdict == SERVES, "why": why})
+    return found
 
 
 def unfit(
@@ -291,7 +510,7 @@ def unfit(
     """
     problems = []
     for verdict in report["verdicts"]:
-        if not verdict["serves"]:
+        if verdict["verdict"] == CANNOT or "torch" in report["cpu_only"]:
             problems.append(
                 _finding(
                     "no_code_for_gpu",
@@ -309,7 +528,7 @@ def unfit(
         problems.append(
             _finding(
                 "prebuilt_cuda_code",
-                f"CUDA code of {_some(sorted(foreign))} was built by others, and the policy of this host wants it built from source",
+                f"CUDA code of {some(sorted(foreign))} was built by others, and the policy of this host wants it built from source",
                 "add recipes for them, or add index to wavesmith_policy",
             )
         )
@@ -328,11 +547,18 @@ def targets_text(targets: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
     return " | ".join(words) or "no GPU code"
 
 
+def wanted_text(report: Mapping[str, Any]) -> str:
+    """What it wants from elsewhere, in one line; empty where that is nothing."""
+    wants = report["wants"]
+    names = [*wants["needed"], *(f"{name} (opened by name)" for name in wants["opened"])]
+    return f"from elsewhere it wants {', '.join(names)}" if names else ""
+
+
 def text(report: Mapping[str, Any]) -> str:
     """The judgement for people, a few lines without colours."""
     lines = [f"{report['path']}: {targets_text(report['targets'])}"]
+    lines += [f"  {wanted}"] if (wanted := wanted_text(report)) else []
     for verdict in report["verdicts"]:
-        word = "serves" if verdict["serves"] else "cannot serve"
-        lines.append(f"  {word} SM {verdict['sm']}: {'; '.join(verdict['reasons'])}")
+        lines.append(f"  {WORDS[verdict['verdict']]} SM {verdict['sm']}: {'; '.join(verdict['reasons'])}")
     lines += [f"  {item['id']}: {item['detail']}. Remedy: {item['remedy']}" for item in report["findings"]]
     return "\n".join(lines)

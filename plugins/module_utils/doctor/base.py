@@ -48,7 +48,7 @@ class Spec:
         imports: Distribution name to module name, for every package that must import.
         versions: Distribution name to version, for the packages of the stack.
         accelerated: Whether torch must compute on an accelerator; a fall to the CPU is then a failure.
-        binaries: What was read out of the libraries: ``read``, ``sms``, ``targets`` and ``problems``.
+        binaries: What was read out of the libraries: ``read``, ``sms``, ``targets``, ``problems`` and ``cpu_only``.
         hub: Address of the model hub, empty where none is in reach.
     """
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import fnmatch
 import importlib
 import os
 import shutil
 from typing import Any
 
-from ..audit.libraries import DRIVER_LIBRARIES, optional
-from ..audit.linkage import resolve, shared_objects, system_libraries
+from ..audit.libraries import Part, link, remedy
+from ..audit.linkage import from_python, resolve, shared_objects, system_libraries
 from .base import Check, Context, Failed, Finding, Skipped, command
 from .evidence import read_wav, write_tone
 from .prefixes import site_packages
@@ -21,48 +20,46 @@ TEXT = "hello"
 
 
 def libraries(context: Context) -> Finding:
-    """The NEEDED entries of every ELF object below site-packages can be met."""
+    """Every ELF object below site-packages finds the libraries it needs, and those it opens by name; of alternatives one does."""
     system = system_libraries()
     objects = list(shared_objects(site_packages(context.spec.prefix)))
     if not objects:
         raise Skipped("the environment holds no native libraries")
-    provided = {name for _, path, dynamic in objects for name in (path.name, dynamic.soname)}
+    provided = {name for _, path, _, dynamic in objects for name in (path.name, dynamic.soname)}
     preloaded: dict[str, list[str]] = {}
-    driver: set[str] = set()
-    plugins: dict[str, list[str]] = {}
-    missing: list[str] = []
-    for folder, path, dynamic in objects:
-        short = str(path.relative_to(folder))
+    parts = []
+    for folder, path, code, dynamic in objects:
+        short, lacking = str(path.relative_to(folder)), []
         for name in resolve(path, dynamic, system):
             if name in provided:  # another object of the prefix, which its package loads first
                 preloaded.setdefault(name, []).append(short)
-            elif any(fnmatch.fnmatch(name, pattern) for pattern in DRIVER_LIBRARIES):
-                driver.add(name)
-            elif why := optional(short, name):
-                plugins.setdefault(f"{name} ({why})", []).append(short)
             else:
-                missing.append(f"{short} needs {name}")
+                lacking.append(name)
+        parts.append(Part(short, dynamic.needed, tuple(lacking), dynamic.opens, bool(code.fatbins)))
+    linkage = link(parts, provided | system, context.spec.backend)
+    linkage = linkage.plus(from_python(context.spec.imports, provided | system))
     evidence: dict[str, Any] = {
         "objects": len(objects),
-        "needed": sum(len(dynamic.needed) for _, _, dynamic in objects),
+        "needed": sum(len(dynamic.needed) for _, _, _, dynamic in objects),
         "loaded first by their package": {name: len(paths) for name, paths in sorted(preloaded.items())},
-        "of the driver, absent here": sorted(driver),
-        "optional plug-ins without their library": plugins,
+        "of the driver, absent here": list(linkage.driver),
+        "optional plug-ins without their library": {name: list(paths) for name, paths in linkage.optional.items()},
+        "taken of alternatives": dict(linkage.taken),
     }
-    if missing:
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        remedy = (
-            "install the system package that has the library; where it is libc10_cuda, libcudart or libamdhip64, "
-            "wheels of different backends were mixed: take them from the same origin"
-        )
-        raise Failed(missing[0] + more, remedy, {**evidence, "missing": missing})
+    if linkage.missing:
+        more = f" (and {len(linkage.missing) - 1} more)" if len(linkage.missing) > 1 else ""
+        told = {**evidence, "missing": [item.text for item in linkage.missing]}
+        raise Failed(linkage.missing[0].text + more, remedy(linkage.missing), told)
+    driver = ", ".join(linkage.driver)
     if driver and context.spec.accelerated:
         raise Failed(
-            f"the driver's libraries are absent: {', '.join(sorted(driver))}",
+            f"the driver's libraries are absent: {driver}",
             "install the accelerator's driver, or give the container access to it",
             evidence,
         )
-    note = f"; {', '.join(sorted(driver))} comes with a driver" if driver else ""
+    note = f"; {driver} comes with a driver" if driver else ""
+    for fits in linkage.taken.values():
+        note += f"; {fits} fits of its alternatives"
     return Finding(f"{evidence['needed']} needed libraries of {len(objects)} objects are found{note}", evidence)
 
 

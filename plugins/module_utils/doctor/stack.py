@@ -171,10 +171,16 @@ def binaries(context: Context) -> Finding:
     read = context.spec.binaries
     if not read.get("read"):
         raise Skipped("this host has no NVIDIA GPU, and its policy allows CUDA code that others built")
-    evidence = {"GPUs": read["sms"], "targets": read["targets"]}
+    on_cpu = read.get("cpu_only") or []
+    evidence = {
+        "GPUs": read["sms"],
+        "targets": read["targets"],
+        **({"built for the CPU only": on_cpu} if on_cpu else {}),
+    }
     for problem in read["problems"]:
         raise Failed(problem["detail"], problem["remedy"], evidence)
-    return Finding(f"there is machine code for SM {', '.join(read['sms']) or '(no GPU)'}", evidence)
+    note = f"; {', '.join(on_cpu)}: built for the CPU only" if on_cpu and read["sms"] else ""
+    return Finding(f"there is machine code for SM {', '.join(read['sms']) or '(no GPU)'}{note}", evidence)
 
 
 CHECKS = (

@@ -16,6 +16,7 @@ from ..host.store import sha256
 from ..host.tools import environment, explain
 from ..host.wheels import kept_wheel
 from ..plan import conda
+from ..plan.inspection import SUFFIX
 from ..prefix.conda import fetch as fetch_channel_packages
 from ..records.task import BuildAgainTask, ExportTask
 from ..wheels import manifest
@@ -143,6 +144,8 @@ def bundle(
         store.write_text(os.path.join(locks, SIGNERS), signers)
         for spec in specs:
             store.write_text(os.path.join(locks, f"{spec['key']}.txt"), spec["lock"])
+            if spec["inspected"]:
+                store.write_text(os.path.join(locks, f"{spec['key']}{SUFFIX}.json"), spec["inspected"])
             if spec["conda"]:
                 store.write_text(os.path.join(locks, f"{spec['conda']['key']}.txt"), spec["conda"]["lock"])
                 for record, path in fetch_channel_packages(job, root, spec):

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from ..plan.inspection import SUFFIX
 from ..records.plan import CondaPlan
 from ..records.task import BuildAgainTask, ExportTask
 from ..wheels.manifest import normal, simple
@@ -94,6 +95,7 @@ def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[Expo
                     CondaPlan, {**item["conda"], "lock": locks[item["conda"]["key"]]} if item["conda"] else {}
                 ),
                 "wheels": [{"name": wheel["name"], "key": wheel["key"]} for wheel in item["wheels"]],
+                "inspected": locks.get(item["lock"]["key"] + SUFFIX, ""),
             }
         )
     return found

@@ -30,6 +30,7 @@ def observe(
     default_index: str = "",
     probe_root: str = "/",
     timeout: float = 3.0,
+    libraries: Sequence[str] = (),
 ) -> ObservedHost:
     """Return everything the plan needs to know about a host, short of the store's own state.
 
@@ -40,6 +41,7 @@ def observe(
         default_index: Package index where the host names none.
         probe_root: '/' or a recorded host's folder.
         timeout: Seconds for each command and each URL.
+        libraries: Names of shared libraries to report on.
     """
     host = Host(probe_root, timeout)
     findings: list[Finding] = []
@@ -49,6 +51,8 @@ def observe(
     ask = Questions(host)
     look.start(host, ask)
     ask.command("gcc", ["gcc", "-dumpfullversion"])
+    if libraries:
+        ask.command("libraries", LINKER_CACHE)
     if user.uid != 0:
         ask.command("sudo", ["sudo", "-n", "true"])
     pythons = find_pythons(host)
@@ -87,6 +91,7 @@ def observe(
         "apt": apt,
         "sources": {},
         "root": root,
+        "libraries": _present(ask.answer("libraries").text, libraries) if libraries else None,
         "findings": findings,
     }
     if system["libc"] == "musl":
@@ -118,6 +123,15 @@ def observe(
             detail = f"The source {name} {shown} can not be used: {result['detail']}"
             findings.append(texts.finding(f"source.{name}", detail, remedy))
     return observed
+
+
+LINKER_CACHE = ["/sbin/ldconfig", "-p"]
+
+
+def _present(cache: str, asked: Sequence[str]) -> list[str] | None:
+    """Which of some libraries are in what ``ldconfig -p`` prints; `None` where it printed nothing."""
+    names = {line.split()[0] for line in cache.splitlines() if "=>" in line}
+    return sorted(names & set(asked)) if names else None
 
 
 def _uname(host: Host) -> tuple[str, str, str]:

@@ -6,6 +6,7 @@ The rules, in the order they apply:
 2. A stack must work: CPU architecture, kind of machine, an accelerator of its kind with code for it, a driver new enough, and an
    origin that the policy allows.
 3. Of those that work: CUDA before ROCm before DirectML before the CPU; then what the policy names first; then what the catalog prefers.
+   A stack gives way to another of CUDA where a package's wheels on the index are built for the other one's, and it cannot be built here.
 4. A host with an NVIDIA GPU gets CUDA or nothing, unless something else is forced.
 """
 
@@ -21,6 +22,7 @@ from ..records.plan import Considered
 from ..terms.refusal import Refusal, suggest
 from ..wanted.catalog import INDEX, PACKAGE_INDEX, SOURCE, WHEELHOUSE, Catalog, Origin, Stack
 from ..wanted.variables import Environment, Wanted
+from .fitness import packages_of, prefers_another
 
 FAMILIES = ("cuda", "rocm", "directml", "cpu")
 """Kinds of backend, best first."""
@@ -116,6 +118,11 @@ def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog
     ranked = sorted(catalog.stacks.values(), key=lambda stack: _rank(stack, wanted.policy))
     fits = {stack.name: judge(stack, observed, wanted.policy, forced == stack.name) for stack in ranked}
     needs_cuda = any(gpu["vendor"] == "nvidia" for gpu in gpus)
+    alike = [
+        stack
+        for stack in ranked
+        if family(stack.backend) == "cuda" and stack.channel == "stable" and not fits[stack.name].problem
+    ]
     for stack in ranked:
         fit, taken, why = fits[stack.name], False, ""
         if fit.problem:
@@ -128,6 +135,10 @@ def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog
             why = "this host has an NVIDIA GPU: what does without it is taken only when it is forced"
         elif choice.stack:
             why = f"{choice.stack.name} goes before it"
+        elif forced == "auto" and (
+            other := prefers_another(stack, alike, packages_of(environment.packages, catalog), wanted.policy, observed)
+        ):
+            why = other
         else:
             taken = True
             why = f"forced by {by}" if forced != "auto" else _chosen(stack, gpus)

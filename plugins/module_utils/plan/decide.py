@@ -20,7 +20,9 @@ from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import conda, environ
 from .choose import NO_STACK, choose, unknown_stack
+from .fitness import tell, unfit
 from .generation import settle
+from .inspection import inspection_of, judge
 from .lock import LOCK_MARK, lock_of
 from .origins import answers, instead, offer, origins_of, refuse_unbuildable, wheels_of
 from .recipe import target_of
@@ -134,6 +136,7 @@ def _environment(
             result.refusals.append(
                 Refusal(f"environment {item.name}", f"{asked.full_name(name)} does not match torch: {problem}", remedy)
             )
+    short = unfit(packages, stack, wanted.policy, observed)
     projects = _projects(environment, stack, catalog, result)
     item.projects = [project.wheel for project in projects if project.wheel]
     required = {names.name_of(line) for project in projects for line in project.requires}
@@ -141,7 +144,14 @@ def _environment(
     for origin, why in origins_of(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         item.wheels, unbuildable = wheels_of(
-            [*named, *(package.name for package in packages)], stack, origin, target, item, observed, catalog
+            [*named, *(package.name for package in packages)],
+            stack,
+            origin,
+            target,
+            item,
+            observed,
+            catalog,
+            [entry.package for entry in short if entry.built],
         )
         for wheel in item.wheels:
             if wanted.bundle:
@@ -156,6 +166,16 @@ def _environment(
             break
     result.refusals += unbuildable
     refuse_unbuildable(item, stack, observed, result)
+    if item.phases:
+        built = {wheel.name for wheel in item.wheels}
+        warnings, refusals = tell(item, [entry for entry in short if entry.package not in built])
+        result.warnings += warnings
+        result.refusals += refusals
+    if "install" in item.phases and item.lock["status"] == "hit":
+        judged = judge(item, inspection_of(item.lock["key"], locks), observed, catalog, wanted.policy)
+        item.constraints, item.archives = judged.constraints, judged.archives
+        result.warnings += judged.warnings
+        result.refusals += judged.refusals
     if INDEX not in wanted.policy:
         item.instead = instead(item, choose(environment, replace(wanted, policy=(INDEX,)), observed, catalog).stack)
     if item.engine == "conda" and item.wheels:

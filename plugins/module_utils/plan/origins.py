@@ -72,9 +72,10 @@ def wheels_of(
     item: EnvironmentPlan,
     observed: Observed,
     catalog: Catalog,
+    also: Collection[str] = (),
 ) -> tuple[list[WheelPlan], list[Refusal]]:
-    """The wheels of an environment that are built from source, and why some cannot be."""
-    wanted = wanted_builds(names, catalog, stack.versions, origin.kind == SOURCE)
+    """The wheels of an environment that are built from source, `also` those whose wheels on an index do not serve; and why some cannot be."""
+    wanted = list(dict.fromkeys([*wanted_builds(names, catalog, stack.versions, origin.kind == SOURCE), *also]))
     specs, problems = builds(wanted, catalog, stack.versions, origin, target, item.builder["path"])
     wheels = []
     for spec in specs:

@@ -93,6 +93,10 @@ class EnvironmentPlan:
         generation: Name of the wanted generation; `None` like `digest`.
         current: Name of the generation in use; `None` where there is none.
         damage: What differs from the sealed state of the generation in use.
+        on_cpu: Packages that will not use the GPU though its stack does.
+        constraints: What source archives are built with.
+        archives: Source archives that are built on the host.
+        unseen: Why the files of its lock were not looked at before they are installed; empty where they were.
         phases: What has to be done, of `PHASES`.
     """
 
@@ -126,6 +130,10 @@ class EnvironmentPlan:
     generation: str | None = None
     current: str | None = None
     damage: list[str] = field(default_factory=list)
+    on_cpu: list[str] = field(default_factory=list)
+    constraints: list[str] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
+    unseen: str = ""
     phases: list[str] = field(default_factory=list)
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
@@ -19,6 +20,7 @@ from ..host.job import Failed, Job
 from ..host.tools import environment, explain, free_bytes, uv
 from ..host.wheels import kept_wheel
 from ..plan import guard
+from ..plan.archive import all_constraints
 from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
@@ -205,21 +207,18 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
     os.makedirs(folder)
     job.progress("resolving", detail=spec["key"])
     try:
-        paths = {name: os.path.join(folder, f"{name}.txt") for name in ("requirements", "overrides", "lock")}
+        paths = {name: os.path.join(folder, f"{name}.txt") for name in ("requirements", "overrides", "old", "lock")}
         store.write_text(paths["requirements"], "\n".join(spec["requirements"]) + "\n")
         store.write_text(paths["overrides"], "\n".join(spec["overrides"]) + "\n")
+        tools = environment(root, package_index)
         argv = [
-            uv(root),
-            "pip",
-            "compile",
-            "--quiet",
-            "--no-header",
+            *compiling(root, spec),
             "--no-annotate",
             "--generate-hashes",
             "--no-emit-index-url",
+            "--no-emit-find-links",
         ]
-        argv += ["--no-emit-find-links", *_python(root, spec["python"]), "--override", paths["overrides"]]
-        argv += ["--output-file", paths["lock"], *_origin(spec)]
+        argv += ["--override", paths["overrides"], "--output-file", paths["lock"]]
         for wheel in spec["wheels"]:
             argv += [
                 "--no-emit-package",
@@ -228,13 +227,55 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
                 os.path.dirname(kept_wheel(root, wheel["key"])),
             ]
         try:
-            job.run([*argv, paths["requirements"]], environment(root, package_index))
+            _with_older_tools(job, [*argv, paths["requirements"]], tools, spec["python"], paths["old"], [])
         except Failed as error:
             raise _with_origins(explain(error, f"resolving {spec['key']}"), spec["declared"]) from error
         with open(paths["lock"], encoding="utf-8") as file:
             return file.read()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def compiling(root: str, spec: LockTask) -> list[str]:
+    """The beginning of uv's command that resolves for an environment."""
+    return [uv(root), "pip", "compile", "--quiet", "--no-header", *_python(root, spec["python"]), *_origin(spec)]
+
+
+def _with_older_tools(
+    job: Job,
+    argv: list[str],
+    tools: dict[str, str],
+    python: PythonOf,
+    path: str,
+    constraints: list[str],
+    watch: Callable[[], None] | None = None,
+) -> None:
+    """Run uv with these constraints on what archives are built with; where one does not build, again with all tools as they once were.
+
+    Args:
+        path: The file for the constraints.
+    """
+
+    def run(lines: list[str]) -> None:
+        store.write_text(path, "".join(f"{line}\n" for line in lines))
+        job.run([*argv, *(["--build-constraints", path] if lines else [])], tools, watch=watch)
+
+    try:
+        run(constraints)
+    except Failed as error:
+        older = all_constraints(python["version"])
+        if older == constraints or not any(_UNBUILT.search(line) for line in error.log):
+            raise
+        job.progress("building with older tools", detail=", ".join(older))
+        try:
+            run(older)
+        except Failed:
+            raise error from None  # what was said first is about the package's own wishes
+
+
+_UNBUILT = re.compile(
+    r"Failed to (?:download and )?build|build backend|\[stderr\]|^\s*Traceback \(most|CMake Error|hint: This error likely"
+)
 
 
 def _python(root: str, python: PythonOf) -> list[str]:
@@ -294,8 +335,9 @@ def _fill(job: Job, root: str, spec: InstallTask, package_index: str, prefix: st
 
     add = [uv(root), "pip", "install", "--quiet", "--python", python, "--no-deps"]
     locked = [*add, "--require-hashes", *_origin(spec), "--requirement", lock]
+    old = os.path.join(root, "state", f"build-constraints-{spec['environment']}.txt")
     try:
-        job.run(locked, tools, watch=watch)
+        _with_older_tools(job, locked, tools, spec["python"], old, spec.get("constraints", []), watch)
         if wheels:
             job.run([*add, "--no-index", *wheels], tools)
         job.progress("checking bytes", count, count)

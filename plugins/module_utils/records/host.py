@@ -372,6 +372,7 @@ class ObservedHost(TypedDict):
         apt: The system's packages.
         sources: Package sources by name.
         root: Wavesmith's folder.
+        libraries: Those of the libraries asked about that its dynamic linker has; `None` where it could not be asked, or was asked about none.
         findings: What stands in the way.
     """
 
@@ -392,6 +393,7 @@ class ObservedHost(TypedDict):
     apt: Apt
     sources: dict[str, SourceState]
     root: str
+    libraries: Optional[list[str]]
     findings: list[Finding]
 
 

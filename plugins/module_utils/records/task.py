@@ -67,18 +67,8 @@ class ChannelLockTask(TypedDict):
     offline: bool
 
 
-class InstallTask(TypedDict):
-    """A generation to make: what the plan decided (`plan.record.DECIDED`), and what it is made from.
-
-    Attributes:
-        generation: Its folder's name.
-        origin_url: Index of the origin; empty for the package index.
-        key: The lock's name.
-        lock: The lock's text.
-        conda: The conda lock; empty for engine ``venv``.
-        projects: Wheels of projects.
-        wheels: Packages that are built from source.
-    """
+class _InstallTask(TypedDict):
+    """What every environment to install has."""
 
     environment: str
     generation: str
@@ -105,6 +95,23 @@ class InstallTask(TypedDict):
     wheels: list[KeptWheel]
 
 
+class InstallTask(_InstallTask, total=False):
+    """A generation to make: what the plan decided (`plan.record.DECIDED`), and what it is made from.
+
+    Attributes:
+        generation: Its folder's name.
+        origin_url: Index of the origin; empty for the package index.
+        key: The lock's name.
+        lock: The lock's text.
+        conda: The conda lock; empty for engine ``venv``.
+        projects: Wheels of projects.
+        wheels: Packages that are built from source.
+        constraints: What source archives are built with.
+    """
+
+    constraints: list[str]
+
+
 class ChannelContents(TypedDict):
     """What an environment takes from channels: the part of a task that is about them."""
 
@@ -123,6 +130,7 @@ class ExportTask(TypedDict):
         lock: The lock's text.
         conda: The conda lock; empty for engine ``venv``.
         wheels: Packages that were built from source.
+        inspected: What was read of the lock's files, as its text; empty where nothing was.
     """
 
     environment: str
@@ -132,6 +140,7 @@ class ExportTask(TypedDict):
     lock: str
     conda: CondaPlan
     wheels: list[KeptWheel]
+    inspected: str
 
 
 class BuildAgainTask(TypedDict):

@@ -190,6 +190,19 @@ class Recipe:
 
 
 @dataclass(frozen=True)
+class IndexWheels:
+    """What the wheels are that an index has of a package, for one CPU architecture.
+
+    Attributes:
+        backend: ``cpu``, or CUDA by its major version: ``cuda12``.
+        sms: Compute capabilities with machine code in them, with nvcc's suffix (``9.0a``); empty: all that matter.
+    """
+
+    backend: str
+    sms: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Package:
     """A package that an environment can ask for.
 
@@ -199,6 +212,7 @@ class Package:
         overrides: Requirements that replace what others declare.
         module: Module that shows it is there.
         recipe: How it is built from source, where it has to be.
+        index_wheels: What an index's wheels are, by CPU architecture, where it matters for a GPU.
     """
 
     name: str
@@ -206,6 +220,7 @@ class Package:
     overrides: tuple[str, ...]
     module: str
     recipe: Recipe | None
+    index_wheels: Mapping[str, IndexWheels] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -316,6 +331,10 @@ def package(data: Mapping[str, Any], files: Mapping[str, str]) -> Package:
         overrides=tuple(data.get("overrides", [])),
         module=data.get("module", ""),
         recipe=None if recipe is None else _recipe(recipe, files),
+        index_wheels={
+            architecture: IndexWheels(held["backend"], tuple(held.get("sms", ())))
+            for architecture, held in data.get("index_wheels", {}).items()
+        },
     )
 
 

@@ -126,6 +126,7 @@ VARIABLES: Mapping[str, Variable] = {
     "rollback": Variable((dict, list), "rollback"),
     "audit_paths": Variable((list,), "audit"),
     "audit_sm": Variable((list,), "audit"),
+    "audit_machine": Variable((str,), "audit"),
     "export_complete": Variable((bool,), "export"),
     "bundle_sources": Variable((bool,), "bundle"),
     "bundle_folder": Variable((str,), "bundle"),

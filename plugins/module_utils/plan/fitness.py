@@ -1,0 +1,129 @@
+"""Whether an index's wheel of a package uses the GPU of a host at all, and what to do where it does not: build it, another stack, or say so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..audit.fatbin import Target
+from ..audit.verdict import GPU_BUILDS, capability, parse_sm, runs
+from ..records.host import Gpu, Observed
+from ..terms.names import normal
+from ..terms.refusal import Refusal
+from ..wanted.catalog import SOURCE, WITH_STACK, Catalog, Package, Stack, cuda_version
+from .record import EnvironmentPlan
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """A package whose wheels on an index do not use the GPUs of a host.
+
+    Attributes:
+        package: Its name.
+        why: What they are.
+        cpu_only: Whether they work without the GPU, as they are meant to.
+        built: Whether it can be built here instead, for this stack.
+        remedy: What makes it so; where it is built, empty.
+    """
+
+    package: str
+    why: str
+    cpu_only: bool
+    built: bool
+    remedy: str = field(default="", compare=False)
+
+
+def unfit(packages: Sequence[Package], stack: Stack, policy: Collection[str], observed: Observed) -> list[Unfit]:
+    """The packages of an environment whose wheels on the index do not use this host's GPUs with a stack; none without a GPU stack."""
+    found = []
+    cuda = cuda_version(stack.backend)
+    gpus = [gpu for gpu in observed["accelerators"] if gpu["vendor"] == "nvidia"]
+    for package in packages:
+        held = package.index_wheels.get(observed["cpu"]["architecture"])
+        if not cuda or held is None:
+            continue
+        if (
+            package.recipe
+            and package.recipe.use == WITH_STACK
+            and all(origin.kind == SOURCE for origin in stack.origins)
+        ):
+            continue  # it is built with the stack
+        if held.backend == "cpu":
+            why = f"its wheels on the index for {observed['cpu']['architecture']} are for the CPU only"
+        elif held.backend.removeprefix("cuda") != cuda.partition(".")[0]:
+            why = f"its wheels on the index are built for CUDA {held.backend.removeprefix('cuda')}, stack {stack.name} is CUDA {cuda}"
+        elif held.sms and (lacking := _unserved(gpus, held.sms)):
+            why = f"its wheels on the index have code for {', '.join(held.sms)}, not for SM {lacking}"
+        else:
+            continue
+        remedy = _no_build(package, stack, policy, observed)
+        found.append(Unfit(package.name, why, held.backend == "cpu", not remedy, remedy))
+    return found
+
+
+def _unserved(gpus: Sequence[Gpu], targets: Sequence[str]) -> str:
+    for gpu in gpus:
+        try:
+            sm = parse_sm(gpu["sm"] or "")
+        except ValueError:
+            continue
+        if not any(runs(Target(parse_sm(name.rstrip("af")), name.lstrip("0123456789.")), sm) for name in targets):
+            return capability(sm)
+    return ""
+
+
+def _no_build(package: Package, stack: Stack, policy: Collection[str], observed: Observed) -> str:
+    """What is to be done before a package can be built for the stack's CUDA on this host; empty where it can be."""
+    cuda = cuda_version(stack.backend)
+    recipe = package.recipe
+    if recipe is None or not (recipe.contents.not_cpu_only or recipe.contents.sass):
+        other = {normal(name): way for name, way in GPU_BUILDS.items()}.get(package.name, "")
+        return f"for the GPU: {other}" if other else "add a recipe that builds it for the GPU (docs/recipes.md)"
+    steps = []
+    if SOURCE not in policy:
+        steps.append("add source to wavesmith_policy")
+    if cuda not in [toolkit["version"] for toolkit in observed["toolkits"] if toolkit["nvcc"]]:
+        steps.append(f"install cuda-toolkit-{cuda.replace('.', '-')} on the host")
+    gcc = observed["compilers"].get("gcc")
+    if gcc and stack.gcc and gcc not in stack.gcc:
+        steps.append(f"install a gcc of {stack.gcc}")
+    return " and ".join(steps) + ", so that it is built from source" if steps else ""
+
+
+def prefers_another(
+    stack: Stack, others: Sequence[Stack], packages: Sequence[Package], policy: Collection[str], observed: Observed
+) -> str:
+    """Why a stack gives way to another that fits as well: a package is built for the other one's CUDA. Empty where it does not."""
+    wrong = [item for item in unfit(packages, stack, policy, observed) if not item.built and not item.cpu_only]
+    if not wrong:
+        return ""
+    names = {item.package for item in wrong}
+    for other in others:
+        left = {item.package for item in unfit(packages, other, policy, observed) if not item.built}
+        if not names & left:
+            return f"{wrong[0].package}: {wrong[0].why}"
+    return ""
+
+
+def tell(item: EnvironmentPlan, found: Sequence[Unfit]) -> tuple[list[str], list[Refusal]]:
+    """What is said of packages that do not use the GPU and are not built; also kept in `item.on_cpu`."""
+    warnings, refusals = [], []
+    subject = f"environment {item.name}"
+    for entry in found:
+        if entry.built:
+            continue
+        if entry.cpu_only:
+            item.on_cpu.append(entry.package)
+            remedy = f"{entry.remedy}; none is needed where the CPU is enough"
+            warnings.append(f"{subject}: {entry.package} will not use the GPU, {entry.why}. Remedy: {remedy}")
+        else:
+            problem = f"{entry.package} would not run on the GPU: {entry.why}"
+            remedy = f"{entry.remedy}; or choose another stack (wavesmith_explain=true lists them), or leave {entry.package} out"
+            refusals.append(Refusal(subject, problem, remedy))
+    return warnings, refusals
+
+
+def packages_of(names: Sequence[str], catalog: Catalog) -> list[Package]:
+    """The catalog's packages among some names."""
+    known: Mapping[str, Package] = catalog.packages
+    return [known[name] for name in names if name in known]

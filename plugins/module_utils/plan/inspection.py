@@ -1,0 +1,249 @@
+"""Judge what was read of a lock's files: what will not build, what nothing brings, what never uses the GPU. Before anything is installed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..audit.libraries import (
+    OF_ACCELERATORS,
+    Linkage,
+    Missing,
+    Part,
+    link,
+    of_system,
+    opened_from_python,
+    remedy,
+    some,
+    system_package,
+)
+from ..audit.verdict import GPU_BUILDS
+from ..records import shape
+from ..records.host import Observed
+from ..records.inspection import InspectedFile, Inspection
+from ..terms.names import normal
+from ..terms.refusal import Refusal
+from ..wanted.catalog import SOURCE, Catalog
+from . import archive
+from .lock import LOCK_MARK
+from .record import EnvironmentPlan
+
+SCHEMA: Literal[1] = 1
+SUFFIX = ".inspected"
+"""What follows a lock's name where its inspection is kept."""
+
+
+@dataclass
+class Judged:
+    """What was found.
+
+    Attributes:
+        refusals: What cannot work.
+        warnings: What somebody should know.
+        constraints: What archives must be built with.
+        archives: The archives that will be built on the host.
+    """
+
+    refusals: list[Refusal] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    constraints: list[str] = field(default_factory=list)
+    archives: list[str] = field(default_factory=list)
+
+
+def body_digest(lock: str) -> str:
+    """sha256 of a lock's text without the line that says what it was resolved from."""
+    body = lock.partition("\n")[2] if lock.startswith(LOCK_MARK) else lock
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def inspection_of(key: str, locks: Mapping[str, str]) -> Inspection | None:
+    """The inspection of a lock at hand; `None` where there is none, or another lock was inspected."""
+    text = locks.get(key + SUFFIX)
+    if not text or key not in locks:
+        return None
+    try:
+        found: Inspection = shape.read(json.loads(text), Inspection, key + SUFFIX, "")
+    except ValueError:
+        return None
+    return found if found["lock"] == body_digest(locks[key]) else None
+
+
+def wanted_of_hosts(locks: Mapping[str, str]) -> list[str]:
+    """The libraries that the inspected locks want and do not bring: a host is asked which of them it has."""
+    names: set[str] = set()
+    for key in locks:
+        inspection = inspection_of(key, locks)
+        if inspection is not None:
+            brought = _provided(inspection["files"])
+            names |= {name for _, name in _wants(inspection["files"])} - brought
+            names |= {library for _, library in opened_from_python(file["name"] for file in inspection["files"])}
+    return sorted(name for name in names if not of_system(name))
+
+
+def _wants(files: Sequence[InspectedFile]) -> list[tuple[str, str]]:
+    return [
+        (library["path"], name) for file in files for library in file.get("libraries", ()) for name in library["needed"]
+    ]
+
+
+def _provided(files: Sequence[InspectedFile]) -> set[str]:
+    return {name for file in files for name in file.get("provides", ())}
+
+
+def judge(
+    item: EnvironmentPlan,
+    inspection: Inspection | None,
+    observed: Observed,
+    catalog: Catalog,
+    policy: Collection[str],
+) -> Judged:
+    """Judge the files of an environment's lock for one host."""
+    result = Judged()
+    name = f"environment {item.name}"
+    if inspection is None:
+        item.unseen = "it was resolved without looking at them; where it is removed it is resolved anew, and they are"
+        return result
+    files = inspection["files"]
+    unseen = [file for file in files if file.get("unseen")]
+    if inspection["problem"] or unseen:
+        said = inspection["problem"] or some(f"{file['name']} {file['version']} ({file['unseen']})" for file in unseen)
+        count = f"{len(unseen)} of {len(files)} files" if unseen else "the files"
+        result.warnings.append(
+            f"{name}: {count} of lock {item.lock['key']} could not be looked at before they are installed: {said}. Remedy: none is "
+            "needed where they work; an index that gives parts of files (HTTP ranges) lets them be looked at"
+        )
+    _archives(item, files, result)
+    _links(item, files, observed, catalog, result)
+    if item.accelerated and item.backend.startswith("cuda"):
+        _on_the_cpu(item, files, catalog, policy, result)
+    return result
+
+
+def _archives(item: EnvironmentPlan, files: Sequence[InspectedFile], result: Judged) -> None:
+    python = ".".join(item.python["version"].split(".")[:2])
+    sources = [file for file in files if file["kind"] == "archive"]
+    result.constraints = archive.constraints(sources, python)
+    held = f" with {', '.join(result.constraints)}" if result.constraints else ""
+    for file in sources:
+        title = f"{file['name']} {file['version']}"
+        wrong = archive.obstacles(file["build"], python) if "build" in file else []
+        if not wrong:
+            result.archives.append(f"{title}: built on the host from its archive{held}")
+            continue
+        result.refusals.append(
+            Refusal(
+                f"environment {item.name}",
+                f"{title} has no wheel for Python {python} on {_machine(item)}, and its archive will not build: {'; '.join(wrong[:2])}",
+                f"override {file['name']} with a release that has a wheel, set wavesmith_python to a Python that this release was made "
+                "for, or add a recipe (docs/recipes.md)",
+            )
+        )
+
+
+def _machine(item: EnvironmentPlan) -> str:
+    return next((part for part in item.lock["key"].split("-") if part in ("x86_64", "aarch64")), "this host")
+
+
+def _links(
+    item: EnvironmentPlan, files: Sequence[InspectedFile], observed: Observed, catalog: Catalog, result: Judged
+) -> None:
+    """What the libraries of the lock want that neither the lock, the host, its system packages nor a driver brings."""
+    brought = _provided(files)
+    known = observed.get("libraries")
+    # What a channel brings is not known by its libraries, nor what a host has that was not asked.
+    everything = known is None or item.engine == "conda"
+    to_come = set(observed["apt"]["missing"]) & {*catalog.apt_run, *catalog.apt_build}
+
+    def there(name: str) -> bool:
+        if name in brought or name in (known or ()):
+            return True
+        return not OF_ACCELERATORS.fullmatch(name) and (everything or system_package(name).partition(" ")[0] in to_come)
+
+    parts = [
+        Part(
+            library["path"],
+            tuple(library["needed"]),
+            tuple(found for found in library["needed"] if not there(found)),
+            tuple(library["opens"]),
+            library["gpu"],
+        )
+        for file in files
+        for library in file.get("libraries", ())
+    ]
+    linkage: Linkage = link(parts, brought | set(known or ()), item.backend)
+    opened = [
+        Missing(package, (library,), f"{package} opens {library} by name, and nothing brings it")
+        for package, library in opened_from_python(file["name"] for file in files)
+        if not there(library)
+    ]
+    owners = {library["path"]: file for file in files for library in file.get("libraries", ())}
+    hard = [found for found in linkage.missing if not found.names or any(map(OF_ACCELERATORS.fullmatch, found.names))]
+    for found in hard:
+        owner = owners.get(found.path) or next((owners[path] for path in owners if _same(found.path, path)), None)
+        title = f"{owner['name']} {owner['version']}: " if owner else ""
+        refusal = Refusal(
+            f"environment {item.name}",
+            f"{title}{found.text}; nothing in the lock, of the system or of a driver brings it",
+            _way_out(owner["name"] if owner else "", [found], catalog),
+        )
+        if not any(
+            refusal.problem.partition(" needs ")[2] == known_.problem.partition(" needs ")[2]
+            for known_ in result.refusals
+        ):
+            result.refusals.append(refusal)
+    soft = [*(found for found in linkage.missing if found not in hard), *opened]
+    if soft:
+        result.warnings.append(f"environment {item.name}: {some(found.text for found in soft)}. Remedy: {remedy(soft)}")
+
+
+def _same(label: str, path: str) -> bool:
+    """Whether a path is one of those that the name of a set of alternatives stands for."""
+    return path.startswith(label.partition("{")[0]) and path.endswith(label.rpartition("}")[2])
+
+
+def _way_out(package: str, missing: Sequence[Missing], catalog: Catalog) -> str:
+    words = [remedy(missing)]
+    known = catalog.packages.get(package)
+    if known is not None and known.recipe is not None:
+        words.append(
+            f"or build it from source: put source first in wavesmith_policy and {package} into the environment's packages"
+        )
+    words.append("or choose another stack (wavesmith_stack; wavesmith_explain=true lists them)")
+    return "; ".join(words)
+
+
+def _on_the_cpu(
+    item: EnvironmentPlan,
+    files: Sequence[InspectedFile],
+    catalog: Catalog,
+    policy: Collection[str],
+    result: Judged,
+) -> None:
+    """Builds for the CPU only of packages that have others, on a host whose GPU shall be used."""
+    others = {normal(name): other for name, other in GPU_BUILDS.items()}
+    for file in files:
+        if file.get("accelerated") is not False or file["name"] not in others:
+            continue
+        title = f"{file['name']} {file['version']}"
+        package = catalog.packages.get(file["name"])
+        recipe = package.recipe if package else None
+        if file["name"] in item.versions:
+            result.refusals.append(
+                Refusal(
+                    f"environment {item.name}",
+                    f"{title} from {item.origin} is built for the CPU only, and stack {item.stack} is for a GPU",
+                    "name an index with builds for it, choose another stack (wavesmith_explain=true lists them), or build it from source",
+                )
+            )
+        elif file["name"] not in item.on_cpu:
+            way = others[file["name"]]
+            if recipe is not None and recipe.contents.not_cpu_only:
+                way = f"name {file['name']} in the environment's packages, so that it is built from source"
+                way += "" if SOURCE in policy else ", and add source to wavesmith_policy"
+            result.warnings.append(
+                f"environment {item.name}: {title} is built for the CPU only and will not use the GPU. Remedy: {way}; none is needed "
+                "where the CPU is enough"
+            )
