@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("audit", "build", "matrix", "plan")
+COMMANDS = ("audit", "build", "matrix", "model", "plan")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

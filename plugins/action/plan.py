@@ -13,7 +13,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, decide, record
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, decide, models, record
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
@@ -53,6 +53,7 @@ class ActionModule(ActionBase):
         wanted, refusals = settings(own, self._loader)
         if wanted.bundle:
             catalog = from_index(catalog, wanted.package_index)
+        wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         locks = read_locks(own)
         questions = self._questions(wanted, catalog, locks)

@@ -54,6 +54,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host.module import OPTIONS, package_index, serve
 from ..module_utils.prefix.generation import install
+from ..module_utils.prefix.models import sources
 from ..module_utils.terms.digest import digest
 
 
@@ -63,12 +64,13 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
     index = package_index(given["package_index"])
+    rooms = sources()
     name = "install-" + digest([spec["generation"] for spec in given["generations"]])[:16]
     serve(
         module,
         name,
         given["generations"],
-        lambda job: {"installed": [install(job, given["root"], spec, index) for spec in given["generations"]]},
+        lambda job: {"installed": [install(job, given["root"], spec, index, rooms) for spec in given["generations"]]},
     )
 
 

@@ -70,13 +70,16 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
     files = sources(given["checks"])
+    judged = {spec["environment"]: spec["generation"] for spec in given["generations"]}
     name = "verify-" + digest([spec["generation"] for spec in given["generations"]])[:16]
     serve(
         module,
         name,
         given["generations"],
         lambda job: {
-            "verdicts": {spec["environment"]: judge(job, given["root"], spec, files) for spec in given["generations"]}
+            "verdicts": {
+                spec["environment"]: judge(job, given["root"], spec, files, judged) for spec in given["generations"]
+            }
         },
         changes=False,
     )

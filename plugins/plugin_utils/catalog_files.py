@@ -11,7 +11,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.yaml import yaml_load  # libyaml where there is one: three times as fast
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog, model
 from packaging.specifiers import SpecifierSet
 
 try:
@@ -21,7 +21,7 @@ except ImportError:  # the collection was installed without its Python requireme
 
 COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
-OVERLAY = ("stacks", "packages", "platforms", "checks")
+OVERLAY = ("stacks", "packages", "models", "weights", "platforms", "checks")
 """The folders that one's own catalog may have."""
 TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
@@ -61,7 +61,7 @@ def load(folder: Path = FOLDER, overlay: Path | None = None) -> catalog.Catalog:
     return catalog.Catalog(
         stacks={stack.name: stack for stack in stacks},
         packages={package.name: package for package in packages},
-        models={},
+        models=_models(folder, overlay),
         platforms={
             path.stem: catalog.platform(_read(path, "platform", folder))
             for path in _entries("platforms", folder, overlay)
@@ -86,6 +86,22 @@ def checks(overlay: Path | None) -> dict[str, str]:
             compile(found[path.stem], str(path), "exec")
         except (SyntaxError, ValueError) as error:
             raise AnsibleError(f"{path} cannot be compiled: {error}. Remedy: correct it") from error
+    return found
+
+
+def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
+    weights = {
+        path.stem: model.weights(_read(path, "weights", folder)) for path in _entries("weights", folder, overlay)
+    }
+    found = {}
+    for path in _entries("models", folder, overlay):
+        data = _read(path, "model", folder)
+        unknown = [name for name in data["weights"] if name not in weights]
+        if unknown:
+            raise AnsibleError(
+                f"{path}: there are no weights {unknown[0]}. Remedy: write catalog/weights/{unknown[0]}.yml, or correct the name"
+            )
+        found[path.stem] = model.model(data, weights)
     return found
 
 

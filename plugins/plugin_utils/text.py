@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard, models
 
 
 def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain: bool = False) -> str:
@@ -48,6 +48,7 @@ def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain
         lines += [f"    unseen   the files of the lock: {item['unseen']}"] if item["unseen"] else []
         lines += [f"    archive  {line}" for line in item["archives"]]
         lines += [f"    override {line}" for line in guard.lines(item["overrides"])]
+        lines += [f"    model    {line}" for line in models.lines(item["models"])]
         if item["instead"]:
             other = item["instead"]
             lines.append(

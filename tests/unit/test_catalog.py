@@ -40,8 +40,8 @@ def name(entry: Package | Stack) -> str:
 
 
 def test_every_file_is_an_entry() -> None:
-    found = {path.stem for kind in ("stacks", "packages") for path in (ROOT / "catalog" / kind).glob("*.yml")}
-    assert found == {*CATALOG.stacks, *CATALOG.packages}
+    found = {path.stem for kind in ("stacks", "packages", "models") for path in (ROOT / "catalog" / kind).glob("*.yml")}
+    assert found == {*CATALOG.stacks, *CATALOG.packages, *CATALOG.models}
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=name)
@@ -170,11 +170,12 @@ INVENTORIES = sorted((ROOT / "inventories").rglob("group_vars/**/*.yml"))
 
 
 @pytest.mark.parametrize("path", INVENTORIES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_package_of_our_own_inventories_is_known(path: Path) -> None:
+def test_every_package_and_model_of_our_own_inventories_is_known(path: Path) -> None:
     wanted = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     family = {member for stack in STACKS for member in stack.versions}
     for environment in wanted.get("wavesmith_environments", {}).values():
-        assert set(environment["packages"]) <= {*CATALOG.packages, *family}
+        assert set(environment.get("packages", [])) <= {*CATALOG.packages, *family}
+        assert set(environment.get("models", [])) <= set(CATALOG.models)
 
 
 def test_the_systems_we_prepare_are_known_by_id_and_version() -> None:
@@ -210,7 +211,7 @@ def test_a_recipe_of_ones_own_is_checked_and_named_by_its_path(tmp_path: Path) -
 
 
 def test_a_folder_of_ones_own_that_holds_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnsibleError, match="wavesmith_catalog: .* has none of stacks/, packages/, platforms/, checks/"):
+    with pytest.raises(AnsibleError, match="wavesmith_catalog: .* has none of stacks/, packages/, models/, weights/"):
         catalog_files.load(overlay=tmp_path)
 
 

@@ -101,6 +101,7 @@ class Host:
             "held": {},
             "overrides": [],
             "projects": [],
+            "models": [],
         }
         python = {"path": BASE, "version": VERSION}
         return {
@@ -126,7 +127,7 @@ class Host:
 
     def install(self, generation: str = "one") -> dict[str, Any]:
         self.make(generation)
-        return prefix_generation.install(self.job, str(self.root), self.spec(generation), self.index)
+        return prefix_generation.install(self.job, str(self.root), self.spec(generation), self.index, {})
 
 
 @pytest.fixture
@@ -392,7 +393,7 @@ def test_a_wheel_that_is_not_in_the_wheelhouse_is_refused(host: Host) -> None:
     host.make()
     spec = {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}
     with pytest.raises(Failed, match=r"wheel abc is not in the wheelhouse. Remedy"):
-        prefix_generation.install(host.job, str(host.root), spec, host.index)
+        prefix_generation.install(host.job, str(host.root), spec, host.index, {})
 
 
 def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
@@ -404,7 +405,7 @@ def test_a_wheel_of_the_wheelhouse_is_installed(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": ""})
     host.make()
     prefix_generation.install(
-        host.job, str(host.root), {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}, host.index
+        host.job, str(host.root), {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}, host.index, {}
     )
     assert ask(host.prefix(), "__import__('pyworld').BUILT") is True
 
@@ -419,7 +420,7 @@ def test_a_project_itself_is_installed_and_its_wheel_kept_with_the_generation(ho
     made = wheel(host.root / "built", "voice", {"voice.py": "SOUND = 440\n"})
     host.serve("tinyvoice", {"tinyvoice.py": ""})
     host.make()
-    prefix_generation.install(host.job, str(host.root), {**host.spec(), "projects": [own_wheel(made)]}, host.index)
+    prefix_generation.install(host.job, str(host.root), {**host.spec(), "projects": [own_wheel(made)]}, host.index, {})
     assert ask(host.prefix(), "__import__('voice').SOUND") == 440
     assert sha256(host.prefix() / "wavesmith" / made.name) == sha256(made)
     assert store.read_json(str(host.prefix() / store.MANIFEST))["packages"]["voice"] == "1.0"
@@ -430,7 +431,7 @@ def test_a_project_whose_wheel_was_changed_on_the_way_is_refused(host: Host) -> 
     host.make()
     spec = {**host.spec(), "projects": [own_wheel(made, b"swapped")]}
     with pytest.raises(Failed, match="voice-1.0-py3-none-any.whl is not the wheel that was built. Remedy"):
-        prefix_generation.install(host.job, str(host.root), spec, host.index)
+        prefix_generation.install(host.job, str(host.root), spec, host.index, {})
 
 
 def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> None:
@@ -441,7 +442,7 @@ def test_a_wheel_that_is_not_the_one_that_was_built_is_removed(host: Host) -> No
     host.make()
     with pytest.raises(Failed, match=r"wrong sha256\) and was removed. Remedy: start again"):
         prefix_generation.install(
-            host.job, str(host.root), {**host.spec(), "wheels": [{"name": "x", "key": "abc"}]}, host.index
+            host.job, str(host.root), {**host.spec(), "wheels": [{"name": "x", "key": "abc"}]}, host.index, {}
         )
     assert not kept.exists()
 

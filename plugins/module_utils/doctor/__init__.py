@@ -2,7 +2,7 @@
 
 In: a spec of the generation. Out: `checks[{id, verdict, detail, evidence, remedy}]` and an exit status: 0 healthy, 1 failed, 2 could not judge.
 It runs under the interpreter of the generation that it judges and uses the standard library alone until a check asks for more; a copy of
-this room, `audit` and `terms` is all that a host needs. Asked by `verify`.
+this room, `models`, `audit` and `terms` is all that a host needs. Asked by `verify`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "evidence",
     "guard",
     "isolation",
+    "models",
     "native",
     "pip",
     "prefixes",

@@ -50,6 +50,8 @@ class Spec:
         accelerated: Whether torch must compute on an accelerator; a fall to the CPU is then a failure.
         binaries: What was read out of the libraries: ``read``, ``sms``, ``targets``, ``problems`` and ``cpu_only``.
         hub: Address of the model hub, empty where none is in reach.
+        models: The models of the environment by name, as `records.model.ModelOf`.
+        speakers: Models of this host that speak: ``environment``, ``model`` and the ``command`` that runs it.
     """
 
     environment: str
@@ -63,6 +65,8 @@ class Spec:
     accelerated: bool = False
     binaries: Mapping[str, Any] = field(default_factory=dict)
     hub: str = ""
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    speakers: Sequence[Mapping[str, str]] = ()
 
     @property
     def python(self) -> Path:
@@ -95,6 +99,8 @@ class Spec:
             accelerated=_entry(raw, "accelerated", bool, False),
             binaries=_entry(raw, "binaries", dict, {}),
             hub=_entry(raw, "hub", str, "") or "",
+            models={model["name"]: model for model in _entry(raw, "models", list, [])},
+            speakers=_entry(raw, "speakers", list, []),
         )
         if not spec.prefix.is_absolute() or not spec.prefix.is_dir():
             raise SpecError(f"the specification's 'prefix' is not a folder: {spec.prefix}")

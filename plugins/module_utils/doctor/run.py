@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable
 
-from . import compute, guard, isolation, native, stack, voice
+from . import compute, guard, isolation, models, native, stack, voice
 from .base import FAIL, PASS, SKIP, Check, Context, Failed, Finding, Skipped, Spec, SpecError, perform
 from .table import render
 from .worker import run_heavy, work
@@ -35,16 +35,16 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def all_checks() -> tuple[Check, ...]:
-    """The checks, and after them those of the user's own (``own/*.py``, each with a `CHECKS` like here).
+def all_checks(spec: Spec) -> tuple[Check, ...]:
+    """The checks, after them those of the environment's models, and those of the user's own (``own/*.py``, each with a `CHECKS` like here).
 
     A file of theirs that cannot be loaded becomes a check that fails and says why.
     """
-    found = list(CHECKS)
+    found = [*CHECKS, *models.checks(spec.models)]
     try:
         own = importlib.import_module(".own", __package__)
     except ImportError:
-        return CHECKS
+        return tuple(found)
     for module in pkgutil.iter_modules(own.__path__):
         try:
             found += importlib.import_module(f".own.{module.name}", __package__).CHECKS
@@ -76,9 +76,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         spec = Spec.read(options.spec)
         options.evidence.mkdir(parents=True, exist_ok=True)
-        checks = [check for check in all_checks() if _chosen(check.id, options.only)]
+        checks = [check for check in all_checks(spec) if _chosen(check.id, options.only)]
         if not options.only:
             voice.forget(options.evidence)
+            models.forget(options.evidence)
         with tempfile.TemporaryDirectory(prefix="wavesmith-doctor-") as scratch:
             context = Context(spec, options.evidence.resolve(), Path(scratch).resolve())
             results = judge(checks, context, options.spec.resolve(), _say if not options.quiet else _hush)
@@ -162,8 +163,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _be_worker(options: argparse.Namespace) -> int:
     wanted = options.worker.split(",")
-    known = {check.id: check for check in all_checks()}
-    work([known[name] for name in wanted], Context(Spec.read(options.spec), options.evidence, options.scratch))
+    spec = Spec.read(options.spec)
+    known = {check.id: check for check in all_checks(spec)}
+    work([known[name] for name in wanted], Context(spec, options.evidence, options.scratch))
     return HEALTHY
 
 

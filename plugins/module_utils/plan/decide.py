@@ -16,9 +16,10 @@ from ..terms.digest import digest
 from ..terms.refusal import Refusal, suggest
 from ..terms.variant import Variant, mismatch
 from ..wanted.catalog import INDEX, Catalog, Package, Stack, cuda_version
+from ..wanted.model import Model
 from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
-from . import conda, environ
+from . import conda, environ, models
 from .choose import NO_STACK, choose, unknown_stack
 from .fitness import tell, unfit
 from .generation import settle
@@ -104,13 +105,14 @@ def _environment(
     current = present["current"]
     item.current = current["generation"] if current else None
     before = len(result.refusals)
-    packages, variants = _packages(environment, wanted, catalog, result)
+    asked = models.asked(environment, catalog, result)
+    packages, variants = _packages(environment, wanted, catalog, asked, result)
     choice = choose(environment, wanted, observed, catalog)
     item.stack_why, item.considered = choice.why, choice.considered
     result.refusals += choice.refusals
     result.warnings += choice.warnings
     stack = choice.stack
-    python = _python(wanted, stack, observed, environment, result) if stack else None
+    python = _python(wanted, models.narrowed(stack, asked), observed, environment, result) if stack else None
     if stack is None or python is None or len(result.refusals) > before:
         return item
     item.stack, item.backend = stack.name, stack.backend
@@ -120,6 +122,7 @@ def _environment(
     minor = ".".join(python["version"].split(".")[:2])
     item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
     item.variables = environ.variables(stack.backend, observed, wanted.native)
+    models.settle_models(item, asked, observed, result)
     result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
     if len(result.refusals) > before:
         return item
@@ -129,15 +132,15 @@ def _environment(
         )
     variant = Variant(minor, stack.backend, choice.sm if cuda_version(stack.backend) else "", observed["cpu"]["isa"])
     item.variant, target = variant.name, target_of(observed, variant)
-    for name, asked in variants.items():
-        problem = mismatch(asked, variant)
+    for name, said in variants.items():
+        problem = mismatch(said, variant)
         if problem:
             remedy = f"name {name} alone, or {variant.full_name(name)}"
             result.refusals.append(
-                Refusal(f"environment {item.name}", f"{asked.full_name(name)} does not match torch: {problem}", remedy)
+                Refusal(f"environment {item.name}", f"{said.full_name(name)} does not match torch: {problem}", remedy)
             )
     short = unfit(packages, stack, wanted.policy, observed)
-    projects = _projects(environment, stack, catalog, result)
+    projects = _projects(environment, stack, catalog, asked, result)
     item.projects = [project.wheel for project in projects if project.wheel]
     required = {names.name_of(line) for project in projects for line in project.requires}
     named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
@@ -160,6 +163,7 @@ def _environment(
         lock_of(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
+        item.imports.update({name: module for model in asked for name, module in model.imports.items()})
         settle(item, present, item.name in wanted.repair)
         # A bundle answers for every origin, and has the wheels of those that its locks were made with.
         if not item.phases or (answers(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
@@ -189,17 +193,18 @@ def _environment(
 
 
 def _packages(
-    environment: Environment, wanted: Wanted, catalog: Catalog, result: Plan
+    environment: Environment, wanted: Wanted, catalog: Catalog, asked: Sequence[Model], result: Plan
 ) -> tuple[list[Package], dict[str, Variant]]:
     """What the environment asks for beside the torch family, and the variants that it names."""
     item = f"environment {environment.name}"
     family = {name for stack in catalog.stacks.values() for name in stack.versions}
     found: list[Package] = []
     variants: dict[str, Variant] = {}
-    for asked in dict.fromkeys([*catalog.base, *environment.packages]):
-        name = asked
+    own = [name for model in asked for name in model.packages]
+    for said in dict.fromkeys([*catalog.base, *environment.packages, *own]):
+        name = said
         try:
-            name, variants[name] = Variant.parse_full(asked)
+            name, variants[name] = Variant.parse_full(said)
         except ValueError:
             pass
         if name in family:
@@ -211,21 +216,20 @@ def _packages(
         else:
             remedy = suggest(name, [*catalog.packages, *family])
             result.refusals.append(Refusal(item, f"package {name!r} is not in the catalog", remedy))
-    for name in environment.models:
-        if name not in catalog.models:
-            remedy = suggest(name, catalog.models)
-            result.refusals.append(Refusal(item, f"model {name!r} is not in the catalog", remedy))
     return found, variants
 
 
-def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: Plan) -> list[Project]:
-    """The environment's projects; what they say of the stack's packages that the stack cannot give them is refused."""
+def _projects(
+    environment: Environment, stack: Stack, catalog: Catalog, asked: Sequence[Model], result: Plan
+) -> list[Project]:
+    """What the environment's projects and models require; what of the stack's packages the stack cannot give them is refused."""
     found = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
+    found += [model.requirements for model in asked]
     family = {name for other in catalog.stacks.values() for name in other.versions} if stack is NO_STACK else set()
     decided = {names.name_of(line) for project in found for line in project.overrides}
-    for asked in (asked for project in found for asked in project.declared):
-        if names.name_of(asked.requirement) in family - decided:
-            problem = f"{asked.requirement} ({asked.by}) belongs to a stack, but stack is none"
+    for said in (said for project in found for said in project.declared):
+        if names.name_of(said.requirement) in family - decided:
+            problem = f"{said.requirement} ({said.by}) belongs to a stack, but stack is none"
             result.refusals.append(Refusal(f"environment {environment.name}", problem, "set stack: auto"))
     for project in found:
         for line in project.overrides:
@@ -234,7 +238,8 @@ def _projects(environment: Environment, stack: Stack, catalog: Catalog, result: 
                 remedy = (
                     f"leave it out; to have it, choose a stack for environment {environment.name} that has this version"
                 )
-                result.refusals.append(Refusal(f"project {project.name}", problem, remedy))
+                name = project.name if project.name.startswith("model ") else f"project {project.name}"
+                result.refusals.append(Refusal(name, problem, remedy))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..records.host import KeptEnvironment
 from ..terms.digest import digest
+from .models import digested
 from .record import SCHEMA, EnvironmentPlan
 
 ISOLATION = 3
@@ -29,6 +30,7 @@ def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) 
                 "lock": item.lock["sha256"],
                 "wheels": {wheel.name: wheel.key for wheel in item.wheels},
                 "projects": [wheel.content for wheel in item.projects],
+                **digested(item.models),
             }
         )
     current = present["current"]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal
 
 from ..records.generation import Override
+from ..records.model import ModelOf
 from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
 from ..records.wheel import WheelSpec
 from ..terms.refusal import Refusal
@@ -33,6 +34,7 @@ DECIDED = (
     "prebuilt",
     "held",
     "overrides",
+    "models",
 )
 """What the plan decides about a generation and its manifest keeps."""
 
@@ -89,6 +91,7 @@ class EnvironmentPlan:
         held: The packages whose version nobody else decides, each with the reason.
         overrides: What was decided otherwise than somebody asked.
         projects: Wheels of projects.
+        models: Its models.
         digest: Of all that goes into it; `None` before the locks and wheel keys are known.
         generation: Name of the wanted generation; `None` like `digest`.
         current: Name of the generation in use; `None` where there is none.
@@ -126,6 +129,7 @@ class EnvironmentPlan:
     held: dict[str, str] = field(default_factory=dict)
     overrides: list[Override] = field(default_factory=list)
     projects: list[project.OwnWheel] = field(default_factory=list)
+    models: list[ModelOf] = field(default_factory=list)
     digest: str | None = None
     generation: str | None = None
     current: str | None = None

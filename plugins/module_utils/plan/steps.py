@@ -6,7 +6,7 @@ from ..records.host import Observed
 from ..records.plan import Step
 from ..terms.refusal import Refusal
 from ..wanted.catalog import PACKAGE_INDEX, Catalog
-from ..wanted.variables import Wanted
+from ..wanted.variables import Environment, Wanted
 from . import conda
 from .choose import NO_STACK
 from .origins import asked_source
@@ -61,6 +61,7 @@ def need_system(wanted: Wanted, observed: Observed, catalog: Catalog, result: Pl
             needed.update(
                 name for wheel in item.wheels if wheel.status == "build" for name in wheel.spec["system_packages"]
             )
+    needed.update(name for environment in wanted.environments for name in _apt(environment, catalog))
     if wanted.native == "channel":
         needed -= set(conda.NATIVE.values())
     platform = catalog.platform(system["id"], system["version_id"])
@@ -95,6 +96,10 @@ def need_system(wanted: Wanted, observed: Observed, catalog: Catalog, result: Pl
         )
     else:
         result.system_missing = missing
+
+
+def _apt(environment: Environment, catalog: Catalog) -> list[str]:
+    return [name for model in environment.models if model in catalog.models for name in catalog.models[model].apt]
 
 
 def need_room(observed: Observed, catalog: Catalog, result: Plan) -> None:

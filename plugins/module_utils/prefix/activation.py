@@ -60,17 +60,25 @@ hash -r 2>/dev/null
 """
 _RUN = """\
 #!/bin/bash -p
-# wavesmith-run ENVIRONMENT COMMAND [ARGUMENT…]: run a command as a shell would that had activated the environment.
-if [ $# -lt 2 ]; then echo "usage: wavesmith-run ENVIRONMENT COMMAND [ARGUMENT…]" >&2; exit 2; fi
+# wavesmith-run ENVIRONMENT COMMAND [ARGUMENT…]: run a command as a shell would that had activated the environment,
+# or one of its models: wavesmith-run ENVIRONMENT MODEL --help.
+if [ $# -lt 2 ]; then echo "usage: wavesmith-run ENVIRONMENT COMMAND|MODEL [ARGUMENT…]" >&2; exit 2; fi
 prefix=$(readlink -e "{root}/envs/$1/current") || {{
     echo "wavesmith-run: there is no environment $1 in {root}/envs. Remedy: use one of:" $(cd "{root}/envs" && echo *) >&2
     exit 127
 }}
+environment=$1
 unset {dropped} CONDA_PREFIX CONDA_DEFAULT_ENV VIRTUAL_ENV
 . "$prefix/{activate}"
 if [ -d "$prefix/conda-meta" ]; then export CONDA_PREFIX=$prefix CONDA_DEFAULT_ENV=$prefix; else export VIRTUAL_ENV=$prefix; fi
 export PATH="$prefix/bin:$PATH"
 shift
+if [ -x "$prefix/wavesmith/models/$1" ]; then exec "$prefix/wavesmith/models/$@"; fi
+command -v -- "$1" >/dev/null || {{
+    echo "wavesmith-run: there is no command $1, and no such model in environment $environment. Remedy: its models are:" \
+        $(cd "$prefix/wavesmith/models" 2>/dev/null && echo * || echo "(none)") >&2
+    exit 127
+}}
 exec "$@"
 """
 

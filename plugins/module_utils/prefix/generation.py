@@ -10,7 +10,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import cast
 
@@ -25,6 +25,7 @@ from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
 from ..terms.names import name_of, normal, package_of
+from . import models
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
 
@@ -298,8 +299,10 @@ def _origin(spec: InstallTask | LockTask) -> list[str]:
     return ["--index", spec["origin_url"], "--index-strategy", "unsafe-best-match"] if spec["origin_url"] else []
 
 
-def install(job: Job, root: str, spec: InstallTask, package_index: str) -> Installed:
+def install(job: Job, root: str, spec: InstallTask, package_index: str, rooms: Mapping[str, bytes]) -> Installed:
     """Make one generation whole: packages of the lock, wheels built from source, byte check, manifest.
+
+    `rooms` is what runs models there (`models.sources`).
 
     Raises:
         Failed: the reason and the remedy; the unfinished prefix is removed, what was downloaded stays in the cache.
@@ -308,13 +311,15 @@ def install(job: Job, root: str, spec: InstallTask, package_index: str) -> Insta
     if _complete(prefix, spec):
         return {"environment": spec["environment"], "generation": spec["generation"], "packages": None, "overrides": []}
     try:
-        return _fill(job, root, spec, package_index, prefix)
+        return _fill(job, root, spec, package_index, prefix, rooms)
     except BaseException:
         store.remove(prefix)
         raise
 
 
-def _fill(job: Job, root: str, spec: InstallTask, package_index: str, prefix: str) -> Installed:
+def _fill(
+    job: Job, root: str, spec: InstallTask, package_index: str, prefix: str, rooms: Mapping[str, bytes]
+) -> Installed:
     tools = environment(root, package_index)
     python = os.path.join(prefix, "bin", "python")
     site = site_packages(prefix, spec["python"]["version"])
@@ -371,6 +376,7 @@ def _fill(job: Job, root: str, spec: InstallTask, package_index: str, prefix: st
     for name in (".lock", ".gitignore", "CACHEDIR.TAG"):  # uv's own; the lock file is writable for everyone
         if os.path.exists(os.path.join(prefix, name)):
             os.unlink(os.path.join(prefix, name))
+    models.write(prefix, spec["models"], rooms)
     packages = _installed(site)
     store.write_text(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages))
     decided = cast(GenerationManifest, {key: value for key, value in spec.items() if key in DECIDED})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, Optional, TypedDict
 
+from .model import ModelOf
+
 
 class Override(TypedDict):
     """A requirement that was decided otherwise.
@@ -79,6 +81,7 @@ class GenerationManifest(_GenerationManifest, total=False):
         packages: Version of every package in it.
         channel_packages: Packages that came from a conda channel.
         records: sha256 of the RECORD of each package of the stack.
+        models: Its models.
     """
 
     origin: str
@@ -94,6 +97,7 @@ class GenerationManifest(_GenerationManifest, total=False):
     packages: dict[str, str]
     channel_packages: dict[str, str]
     records: dict[str, str]
+    models: list[ModelOf]
 
 
 class CheckResult(TypedDict, total=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Optional, TypedDict
 
 from .generation import Override, PythonOf
+from .model import ModelOf
 from .plan import ChannelOf, CondaPlan
 from .wheel import KeptWheel, SourceSpec
 
@@ -88,6 +89,7 @@ class _InstallTask(TypedDict):
     prebuilt: bool
     held: dict[str, str]
     overrides: list[Override]
+    models: list[ModelOf]
     key: str
     lock: str
     conda: CondaPlan

@@ -4,44 +4,61 @@ from __future__ import annotations
 
 import json
 import os
-import pkgutil
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from .. import audit, doctor, terms
+from .. import audit, doctor, models, terms
 from ..audit.binaries import problems
 from ..doctor import run as _run  # noqa: F401  (named so that its modules travel to the host)
 from ..doctor.worker import START
-from ..host import store
+from ..host import rooms, store
 from ..host.job import Failed, Job
 from ..host.tools import environment
+from ..models import kept
+from ..prefix.models import COMMANDS
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
 
-_ROOMS = (audit, doctor, terms)
+_ROOMS = (audit, doctor, models, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
 
 
 def sources(own: Mapping[str, str]) -> dict[str, bytes]:
-    """The files of the doctor's rooms by path, and the user's own checks (text by name) among them. They travel inside the module's archive, which is gone once the connection's own run
-    has ended, so they are read before the job is started.
-    """
-    found: dict[str, bytes] = {}
-    for room in _ROOMS:
-        folder = room.__name__.rpartition(".")[2]
-        for name in ("__init__", *(module.name for module in pkgutil.iter_modules(room.__path__))):
-            text = pkgutil.get_data(room.__name__, f"{name}.py")
-            if text is not None:
-                found[f"{folder}/{name}.py"] = text
+    """The files of the doctor's rooms by path, and the user's own checks (text by name) among them."""
+    found = rooms.sources(_ROOMS)
     if own:
         found["doctor/own/__init__.py"] = b""
         found.update({f"doctor/own/{name}.py": text.encode() for name, text in own.items()})
     return found
 
 
-def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes]) -> Verdict:
+def speakers(root: str, judged: Mapping[str, str]) -> list[dict[str, str]]:
+    """The models of a host that speak, each with the command that runs it.
+
+    Args:
+        root: The host's folder.
+        judged: Generations by environment that stand for what is current there.
+    """
+    found = []
+    folder = os.path.join(root, "envs")
+    for name in sorted(os.listdir(folder)):
+        generation = judged.get(name) or store.pointed(os.path.join(folder, name))
+        prefix = os.path.join(folder, name, generation or "")
+        if not generation or not os.path.exists(os.path.join(prefix, store.MANIFEST)):
+            continue
+        for model in kept.models(Path(prefix)).values():
+            command = os.path.join(prefix, COMMANDS, model["name"])
+            if model["task"] == "tts" and os.path.exists(command):
+                found.append({"environment": name, "model": model["name"], "command": command})
+    return found
+
+
+def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged: Mapping[str, str]) -> Verdict:
     """Judge one generation with the doctor's `files` and return the verdict without its evidence.
+
+    `judged` has the generations that are judged in this run, by environment.
 
     Raises:
         Failed: the doctor itself could not be run.
@@ -68,6 +85,8 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes]) -> Ver
         "generation": manifest["generation"],
         "imports": manifest["imports"],
         "accelerated": manifest["accelerated"],
+        "models": manifest.get("models", []),
+        "speakers": speakers(root, judged),
     }
     job.progress(f"{spec['environment']}: reading binaries")
     sms = manifest.get("sms", [])

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..terms.versions import Range, numbers
+from .model import Model
 from .project import Project
 
 PACKAGE_INDEX = "package_index"
@@ -255,7 +256,7 @@ class Catalog:
 
     stacks: Mapping[str, Stack]
     packages: Mapping[str, Package]
-    models: Mapping[str, Any]
+    models: Mapping[str, Model]
     platforms: Mapping[str, Platform]
     apt_run: tuple[str, ...]
     apt_build: tuple[str, ...]
@@ -268,7 +269,8 @@ class Catalog:
         recipes = [package.recipe for package in self.packages.values() if package.recipe]
         built = {name for recipe in recipes for entry in recipe.system_packages for name in entry.apt}
         others = {name for platform in self.platforms.values() for name in platform.packages.values()}
-        return sorted({*self.apt_run, *self.apt_build, *built, *others})
+        models = {name for model in self.models.values() for name in model.apt}
+        return sorted({*self.apt_run, *self.apt_build, *built, *others, *models})
 
     def platform(self, system: str, version: str) -> Platform | None:
         """The operating system of a host by its os-release."""

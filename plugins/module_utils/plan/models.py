@@ -1,0 +1,174 @@
+"""What the models of an environment ask for, what they are refused, and what somebody should know before they are fetched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from ..records.host import Observed
+from ..records.model import ModelOf, WeightsOf
+from ..terms.refusal import Refusal, suggest
+from ..wanted.catalog import Catalog, Stack
+from ..wanted.model import PACKAGE, Model, Weights
+from ..wanted.variables import Environment, Wanted
+from .choose import family
+from .record import EnvironmentPlan, Plan
+
+RUNNER = 1
+"""Version of what runs models in an environment; a change makes new generations of those that have models."""
+
+
+def with_projects(wanted: Wanted, models: Mapping[str, Model]) -> Wanted:
+    """The wanted state with the projects that its models need."""
+
+    def needed(names: Iterable[str]) -> list[str]:
+        return [models[name].project for name in names if name in models and models[name].project]
+
+    return replace(
+        wanted,
+        environments=tuple(
+            replace(item, projects=tuple(dict.fromkeys([*item.projects, *needed(item.models)])))
+            for item in wanted.environments
+        ),
+    )
+
+
+def asked(environment: Environment, catalog: Catalog, result: Plan) -> list[Model]:
+    """The models of an environment; those that are not there or cannot be together are refused."""
+    item = f"environment {environment.name}"
+    found = []
+    for name in environment.models:
+        if name in catalog.models:
+            found.append(catalog.models[name])
+        else:
+            remedy = suggest(name, catalog.models)
+            result.refusals.append(Refusal(item, f"model {name!r} is not in the catalog", remedy))
+    for model in found:
+        if model.alone and len(found) > 1:
+            others = ", ".join(other.name for other in found if other is not model)
+            problem = f"model {model.name} cannot be with {others}: {model.alone}"
+            result.refusals.append(Refusal(item, problem, f"give {model.name} an environment of its own"))
+        if model.git or model.project:
+            problem = f"model {model.name}: code of a repository is not brought to a host yet"
+            remedy = (
+                f"run it from its folder; projects: [{model.project}] brings what it requires" if model.project else ""
+            )
+            result.refusals.append(Refusal(item, problem, remedy or f"leave {model.name} out"))
+    return found
+
+
+def narrowed(stack: Stack, models: Sequence[Model]) -> Stack:
+    """The stack with the Pythons that its models work on; its name says who narrows."""
+    narrow = [
+        model.name
+        for model in models
+        if model.python_minimum > stack.python_minimum or model.python_maximum < stack.python_maximum
+    ]
+    if not narrow:
+        return stack
+    return replace(
+        stack,
+        name=f"{stack.name} with {', '.join(narrow)}",
+        python_minimum=max([stack.python_minimum, *(model.python_minimum for model in models)]),
+        python_maximum=min([stack.python_maximum, *(model.python_maximum for model in models)]),
+    )
+
+
+def settle_models(item: EnvironmentPlan, models: Sequence[Model], observed: Observed, result: Plan) -> None:
+    """Decide on the models of an environment whose stack is known: refusals, warnings, what the manifest keeps."""
+    kind = family(item.backend)
+    for model in models:
+        if kind in model.refused:
+            problem = f"model {model.name} does not work on {item.stack}: {model.refused[kind]}"
+            remedy = f"choose another stack for it, or leave {model.name} out"
+            result.refusals.append(Refusal(f"environment {item.name}", problem, remedy))
+        result.warnings += [
+            f"model {model.name}: the licence of its weights ({weights.licence}) forbids commercial use"
+            for weights in model.weights
+            if weights.commercial is False
+        ]
+        result.warnings += _memory(model, kind, observed)
+        item.variables = {**item.variables, **model.variables}
+    item.models = [model_of(model) for model in models]
+
+
+def model_of(model: Model) -> ModelOf:
+    """What the plan shows and the manifest keeps of a model."""
+    unpinned = [weights for weights in model.weights if weights.unknown]
+    elsewhere = [weights for weights in model.weights if weights.kind != PACKAGE]
+    refused = ""
+    if unpinned:
+        refused = (
+            f"its weights {unpinned[0].name} ({unpinned[0].place}) are unpinned: {unpinned[0].unknown} must be known. "
+            f"Remedy: wavesmith model pin {model.name}, where the hub is in reach"
+        )
+    elif elsewhere:
+        refused = f"its weights {elsewhere[0].name} are not in a package, and others are not fetched yet"
+    elif not model.weights:
+        refused = "the catalog names no weights for it"
+    return {
+        "name": model.name,
+        "task": model.task,
+        "package": model.package,
+        "licence": model.licence,
+        "languages": list(model.languages),
+        "sample_rate": model.sample_rate,
+        "weights": [_weights_of(weights) for weights in model.weights],
+        "refused": refused,
+    }
+
+
+def _weights_of(weights: Weights) -> WeightsOf:
+    return {
+        "name": weights.name,
+        "kind": weights.kind,
+        "place": weights.place,
+        "revision": weights.revision,
+        "licence": weights.licence,
+        "commercial": weights.commercial,
+        "bytes": weights.size,
+        "files": [{"path": file.path, "bytes": file.bytes, "sha256": file.sha256} for file in weights.files],
+        "unknown": weights.unknown,
+    }
+
+
+def _memory(model: Model, kind: str, observed: Observed) -> list[str]:
+    """What to say where the host has less memory than the model takes."""
+    if kind != "cpu" and model.memory_gpu is not None:
+        sizes = [gpu["memory"] for gpu in observed["accelerators"] if gpu["memory"]]
+        if sizes and max(sizes) < model.memory_gpu * 2**30:
+            here = f"the largest GPU here has {max(sizes) / 2**30:.0f}"
+            return [f"model {model.name} takes about {model.memory_gpu:g} GiB of GPU memory, {here}"]
+        return []
+    total = observed["memory"]["total"] / 2**30
+    if total < model.memory_host:
+        return [f"model {model.name} takes about {model.memory_host:g} GiB of memory, this host has {total:.0f}"]
+    return []
+
+
+def digested(models: Sequence[ModelOf]) -> dict[str, object]:
+    """What of the models goes into a generation's digest; nothing where there are none."""
+    if not models:
+        return {}
+    files = {
+        model["name"]: [file["sha256"] for weights in model["weights"] for file in weights["files"]] for model in models
+    }
+    return {"models": files, "runner": RUNNER}
+
+
+def lines(models: Sequence[ModelOf]) -> list[str]:
+    """The models for people, one line each: task, licences, size, and why one is not judged with its weights."""
+    found = []
+    for model in models:
+        size = sum(weights["bytes"] for weights in model["weights"])
+        licences = dict.fromkeys(weights["licence"] or "unknown" for weights in model["weights"])
+        weighs = f"weights {', '.join(licences)}, {_bytes(size)}" if model["weights"] else "no weights"
+        refused = f"; without its weights: {model['refused']}" if model["refused"] else ""
+        found.append(
+            f"{model['name']}: {model['task']}; code {model['licence'] or 'of unknown licence'}, {weighs}{refused}"
+        )
+    return found
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{max(size / 2**20, 0.1):.1f} MiB"

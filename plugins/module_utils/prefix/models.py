@@ -1,0 +1,36 @@
+"""What runs the models of an environment: our room for it, and a command for each model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+from .. import models
+from ..host import rooms, store
+from ..models.run import START
+from ..records.model import ModelOf
+
+ROOMS, COMMANDS = "wavesmith/rooms", "wavesmith/models"
+"""In a prefix: the room, and a script for each model."""
+_COMMAND = """\
+#!/bin/sh
+# Run the model {name}: see --help. Whatever it loads is in this environment, so nothing is asked of a network.
+export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
+exec "{prefix}/bin/python" -W ignore -c '{start}' "{prefix}/{rooms}" "{prefix}" {name} "$@"
+"""
+
+
+def sources() -> dict[str, bytes]:
+    """The files that a prefix needs to run models, by path."""
+    return rooms.sources((models,))
+
+
+def write(prefix: str, wanted: Sequence[ModelOf], files: Mapping[str, bytes]) -> None:
+    """Write what runs the models of a prefix; nothing where it has none."""
+    if not wanted:
+        return
+    for path, text in files.items():
+        store.write_text(os.path.join(prefix, ROOMS, path), text.decode())
+    for model in wanted:
+        command = _COMMAND.format(name=model["name"], prefix=prefix, rooms=ROOMS, start=START)
+        store.write_text(os.path.join(prefix, COMMANDS, model["name"]), command, 0o755)

@@ -1,0 +1,194 @@
+"""Models and their weights as typed values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..terms.versions import numbers
+from .project import Declared, Project
+
+HUB, PACKAGE, URL = "hub", "package", "url"
+"""Where weights come from: a repository of a model hub, a distribution of the package index, one file."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """One file; what is `None` is not known.
+
+    Attributes:
+        path: In its repository, its archive, or among an environment's packages.
+        bytes: Its size.
+        sha256: Of its content.
+    """
+
+    path: str
+    bytes: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The files of one repository, release or package.
+
+    Attributes:
+        name: Name in the catalog.
+        kind: `HUB`, `PACKAGE` or `URL`.
+        place: The repository (``amphion/MaskGCT``), the distribution, or the address.
+        revision: The full commit of a repository; `None` where it is not known.
+        gated: Whether the hub wants a token; `None` where it is not known.
+        licence: Of the weights; `None` where it is not known.
+        commercial: Whether the licence allows commercial use; `None` where it is not known.
+        files: What is needed of it.
+        archive: The downloaded file itself, where the files are unpacked from it.
+        complete: Whether `files` is all that is needed.
+        about_bytes: What they are in all, where a size is not known.
+    """
+
+    name: str
+    kind: str
+    place: str
+    licence: str | None
+    commercial: bool | None
+    files: tuple[WeightFile, ...]
+    revision: str | None = None
+    gated: bool | None = None
+    archive: WeightFile | None = None
+    complete: bool = True
+    about_bytes: int = 0
+
+    @property
+    def unknown(self) -> str:
+        """What has to be known before they can be had; empty where they are pinned."""
+        missing = ["its revision"] if self.kind == HUB and not self.revision else []
+        for file in (*self.files, *([self.archive] if self.archive else [])):
+            lacking = [name for name, value in (("size", file.bytes), ("sha256", file.sha256)) if value is None]
+            missing += [f"{' and '.join(lacking)} of {file.path}"] if lacking else []
+        missing += [] if self.complete else ["which other files it needs"]
+        more = f" and {len(missing) - 2} more" if len(missing) > 2 else ""
+        return ", ".join(missing[:2]) + more
+
+    @property
+    def size(self) -> int:
+        """About how many bytes they take."""
+        return max(self.about_bytes, sum(file.bytes or 0 for file in self.files))
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that an environment can ask for.
+
+    Attributes:
+        name: Name in the catalog.
+        description: One sentence.
+        task: ``tts``, ``convert``, ``codec``, ``transcribe``, ``music``, ``segments`` or ``pitch``.
+        package: The distribution that holds its code; empty where that is in a repository.
+        project: Its entry in ``catalog/projects/``; empty for none.
+        git: Its repository, for a model that is neither.
+        commit: The full commit of `git`.
+        workdir: The folder it must run in: ``source``, ``scratch``; empty: any.
+        python_minimum: Oldest Python it works on.
+        python_maximum: Newest Python it works on.
+        refused: Kinds of backend that it cannot work on, each with the reason.
+        alone: Why no other model can be in its environment; empty where others can.
+        packages: Names of catalog packages.
+        requires: Requirements.
+        imports: Distributions and the module of each that must import.
+        overrides: Requirements that replace what anybody declares, each with the reason.
+        apt: Packages of Debian and Ubuntu.
+        variables: What its processes find set.
+        adapters: Our own code in place of patches, each with the fault it is for.
+        licence: Of the code; `None` where it is not known.
+        languages: ISO 639 codes; empty where language does not matter.
+        sample_rate: Of what it gives or takes, hertz.
+        memory_host: GiB of memory on the CPU.
+        memory_gpu: GiB of GPU memory; `None` where it uses no GPU.
+        weights: What it loads.
+    """
+
+    name: str
+    description: str
+    task: str
+    package: str = ""
+    project: str = ""
+    git: str = ""
+    commit: str = ""
+    workdir: str = ""
+    python_minimum: tuple[int, ...] = (3, 10)
+    python_maximum: tuple[int, ...] = (3, 14)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    alone: str = ""
+    packages: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    imports: Mapping[str, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    apt: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+    adapters: Mapping[str, str] = field(default_factory=dict)
+    licence: str | None = None
+    languages: tuple[str, ...] = ()
+    sample_rate: int = 24000
+    memory_host: float = 1.0
+    memory_gpu: float | None = None
+    weights: tuple[Weights, ...] = ()
+
+    @property
+    def requirements(self) -> Project:
+        """What it asks of an environment, as a project does."""
+        said = f"model {self.name}"
+        return Project(said, tuple(Declared(line, said) for line in self.requires), self.overrides)
+
+
+def weights(data: Mapping[str, Any]) -> Weights:
+    """Weights from a checked file."""
+    source = data["source"]
+    kind = next(kind for kind in (HUB, PACKAGE, URL) if kind in source)
+    archive = None
+    if "unpack" in source:
+        archive = WeightFile(source[URL].rpartition("/")[2], source["bytes"], source["sha256"])
+    return Weights(
+        name=data["name"],
+        kind=kind,
+        place=source[kind],
+        licence=data["licence"],
+        commercial=data["commercial"],
+        files=tuple(WeightFile(file["path"], file["bytes"], file["sha256"]) for file in data["files"]),
+        revision=source.get("revision"),
+        gated=source.get("gated"),
+        archive=archive,
+        complete=data.get("complete", True),
+        about_bytes=data.get("about_bytes", 0),
+    )
+
+
+def model(data: Mapping[str, Any], known: Mapping[str, Weights]) -> Model:
+    """A model from a checked file; `known` has the weights of the catalog."""
+    code, python = data["code"], data.get("python", {})
+    return Model(
+        name=data["name"],
+        description=data["description"],
+        task=data["task"],
+        package=code.get("package", ""),
+        project=code.get("project", ""),
+        git=code.get("git", ""),
+        commit=code.get("commit", ""),
+        workdir=code.get("workdir", ""),
+        python_minimum=numbers(python.get("minimum", "3.10")),
+        python_maximum=numbers(python.get("maximum", "3.14")),
+        refused=dict(data.get("refused", {})),
+        alone=data.get("alone", ""),
+        packages=tuple(data.get("packages", ())),
+        requires=tuple(data.get("requires", ())),
+        imports=dict(data.get("imports", {})),
+        overrides=dict(data.get("overrides", {})),
+        apt=tuple(data.get("system_packages", ())),
+        variables=dict(data.get("environment", {})),
+        adapters=dict(data.get("adapters", {})),
+        licence=data["licence"],
+        languages=tuple(data["languages"]),
+        sample_rate=data["sample_rate"],
+        memory_host=float(data["memory_gib"]["host"]),
+        memory_gpu=data["memory_gib"]["gpu"],
+        weights=tuple(known[name] for name in data["weights"]),
+    )
