@@ -83,7 +83,7 @@ def _fleet(folder: Path) -> dict[str, dict[str, Any]]:
     for path in sorted(folder.glob("*/observed.json")):
         try:
             observed = json.loads(path.read_text(encoding="utf-8"))
-            accelerators, architecture = observed["accelerators"], observed["cpu"]["architecture"]
+            accelerators, architecture = observed["accelerators"], observed.get("cpu", {}).get("architecture", "")
         except (OSError, ValueError, LookupError) as error:
             raise Unusable(f"{path} cannot be read ({error}). Remedy: run playbooks/plan.yml again") from error
         gpus = [gpu for gpu in accelerators if gpu["vendor"] == "nvidia" and gpu["sm"]]

@@ -704,6 +704,59 @@ def index_wheels() -> Iterator[Path]:
         yield Path(folder)
 
 
+def of_index(folder: Path, requirement: str, machine: str) -> Path:
+    """A wheel of the index for CPython 3.12, downloaded once."""
+    name, _, version = requirement.partition("==")
+    pattern = f"{name.replace('-', '_')}-{version}-*{machine}.whl"
+    if not list(folder.glob(pattern)):
+        argv = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--no-cache-dir",
+        ]
+        argv += ["--python-version", "3.12", "--dest", str(folder)]
+        argv += [word for tag in ("2_24", "2_27", "2_28") for word in ("--platform", f"manylinux_{tag}_{machine}")]
+        subprocess.run([*argv, "--platform", f"manylinux2014_{machine}", requirement], check=True)
+    (path,) = folder.glob(pattern)
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("requirement", "machine", "sm", "expected", "said"),
+    [
+        ("ctranslate2==4.8.5", "aarch64", "12.1", "cpu_only", "ctranslate2 is built for the CPU only"),
+        ("ctranslate2==4.8.5", "x86_64", "8.9", "serves", "34 of 34 fatbins run"),
+        ("ctranslate2==4.8.5", "x86_64", "11.0", "cannot_serve", "it is for x86_64"),
+        ("onnxruntime==1.32.0", "aarch64", "12.1", "cpu_only", "onnxruntime is built for the CPU only"),
+        ("sherpa-onnx==2.0.1", "aarch64", "11.0", "cpu_only", "sherpa_onnx is built for the CPU only"),
+        ("torchcodec==0.11.1", "x86_64", "9.0", "cpu_only", "it holds no GPU code"),
+        ("torchcodec==0.11.1", "aarch64", "12.1", "serves", "libnppicc.so.13"),
+        ("bitsandbytes==0.50.2", "aarch64", "11.0", "serves", "with CUDA 13.0, CUDA 13.2 only, of 7 alternatives"),
+        ("bitsandbytes==0.50.2", "x86_64", "7.0", "serves", "with CUDA 11.8"),
+    ],
+)
+def test_wheels_of_the_index_have_their_verdict(
+    index_wheels: Path, requirement: str, machine: str, sm: str, expected: str, said: str
+) -> None:
+    report = judge(inspect(str(of_index(index_wheels, requirement, machine))), [parse_sm(sm)])
+    assert report["verdict"] == expected
+    assert said in "; ".join(report["verdicts"][0]["reasons"])
+    assert report["findings"] == []
+
+
+@pytest.mark.slow
+def test_ctranslate2_of_the_index_opens_cublas_of_cuda_12_by_name(index_wheels: Path) -> None:
+    report = judge(inspect(str(of_index(index_wheels, "ctranslate2==4.8.5", "x86_64"))))
+    assert "libcublas.so.12" in report["wants"]["opened"]
+    assert report["wants"]["needed"] == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("machine", "throughout", "partial", "serves"),

@@ -28,7 +28,7 @@ def planned(folder: Path, host: str, *gpus: tuple[str, str | None]) -> None:
 
 def library(folder: Path) -> str:
     path = folder / "kernels.so"
-    path.write_bytes(make_library(make_fatbin((120, "", "sass"), (90, "", "sass"))))
+    path.write_bytes(make_library(make_fatbin((120, "", "sass"), (90, "", "sass")), machine=183))
     return str(path)
 
 

@@ -327,7 +327,10 @@ def link(parts: Sequence[Part], brought: Collection[str], backend: str = "") -> 
         chosen, problem = _take(group, lacks, absent, backend)
         skip |= set(group.members.values()) - {chosen}
         if problem:
-            missing.append(problem)
+            # What goes with another set lacks the same: torchcodec's custom_ops go with its cores.
+            told = [(found.path.rpartition("/")[0], found.names) for found in missing]
+            if (problem.path.rpartition("/")[0], problem.names) not in told:
+                missing.append(problem)
         elif chosen:
             taken[group.name] = chosen
     for part in parts:
@@ -381,6 +384,8 @@ def unopened(part: Part, brought: Collection[str], backend: str = "") -> list[tu
     Of a library that it can take in several versions one is enough. What is opened only when it is asked for counts where another
     version of it is there: then it will be found wrong.
     """
+    if backend and not backend.startswith(("cuda", "rocm")):
+        return []  # nothing is asked of a GPU there
     families: dict[str, list[str]] = {}
     for name in part.opens:
         if OF_ACCELERATORS.fullmatch(name) and re.search(r"\.so\.\d", name):

@@ -479,20 +479,21 @@ def by_host(report: Mapping[str, Any], hosts: Mapping[str, Mapping[str, Any]]) -
 
     Args:
         report: What `judge` said.
-        hosts: Of each host its CPU ``architecture`` and its ``gpus``.
+        hosts: Of each host its CPU ``architecture`` (empty where it is not known) and its ``gpus``. One without GPUs is served by what runs on it.
     """
     verdicts = {verdict["sm"]: verdict["verdict"] for verdict in report["verdicts"]}
     found = []
     for name, host in hosts.items():
         worst = [verdicts[capability(parse_sm(gpu["sm"]))] for gpu in host["gpus"]] or [CPU_ONLY]
         why = ""
-        if report["machines"] and host["architecture"] not in report["machines"]:
+        if report["machines"] and host["architecture"] and host["architecture"] not in report["machines"]:
             worst, why = [CANNOT], f"it is for {' and '.join(report['machines'])}, the host is {host['architecture']}"
         if any(finding["id"] == "empty" for finding in report["findings"]):
             worst, why = [CANNOT], "there is nothing in it"
         verdict = max(worst, key=[SERVES, CPU_ONLY, CANNOT].index)
         gpus = [f"{gpu['name']} (SM {gpu['sm']})" for gpu in host["gpus"]]
-        found.append({"host": name, "gpus": gpus, "verdict": verdict, "serves": verdict == SERVES, "why": why})
+        serves = verdict == SERVES or (not gpus and verdict != CANNOT)
+        found.append({"host": name, "gpus": gpus, "verdict": verdict, "serves": serves, "why": why})
     return found
 
 

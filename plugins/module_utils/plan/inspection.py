@@ -32,6 +32,7 @@ from .lock import LOCK_MARK
 from .record import EnvironmentPlan
 
 SCHEMA: Literal[1] = 1
+_SHOWN = 4
 SUFFIX = ".inspected"
 """What follows a lock's name where its inspection is kept."""
 
@@ -115,14 +116,14 @@ def judge(
             f"{name}: {count} of lock {item.lock['key']} could not be looked at before they are installed: {said}. Remedy: none is "
             "needed where they work; an index that gives parts of files (HTTP ranges) lets them be looked at"
         )
-    _archives(item, files, result)
+    _archives(item, files, observed["cpu"]["architecture"], result)
     _links(item, files, observed, catalog, result)
     if item.accelerated and item.backend.startswith("cuda"):
         _on_the_cpu(item, files, catalog, policy, result)
     return result
 
 
-def _archives(item: EnvironmentPlan, files: Sequence[InspectedFile], result: Judged) -> None:
+def _archives(item: EnvironmentPlan, files: Sequence[InspectedFile], architecture: str, result: Judged) -> None:
     python = ".".join(item.python["version"].split(".")[:2])
     sources = [file for file in files if file["kind"] == "archive"]
     result.constraints = archive.constraints(sources, python)
@@ -136,15 +137,11 @@ def _archives(item: EnvironmentPlan, files: Sequence[InspectedFile], result: Jud
         result.refusals.append(
             Refusal(
                 f"environment {item.name}",
-                f"{title} has no wheel for Python {python} on {_machine(item)}, and its archive will not build: {'; '.join(wrong[:2])}",
+                f"{title} has no wheel for Python {python} on {architecture}, and its archive will not build: {'; '.join(wrong[:2])}",
                 f"override {file['name']} with a release that has a wheel, set wavesmith_python to a Python that this release was made "
                 "for, or add a recipe (docs/recipes.md)",
             )
         )
-
-
-def _machine(item: EnvironmentPlan) -> str:
-    return next((part for part in item.lock["key"].split("-") if part in ("x86_64", "aarch64")), "this host")
 
 
 def _links(
@@ -184,19 +181,18 @@ def _links(
     for found in hard:
         owner = owners.get(found.path) or next((owners[path] for path in owners if _same(found.path, path)), None)
         title = f"{owner['name']} {owner['version']}: " if owner else ""
-        refusal = Refusal(
-            f"environment {item.name}",
-            f"{title}{found.text}; nothing in the lock, of the system or of a driver brings it",
-            _way_out(owner["name"] if owner else "", [found], catalog),
+        result.refusals.append(
+            Refusal(
+                f"environment {item.name}",
+                f"{title}{found.text}; nothing in the lock, of the system or of a driver brings it",
+                _way_out(owner["name"] if owner else "", [found], catalog),
+            )
         )
-        if not any(
-            refusal.problem.partition(" needs ")[2] == known_.problem.partition(" needs ")[2]
-            for known_ in result.refusals
-        ):
-            result.refusals.append(refusal)
     soft = [*(found for found in linkage.missing if found not in hard), *opened]
     if soft:
-        result.warnings.append(f"environment {item.name}: {some(found.text for found in soft)}. Remedy: {remedy(soft)}")
+        more = f" and {len(soft) - _SHOWN} more" if len(soft) > _SHOWN else ""
+        texts = "; ".join(found.text for found in soft[:_SHOWN])
+        result.warnings.append(f"environment {item.name}: {texts}{more}. Remedy: {remedy(soft)}")
 
 
 def _same(label: str, path: str) -> bool:
@@ -207,10 +203,10 @@ def _same(label: str, path: str) -> bool:
 def _way_out(package: str, missing: Sequence[Missing], catalog: Catalog) -> str:
     words = [remedy(missing)]
     known = catalog.packages.get(package)
-    if known is not None and known.recipe is not None:
-        words.append(
-            f"or build it from source: put source first in wavesmith_policy and {package} into the environment's packages"
-        )
+    if known is not None and known.index_wheels and known.recipe is not None:
+        words.append(f"or name {package} in the environment's packages, so that it is built from source")
+    elif known is not None and known.recipe is not None:
+        words.append("or put source first in wavesmith_policy, so that it is built with its stack")
     words.append("or choose another stack (wavesmith_stack; wavesmith_explain=true lists them)")
     return "; ".join(words)
 

@@ -270,8 +270,9 @@ def _with_older_tools(
         job.progress("building with older tools", detail=", ".join(older))
         try:
             run(older)
-        except Failed:
-            raise error from None  # what was said first is about the package's own wishes
+        except Failed as again:
+            # What was said first is about the package's own wishes; unless it builds now, and something else is wrong.
+            raise error if any(_UNBUILT.search(line) for line in again.log) else again from None
 
 
 _UNBUILT = re.compile(

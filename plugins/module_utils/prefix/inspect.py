@@ -89,9 +89,10 @@ def locked_files(text: str) -> Iterator[tuple[InspectedFile, str, int]]:
     """The files in a ``pylock.toml`` as uv writes it: one wheel for each package, or its archive (PEP 751; Python 3.9 has no TOML)."""
     for block in text.split("[[packages]]")[1:]:
         name, version = (_text(block, rf"^{key} = ") for key in ("name", "version"))
-        kind = re.search(r"^(wheels|sdist|archive|vcs|directory) = (.*)$", block, re.MULTILINE)
+        kinds = ("wheels", "sdist")  # where there is a wheel, nobody builds the archive
+        kind = next((found for kind in kinds if (found := re.search(rf"^({kind}) = (.*)$", block, re.MULTILINE))), None)
         file: InspectedFile = {"name": normal(name), "version": version, "kind": "other", "unseen": ""}
-        if kind is None or kind[1] not in ("wheels", "sdist"):
+        if kind is None:
             yield file, "", 0
             continue
         address = _text(kind[2], r"\b(?:url|path) = ")
@@ -157,12 +158,13 @@ def of_wheel(artifact: Artifact) -> dict[str, Any]:
         if needed or opens or gpu:
             libraries.append({"path": library.path, "needed": needed, "opens": opens, "gpu": gpu})
     names = {name for library in libraries for name in (*library["needed"], *library["opens"])} | own
+    torch_for_cpu = "libtorch_cpu.so" in own and not own & {"libtorch_cuda.so", "libtorch_hip.so", "libtorch_xpu.so"}
     seen = any(library["gpu"] for library in libraries) or any(OF_ACCELERATORS.fullmatch(name) for name in names)
     return {
         "machines": artifact.machines,
         "provides": sorted(name for name in own if name.startswith("lib") and ".so" in name),
         "libraries": libraries,
-        "accelerated": True if seen else None if artifact.skipped else False,
+        "accelerated": True if seen else None if artifact.skipped and not torch_for_cpu else False,
         "skipped": list(artifact.skipped),
     }
 

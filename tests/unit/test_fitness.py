@@ -1,0 +1,175 @@
+"""Packages whose wheels on the index do not use a host's GPU: built by their recipe, another stack, or said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.fitness import unfit
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import IndexWheels, Package
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+
+from .test_samples import SAMPLES
+
+CATALOG = catalog_files.load()
+TOOLKIT = {"version": "13.0", "path": "/usr/local/cuda-13.0", "source": "x", "nvcc": True, "sms": None}
+
+
+def observed_of(machine: str, **more: Any) -> Any:
+    observed: Any = probe.observe(probe_root=str(SAMPLES / machine))
+    origins = {origin.name for stack in CATALOG.stacks.values() for origin in stack.origins}
+    observed.update(
+        toolbox={"digest": "toolbox", "intact": True},
+        environments={},
+        wheels=[],
+        busy=None,
+        disk={"path": "/opt", "free": 2**40, "total": 2**40},
+        sources={name: {"answers": True, "detail": "HTTP 200"} for name in origins},
+        apt={"present": True, "installed": {}, "missing": []},
+        **more,
+    )
+    return observed
+
+
+def planned(machine: str, *packages: str, toolkits: Any = None, **wanted: Any) -> Plan:
+    """The plan for a recorded machine that shall have torch and these packages."""
+    more = {} if toolkits is None else {"toolkits": toolkits}
+    environment = Environment("asr", packages=("torch", *packages))
+    return plan(Wanted(environments=(environment,), **wanted), [], observed_of(machine, **more), CATALOG, {}, "toolbox")
+
+
+def built(result: Plan) -> list[str]:
+    return [wheel.name for wheel in result.environments[0].wheels]
+
+
+# --- built
+
+
+@pytest.mark.parametrize(
+    ("machine", "package"),
+    [("dgx-spark", "ctranslate2"), ("jetson-thor", "ctranslate2"), ("jetson-thor", "onnxruntime-gpu")],
+)
+def test_what_the_index_has_for_the_cpu_or_other_gpus_is_built_where_that_can_be_done(
+    machine: str, package: str
+) -> None:
+    """test_this_ctranslate2_package_was_not_compiled_with_cuda_support: on DGX Spark and Thor."""
+    result = planned(machine, package)
+    assert built(result) == [package]
+    assert (result.refusals, result.warnings) == ([], [])
+    assert result.environments[0].stack == "cuda13_0"
+
+
+def test_what_the_index_has_for_this_gpu_is_taken_from_it() -> None:
+    assert built(planned("dgx-spark", "onnxruntime-gpu")) == []
+
+
+# --- another stack
+
+
+def test_a_stack_of_the_cuda_that_a_packages_wheels_are_built_for_goes_before_one_of_another() -> None:
+    """test_library_libcublas_so_12_is_not_found_or_cannot_be_loaded: ctranslate2 of the index on x86_64."""
+    result = planned("rtx4090", "ctranslate2", toolkits=[])
+    (item,) = result.environments
+    assert (item.stack, built(result), result.refusals) == ("cuda12_8", [], [])
+    why = {row["stack"]: row["why"] for row in item.considered}
+    assert why["cuda13_0"] == "ctranslate2: its wheels on the index are built for CUDA 12, stack cuda13_0 is CUDA 13.0"
+
+
+def test_where_it_can_be_built_the_stack_stays() -> None:
+    result = planned("rtx4090", "ctranslate2", toolkits=[TOOLKIT])
+    assert (result.environments[0].stack, built(result)) == ("cuda13_0", ["ctranslate2"])
+
+
+def test_without_such_a_package_the_stack_stays() -> None:
+    assert planned("rtx4090", "transformers", toolkits=[]).environments[0].stack == "cuda13_0"
+
+
+# --- said
+
+
+@pytest.mark.parametrize(
+    ("package", "remedy"),
+    [
+        ("onnxruntime", "the distribution onnxruntime-gpu"),
+        ("sherpa-onnx", "a build from source with an onnxruntime for GPUs"),
+        ("ctranslate2", "install cuda-toolkit-13-0 on the host, so that it is built from source"),
+    ],
+)
+def test_what_cannot_be_built_and_computes_on_the_cpu_is_a_warning_with_its_remedy(package: str, remedy: str) -> None:
+    result = planned("dgx-spark", package, toolkits=[])
+    (warning,) = result.warnings
+    assert f"{package} will not use the GPU, its wheels on the index for aarch64 are for the CPU only" in warning
+    assert f"Remedy: {remedy if package == 'ctranslate2' else 'for the GPU: ' + remedy}; none is needed" in warning
+    assert (result.refusals, result.environments[0].on_cpu) == ([], [package])
+
+
+def test_where_the_policy_allows_no_building_that_is_part_of_the_remedy() -> None:
+    (warning,) = planned("dgx-spark", "ctranslate2", policy=("index",)).warnings
+    assert "add source to wavesmith_policy" in warning
+
+
+@pytest.mark.parametrize(
+    ("machine", "package", "problem"),
+    [
+        ("rtx4090", "ctranslate2", "its wheels on the index are built for CUDA 12, stack cuda13_0 is CUDA 13.0"),
+        ("jetson-thor", "onnxruntime-gpu", "have code for 8.9, 9.0a, 12.0a, 12.1a, not for SM 11.0"),
+        ("rtx2080ti", "onnxruntime-gpu", "have code for 8.0, 8.6, 8.9, 9.0a, 12.0a, not for SM 7.5"),
+    ],
+)
+def test_what_would_fail_on_the_gpu_and_cannot_be_built_is_refused(machine: str, package: str, problem: str) -> None:
+    result = planned(machine, package, toolkits=[], stack="cuda13_0")
+    (refusal,) = [found for found in result.refusals if package in found.problem]
+    assert problem in refusal.problem
+    assert "install cuda-toolkit-13-0 on the host" in refusal.remedy
+    assert f"leave {package} out" in refusal.remedy
+
+
+@pytest.mark.parametrize("machine", ["zen4", "graviton3"])
+def test_on_a_host_without_a_gpu_nothing_is_said(machine: str) -> None:
+    result = planned(machine, "ctranslate2", "onnxruntime", "sherpa-onnx")
+    assert (built(result), [warning for warning in result.warnings if "GPU" in warning]) == ([], [])
+
+
+def test_a_host_that_has_what_it_shall_have_is_not_told_again() -> None:
+    observed = observed_of("dgx-spark")
+    environment = Environment("asr", packages=("torch", "onnxruntime"))
+    wanted = Wanted(environments=(environment,))
+    lock = plan(wanted, [], observed, CATALOG, {}, "toolbox").environments[0].lock
+    text = {lock["key"]: f"# wavesmith-lock inputs: {lock['inputs']}\ntorch==2.11.0\n"}
+    digest = plan(wanted, [], observed, CATALOG, text, "toolbox").environments[0].digest
+    manifest = {"digest": digest, "stack": "cuda13_0", "origin": "package_index"}
+    current = {"generation": "x", "damage": [], "damaged": 0, "manifest": manifest, "verdict": {"exit": 0}}
+    observed["environments"] = {"asr": {"current": current, "generations": []}}
+    result = plan(wanted, [], observed, CATALOG, text, "toolbox")
+    assert (result.environments[0].state, result.warnings) == ("kept", [])
+
+
+# --- the rule
+
+
+def wheels(backend: str, *sms: str) -> Package:
+    return Package("voice", ("voice",), (), "voice", None, {"x86_64": IndexWheels(backend, sms)})
+
+
+@pytest.mark.parametrize(
+    ("package", "why"),
+    [
+        (wheels("cpu"), "for the CPU only"),
+        (wheels("cuda12"), "built for CUDA 12"),
+        (wheels("cuda13"), ""),
+        (wheels("cuda13", "8.0"), ""),  # SM 8.9 runs it
+        (wheels("cuda13", "9.0a"), "not for SM 8.9"),
+        (replace(wheels("cpu"), index_wheels={"aarch64": IndexWheels("cpu")}), ""),
+        (replace(wheels("cpu"), index_wheels={}), ""),
+    ],
+)
+def test_wheels_are_measured_by_the_stack_and_the_gpus(package: Package, why: str) -> None:
+    found = unfit([package], CATALOG.stacks["cuda13_0"], ("index", "source"), observed_of("rtx4090"))
+    assert bool(found) is bool(why)
+    assert all(why in entry.why for entry in found)
+    assert unfit([package], CATALOG.stacks["cpu"], ("index",), observed_of("rtx4090")) == []
