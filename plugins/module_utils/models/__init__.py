@@ -13,6 +13,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "kept",
     "piper_demo",
     "run",
+    "sherpa_onnx",
     "silero_vad",
     "sound",
     "swift_f0",

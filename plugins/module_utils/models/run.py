@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import device, kept, measure, piper_demo, silero_vad, sound, swift_f0, torchcrepe, whisper_tiny
+from . import device, kept, measure, piper_demo, sherpa_onnx, silero_vad, sound, swift_f0, torchcrepe, whisper_tiny
 
 # Loads the rooms by path, as the doctor does: a folder beside them could shadow the standard library.
 START = """
@@ -24,6 +24,7 @@ sys.exit(importlib.import_module("wavesmith_rooms.models").main(argv))
 """
 BACKENDS: Mapping[str, Any] = {
     "piper_demo": piper_demo,
+    "sherpa_onnx": sherpa_onnx,
     "silero_vad": silero_vad,
     "swift_f0": swift_f0,
     "torchcrepe": torchcrepe,

@@ -82,10 +82,9 @@ def settle_models(item: EnvironmentPlan, models: Sequence[Model], observed: Obse
             problem = f"model {model.name} does not work on {item.stack}: {model.refused[kind]}"
             remedy = f"choose another stack for it, or leave {model.name} out"
             result.refusals.append(Refusal(f"environment {item.name}", problem, remedy))
+        closed = dict.fromkeys(weights.licence for weights in model.weights if weights.commercial is False)
         result.warnings += [
-            f"model {model.name}: the licence of its weights ({weights.licence}) forbids commercial use"
-            for weights in model.weights
-            if weights.commercial is False
+            f"model {model.name}: the licence of its weights ({licence}) forbids commercial use" for licence in closed
         ]
         result.warnings += _memory(model, kind, observed)
         item.variables = {**item.variables, **model.variables}
