@@ -327,6 +327,11 @@ def test_every_relative_link_in_the_documents_leads_somewhere() -> None:
     assert not dead
 
 
+def test_every_document_is_a_page_of_the_site() -> None:
+    listed = set(re.findall(r"^docs/(\w+)$", (ROOT / "docs" / "index.md").read_text(), re.MULTILINE))
+    assert {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"} == listed
+
+
 def test_every_script_can_be_run() -> None:
     scripts = [path for path in tracked_files() if (text_of(path) or "").startswith("#!")]
     assert scripts
