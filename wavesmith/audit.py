@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--machine",
         choices=ARCHITECTURES,
         default="",
-        help="CPU architecture it shall run on; without it, that of machines that have a GPU of --sm, where there is but one",
+        help="CPU architecture it must run on [that of the machines with a GPU of --sm, where there is only one]",
     )
     parser.add_argument(
         "--fleet",

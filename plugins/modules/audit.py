@@ -34,7 +34,7 @@ options:
     default: []
   machine:
     description:
-      - CPU architecture that it shall run on, V(x86_64) or V(aarch64).
+      - CPU architecture that it must run on, V(x86_64) or V(aarch64).
       - Without any, that of machines that have a GPU of O(sm), where there is but one such.
     type: str
     default: ""

@@ -437,7 +437,7 @@ def test_a_library_that_is_opened_by_name_and_has_another_version_is_a_failure(
         path.write_bytes(content)
     result = perform(native.CHECKS[0], context_of(leaky, accelerated=True, backend="cuda13_0"))
     assert result["verdict"] == "fail"
-    assert f"opens {opens} by name, but here is {there}" in result["detail"]
+    assert f"opens {opens} by name, but only {there} is present" in result["detail"]
     assert result["remedy"].startswith("take a build for the stack's CUDA")
 
 
@@ -446,7 +446,7 @@ def test_what_python_code_opens_must_be_on_the_host(
 ) -> None:
     monkeypatch.setattr(audit_libraries, "OPENED_FROM_PYTHON", (("sounds", "libwavesmith-test.so.2", "sounds.py"),))
     result = with_library("x/x.so", ["libc.so.6"], imports={"sounds": "sounds"})
-    assert result["detail"] == "sounds opens libwavesmith-test.so.2 by name, and nothing brings it"
+    assert result["detail"] == "sounds opens libwavesmith-test.so.2 by name, and nothing provides it"
 
 
 def test_plug_ins_may_lack_their_library(with_library: Callable[..., dict[str, Any]]) -> None:

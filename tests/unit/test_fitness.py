@@ -37,7 +37,7 @@ def observed_of(machine: str, **more: Any) -> Any:
 
 
 def planned(machine: str, *packages: str, toolkits: Any = None, **wanted: Any) -> Plan:
-    """The plan for a recorded machine that shall have torch and these packages."""
+    """The plan for a recorded machine that is to have torch and these packages."""
     more = {} if toolkits is None else {"toolkits": toolkits}
     environment = Environment("asr", packages=("torch", *packages))
     return plan(Wanted(environments=(environment,), **wanted), [], observed_of(machine, **more), CATALOG, {}, "toolbox")
@@ -135,7 +135,7 @@ def test_on_a_host_without_a_gpu_nothing_is_said(machine: str) -> None:
     assert (built(result), [warning for warning in result.warnings if "GPU" in warning]) == ([], [])
 
 
-def test_a_host_that_has_what_it_shall_have_is_not_told_again() -> None:
+def test_a_host_in_its_wanted_state_is_not_told_again() -> None:
     observed = observed_of("dgx-spark")
     environment = Environment("asr", packages=("torch", "onnxruntime"))
     wanted = Wanted(environments=(environment,))

@@ -411,7 +411,7 @@ def said(found: rules.Judged) -> str:
 def test_an_archive_that_will_not_build_is_refused_by_name_with_the_reason_and_a_way(title: str) -> None:
     (refusal,) = judged(archive(title)).refusals
     assert refusal.problem.startswith(
-        f"{title} has no wheel for Python 3.12 on aarch64, and its archive will not build: "
+        f"{title} has no wheel for Python 3.12 on aarch64, and its source archive will not build: "
     )
     assert f"override {title.partition(' ')[0]} with a release that has a wheel" in refusal.remedy
 
@@ -421,7 +421,8 @@ def test_an_archive_that_builds_is_told_with_the_tools_it_is_held_to() -> None:
     assert found.refusals == []
     assert found.constraints == ["setuptools<82", "cmake<4"]
     assert (
-        found.archives[0] == "openai-whisper 20231117: built on the host from its archive with setuptools<82, cmake<4"
+        found.archives[0]
+        == "openai-whisper 20231117: built on the host from its source archive with setuptools<82, cmake<4"
     )
 
 
@@ -439,8 +440,7 @@ def test_an_archive_that_builds_is_told_with_the_tools_it_is_held_to() -> None:
 def test_a_library_of_cuda_that_nothing_brings_is_refused_with_who_has_it(needed: str, owner: str) -> None:
     (refusal,) = judged(CUDA13, read_file("fast", libraries=[library("fast/_C.so", needed)])).refusals
     assert (
-        f"fast 1.0: fast/_C.so needs {needed}; nothing in the lock, of the system or of a driver brings it"
-        in refusal.problem
+        f"fast 1.0: fast/_C.so needs {needed}; neither the lock, the system nor a driver provides it" in refusal.problem
     )
     assert owner in refusal.remedy
 
@@ -449,7 +449,7 @@ def test_torchcodec_for_aarch64_that_needs_npp_is_refused_once_for_all_its_cores
     """test_libnppicc_so_13_cannot_open_shared_object_file: torchcodec 0.11.1 for aarch64 on DGX Spark and Thor."""
     (refusal,) = judged(CUDA13, TORCH, torchcodec("libnppicc.so.13", "libtorch.so"), libraries=[*ffmpeg(6)]).refusals
     assert refusal.problem.startswith(
-        "torchcodec 0.11.1: none of torchcodec/libtorchcodec_core{4,5,6,7,8}.so can be loaded, each needs libnppicc.so.13"
+        "torchcodec 0.11.1: none of torchcodec/libtorchcodec_core{4,5,6,7,8}.so can be loaded: each needs libnppicc.so.13"
     )
     assert "put source first in wavesmith_policy" in refusal.remedy
 
@@ -520,7 +520,7 @@ def test_a_library_opened_by_name_of_another_cuda_is_refused() -> None:
     """test_library_libcublas_so_12_is_not_found: ctranslate2 for x86_64 on a stack of CUDA 13, brought by another package."""
     opener = library("ctranslate2.libs/libctranslate2.so.4", opens=("libcublas.so.12",), gpu=True)
     (refusal,) = judged(CUDA13, read_file("ctranslate2", "4.8.5", libraries=[opener]), machine="rtx4090").refusals
-    assert "opens libcublas.so.12 by name, but here is libcublas.so.13" in refusal.problem
+    assert "opens libcublas.so.12 by name, but only libcublas.so.13 is present" in refusal.problem
     assert "name ctranslate2 in the environment's packages" in refusal.remedy
     assert said(judged(CUDA13, read_file("ctranslate2", libraries=[opener]), machine="rtx4090", backend="cpu")) == ""
 
@@ -536,7 +536,7 @@ def test_a_library_opened_by_name_of_another_cuda_is_refused() -> None:
         ("sherpa-onnx", "a build from source with an onnxruntime for GPUs"),
     ],
 )
-def test_a_build_for_the_cpu_on_a_host_whose_gpu_shall_be_used_is_said_with_the_way_out(name: str, way: str) -> None:
+def test_a_build_for_the_cpu_on_a_host_whose_gpu_is_to_be_used_is_said_with_the_way_out(name: str, way: str) -> None:
     (warning,) = judged(TORCH, read_file(name, "4.8.5", accelerated=False)).warnings
     assert f"{name} 4.8.5 is built for the CPU only and will not use the GPU" in warning
     assert way in warning
@@ -570,13 +570,13 @@ def test_a_torch_for_the_cpu_from_an_index_for_gpus_is_refused() -> None:
 
 def test_files_that_could_not_be_looked_at_are_named_with_the_reason() -> None:
     (warning,) = judged(read_file("fast", unseen="the server does not give parts of files"), TORCH).warnings
-    assert "1 of 2 files of lock asr-lock could not be looked at" in warning
+    assert "1 of 2 files of lock asr-lock could not be inspected" in warning
     assert "fast 1.0 (the server does not give parts of files)" in warning
 
 
 def test_an_index_that_is_silent_is_said() -> None:
     (warning,) = judged(problem="where they are could not be asked: no answer").warnings
-    assert "the files of lock asr-lock could not be looked at before they are installed: where they are" in warning
+    assert "the files of lock asr-lock could not be inspected before they are installed: where they are" in warning
 
 
 # --- kept beside the lock
@@ -653,7 +653,7 @@ def test_a_plan_hands_the_constraints_of_archives_to_who_installs() -> None:
 
 def test_a_lock_that_was_never_looked_at_is_told() -> None:
     result, _ = planned()
-    assert "it was resolved without looking at them" in result.environments[0].unseen
+    assert "they were not inspected when it was resolved" in result.environments[0].unseen
     assert result.refusals == []
 
 

@@ -96,8 +96,8 @@ def test_of_several_that_load_the_highest_is_taken() -> None:
 def test_without_any_ffmpeg_the_set_is_said_once_with_all_that_would_do() -> None:
     assert texts(torchcodec()) == [
         (
-            "none of torchcodec/libtorchcodec_core{4,5,6,7,8}.so can be loaded, each needs another version of "
-            "libavutil, libavcodec, libswresample, and none of them is there"
+            "none of torchcodec/libtorchcodec_core{4,5,6,7,8}.so can be loaded: each needs a different version of "
+            "libavutil, libavcodec, libswresample, and none is installed"
         )
     ]
 
@@ -106,7 +106,7 @@ def test_what_all_alternatives_lack_is_what_is_named() -> None:
     """torchcodec 0.11.1 for aarch64: whichever FFmpeg is there, libnppicc.so.13 is not."""
     said = texts(torchcodec(6, common=["libnppicc.so.13"]))
     assert len(said) == 1
-    assert said[0] == "none of torchcodec/libtorchcodec_core{4,5,6,7,8}.so can be loaded, each needs libnppicc.so.13"
+    assert said[0] == "none of torchcodec/libtorchcodec_core{4,5,6,7,8}.so can be loaded: each needs libnppicc.so.13"
 
 
 @pytest.mark.parametrize("version", [4, 5, 6])
@@ -211,10 +211,10 @@ def opener(*names: str, gpu: bool = True, needed: tuple[str, ...] = ()) -> list[
 @pytest.mark.parametrize(
     ("opens", "brought", "said"),
     [
-        ("libcublas.so.12", "libcublas.so.13", "opens libcublas.so.12 by name, but here is libcublas.so.13"),
-        ("libcudnn.so.8", "libcudnn.so.9", "opens libcudnn.so.8 by name, but here is libcudnn.so.9"),
-        ("libcufft.so.11", "libcufft.so.12", "opens libcufft.so.11 by name, but here is libcufft.so.12"),
-        ("libcublas.so.12", "", "opens libcublas.so.12 by name, and nothing brings it"),
+        ("libcublas.so.12", "libcublas.so.13", "opens libcublas.so.12 by name, but only libcublas.so.13 is present"),
+        ("libcudnn.so.8", "libcudnn.so.9", "opens libcudnn.so.8 by name, but only libcudnn.so.9 is present"),
+        ("libcufft.so.11", "libcufft.so.12", "opens libcufft.so.11 by name, but only libcufft.so.12 is present"),
+        ("libcublas.so.12", "", "opens libcublas.so.12 by name, and nothing provides it"),
     ],
 )
 def test_a_library_that_is_opened_by_name_and_will_not_be_found_is_said(opens: str, brought: str, said: str) -> None:

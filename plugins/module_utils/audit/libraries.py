@@ -328,7 +328,7 @@ def link(parts: Sequence[Part], brought: Collection[str], backend: str = "") -> 
             continue
         missing += [Missing(part.path, (name,), f"{part.path} needs {name}") for name in lacks[part.path]]
         missing += [
-            Missing(part.path, (name,), f"{part.path} opens {name} by name, {instead or 'and nothing brings it'}")
+            Missing(part.path, (name,), f"{part.path} opens {name} by name, {instead or 'and nothing provides it'}")
             for name, instead in unopened(part, brought, backend)
         ]
     return Linkage(
@@ -357,10 +357,10 @@ def _take(
     nearest = min(members.values(), key=lambda path: len(lacks[path]))
     each = set.intersection(*(set(lacks[path]) for path in members.values()))
     if each:
-        text = f"none of {group.name} can be loaded, each needs {some(sorted(each))}"
+        text = f"none of {group.name} can be loaded: each needs {some(sorted(each))}"
         return "", Missing(group.name, tuple(sorted(each)), text)
     names = lacks[nearest]
-    text = f"none of {group.name} can be loaded, each needs another version of {_families(names)}, and none of them is there"
+    text = f"none of {group.name} can be loaded: each needs a different version of {_families(names)}, and none is installed"
     return "", Missing(group.name, names, text)
 
 
@@ -388,7 +388,7 @@ def unopened(part: Part, brought: Collection[str], backend: str = "") -> list[tu
             continue
         others = sorted(name for name in brought if re.fullmatch(rf"{family}\.so\.\d+", name))
         if others:
-            found.append((names[0], f"but here is {some(others)}"))
+            found.append((names[0], f"but only {some(others)} is present"))
         elif part.gpu and backend.startswith(("cuda", "rocm")) and _OPENED_BY_NEED.fullmatch(names[0]):
             found.append((names[0], ""))
     return found

@@ -59,7 +59,7 @@ def system_libraries() -> set[str]:
 def from_python(distributions: Iterable[str], brought: Collection[str]) -> list[Missing]:
     """What distributions open from their Python code and will not find on this machine."""
     return [
-        Missing(name, (library,), f"{name} opens {library} by name, and nothing brings it")
+        Missing(name, (library,), f"{name} opens {library} by name, and nothing provides it")
         for name, library in opened_from_python(distributions)
         if library not in brought and not any(os.path.exists(os.path.join(folder, library)) for folder in _default())
     ]

@@ -16,9 +16,9 @@ from .libraries import (
     Missing,
     Part,
     alternatives,
-    for_backend,
     remedy,
     some,
+    spared,
 )
 
 WHEEL, PREFIX, LIBRARY = "wheel", "prefix", "library"
@@ -190,14 +190,16 @@ def judge(artifact: Artifact, sms: Iterable[int] = (), machine: str = "") -> dic
     Args:
         artifact: What was read.
         sms: Compute capabilities.
-        machine: CPU architecture that it shall run on; empty: where the GPU itself says it (`ON_ARM`), that one.
+        machine: CPU architecture that it must run on; empty: where the GPU itself says it (`ON_ARM`), that one.
 
     Returns plain data: ``verdict`` (the worst of the verdicts), ``serves`` (it is `SERVES`, and nothing is wrong), ``targets``,
     ``libraries`` (those with GPU code), ``verdicts`` (one per compute capability), ``findings`` (each with ``id``, ``detail``, ``remedy``).
     """
     asked = list(dict.fromkeys(sms))
-    choices = [group for group in alternatives(_parts(artifact)) if group.by_backend]
-    counted = _counted(artifact, choices)
+    parts = [Part(library.path, library.dynamic.needed) for library in artifact.libraries]
+    choices = [group for group in alternatives(parts) if group.by_backend]
+    never = spared(parts, artifact.backend)
+    counted = [library for library in artifact.libraries if library.path not in never]
     accelerated = [library for library in artifact.libraries if library.code.fatbins]
     judged = [library for library in counted if library.judged]
     verdicts = [_verdict(artifact, counted, choices, sm, machine) for sm in asked]
@@ -228,19 +230,6 @@ def judge(artifact: Artifact, sms: Iterable[int] = (), machine: str = "") -> dic
         "verdict": worst,
         "serves": not findings and worst == SERVES,
     }
-
-
-def _parts(artifact: Artifact) -> list[Part]:
-    return [Part(library.path, library.dynamic.needed) for library in artifact.libraries]
-
-
-def _counted(artifact: Artifact, choices: Iterable[Alternatives]) -> list[Library]:
-    """The libraries without those alternatives that the stack never loads; where it is not known, all of them."""
-    never: set[str] = set()
-    if artifact.backend:
-        for group in choices:
-            never |= set(group.members.values()) - {group.members.get(for_backend(group.members, artifact.backend), "")}
-    return [library for library in artifact.libraries if library.path not in never]
 
 
 def _wants(artifact: Artifact) -> dict[str, list[str]]:

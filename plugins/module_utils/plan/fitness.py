@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..audit.fatbin import Target
 from ..audit.verdict import GPU_BUILDS, capability, parse_sm, runs
 from ..records.host import Gpu, Observed
-from ..terms.names import normal
+from ..terms.names import name_of, normal
 from ..terms.refusal import Refusal
 from ..wanted.catalog import SOURCE, WITH_STACK, Catalog, Package, Stack, cuda_version
 from .record import EnvironmentPlan
@@ -126,4 +126,5 @@ def tell(item: EnvironmentPlan, found: Sequence[Unfit]) -> tuple[list[str], list
 def packages_of(names: Sequence[str], catalog: Catalog) -> list[Package]:
     """The catalog's packages among some names."""
     known: Mapping[str, Package] = catalog.packages
-    return [known[name] for name in names if name in known]
+    found = [known.get(name) or known.get(name_of(name)) for name in names]
+    return [package for package in found if package is not None]

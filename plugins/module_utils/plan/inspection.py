@@ -105,7 +105,9 @@ def judge(
     result = Judged()
     name = f"environment {item.name}"
     if inspection is None:
-        item.unseen = "it was resolved without looking at them; where it is removed it is resolved anew, and they are"
+        item.unseen = (
+            "they were not inspected when it was resolved; remove the lock to have it resolved and inspected again"
+        )
         return result
     files = inspection["files"]
     unseen = [file for file in files if file.get("unseen")]
@@ -113,8 +115,8 @@ def judge(
         said = inspection["problem"] or some(f"{file['name']} {file['version']} ({file['unseen']})" for file in unseen)
         count = f"{len(unseen)} of {len(files)} files" if unseen else "the files"
         result.warnings.append(
-            f"{name}: {count} of lock {item.lock['key']} could not be looked at before they are installed: {said}. Remedy: none is "
-            "needed where they work; an index that gives parts of files (HTTP ranges) lets them be looked at"
+            f"{name}: {count} of lock {item.lock['key']} could not be inspected before they are installed: {said}. Remedy: none is "
+            "needed where they work; use an index that serves HTTP ranges to have them inspected"
         )
     _archives(item, files, observed["cpu"]["architecture"], result)
     _links(item, files, observed, catalog, result)
@@ -132,12 +134,12 @@ def _archives(item: EnvironmentPlan, files: Sequence[InspectedFile], architectur
         title = f"{file['name']} {file['version']}"
         wrong = archive.obstacles(file["build"], python) if "build" in file else []
         if not wrong:
-            result.archives.append(f"{title}: built on the host from its archive{held}")
+            result.archives.append(f"{title}: built on the host from its source archive{held}")
             continue
         result.refusals.append(
             Refusal(
                 f"environment {item.name}",
-                f"{title} has no wheel for Python {python} on {architecture}, and its archive will not build: {'; '.join(wrong[:2])}",
+                f"{title} has no wheel for Python {python} on {architecture}, and its source archive will not build: {'; '.join(wrong[:2])}",
                 f"override {file['name']} with a release that has a wheel, set wavesmith_python to a Python that this release was made "
                 "for, or add a recipe (docs/recipes.md)",
             )
@@ -172,7 +174,7 @@ def _links(
     ]
     linkage: Linkage = link(parts, brought | set(known or ()), item.backend)
     opened = [
-        Missing(package, (library,), f"{package} opens {library} by name, and nothing brings it")
+        Missing(package, (library,), f"{package} opens {library} by name, and nothing provides it")
         for package, library in opened_from_python(file["name"] for file in files)
         if not there(library)
     ]
@@ -184,7 +186,7 @@ def _links(
         result.refusals.append(
             Refusal(
                 f"environment {item.name}",
-                f"{title}{found.text}; nothing in the lock, of the system or of a driver brings it",
+                f"{title}{found.text}; neither the lock, the system nor a driver provides it",
                 _way_out(owner["name"] if owner else "", [found], catalog),
             )
         )
@@ -218,7 +220,7 @@ def _on_the_cpu(
     policy: Collection[str],
     result: Judged,
 ) -> None:
-    """Builds for the CPU only of packages that have others, on a host whose GPU shall be used."""
+    """Builds for the CPU only of packages that have others, on a host whose GPU is to be used."""
     others = {normal(name): other for name, other in GPU_BUILDS.items()}
     for file in files:
         if file.get("accelerated") is not False or file["name"] not in others:
