@@ -17,7 +17,8 @@ import numpy
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import models as judged
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Context, Spec, perform
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import structure
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Context, Spec, perform
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import device, kept, measure, run, sound
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import models
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.models import RUNNER
@@ -589,11 +590,11 @@ def test_a_model_without_its_weights_is_skipped_with_the_tier_it_reached_and_why
     there = context()
     entry = dict(models.model_of(CATALOG.models["dualcodec"]))
     there = Context(replace(there.spec, models={"dualcodec": entry}), there.evidence, there.scratch)
-    (_files, check) = judged.checks(there.spec.models)
+    (_files, _structure, check) = judged.checks(there.spec.models)
     result = perform(check, there)
     assert (check.id, result["verdict"]) == ("models.tier.dualcodec", "skip")
     assert result["detail"].startswith(
-        "tier import was reached (stack.imports); its weights dualcodec (amphion/dualcodec) are unpinned"
+        "tier structure was tried (models.structure.dualcodec); its weights dualcodec (amphion/dualcodec) are unpinned"
     )
 
 
@@ -790,3 +791,33 @@ def test_what_an_earlier_run_kept_does_not_pass_for_this_one(tmp_path: Path) -> 
         (tmp_path / name).write_text("old")
     judged.forget(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+# Random weights, upstream's own classes
+
+CODES = {"semantic codes": [1, 1, 24], "acoustic codes": [1, 7, 24], "samples": [48000, 46076]}
+
+
+@pytest.mark.parametrize(
+    ("change", "largest", "said"),
+    [
+        ({}, (16383, 4095), ""),
+        ({"semantic codes": [1, 1, 23], "acoustic codes": [1, 7, 23]}, (0, 0), "not [1, 1, 25]"),
+        ({"acoustic codes": [1, 8, 24]}, (0, 0), "not [1, 7, 24]"),
+        ({}, (16384, 0), "outside of codebooks"),
+        ({}, (0, 4096), "outside of codebooks"),
+        ({"samples": [48000, 46081]}, (0, 0), "not as 46080 or 16 less"),
+        ({"samples": [48000, 46000]}, (0, 0), "not as 46080 or 16 less"),
+    ],
+)
+def test_the_codes_of_dualcodec_have_one_shape_and_range(
+    change: dict[str, Any], largest: tuple[int, int], said: str
+) -> None:
+    found = structure.wrong({**CODES, **change}, *largest)
+    assert (said in found) if said else found == ""
+
+
+def test_a_structure_check_without_speech_is_skipped(context: Callable[..., Context]) -> None:
+    there = context("dualcodec")
+    result = perform(Check("s", "s", structure.dualcodec), there)
+    assert (result["verdict"], result["detail"]) == ("skip", "voice.resample gave no speech at 24000 Hz")

@@ -22,6 +22,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "prefixes",
     "run",
     "stack",
+    "structure",
     "voice",
     "worker",
 )

@@ -14,6 +14,7 @@ from ..models import kept, measure, sound
 from ..models.run import BACKENDS, loaded
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, command
 from .evidence import write_spectrograms
+from .structure import STRUCTURES
 from .voice import SENTENCE
 from .worker import quiet
 
@@ -30,11 +31,11 @@ def checks(models: Mapping[str, Mapping[str, Any]]) -> tuple[Check, ...]:
     if not models:
         return ()
     found = [_check("files", "weights are the catalog's", files, WEIGHTS_REMEDY)]
-    found += [
-        _check(f"tier.{name}", f"tier that {name} reached", _skipped(name))
-        for name in sorted(models)
-        if _why(models[name])
-    ]
+    for name in (name for name in sorted(models) if _why(models[name])):
+        if name in STRUCTURES:
+            title = f"{name} with random weights"
+            found.append(Check(f"models.structure.{name}", title, STRUCTURES[name], heavy=True, timeout=900.0))
+        found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name)))
     usable = {name: model for name, model in models.items() if not _why(model)}
     tasks: dict[str, list[str]] = {}
     for name, model in sorted(usable.items()):
@@ -65,8 +66,12 @@ def _why(model: Mapping[str, Any]) -> str:
 
 
 def _skipped(name: str) -> Any:
+    tier = (
+        f"structure was tried (models.structure.{name})" if name in STRUCTURES else "import was tried (stack.imports)"
+    )
+
     def skip(context: Context) -> Finding:
-        raise Skipped(f"tier import was reached (stack.imports); {_why(context.spec.models[name])}")
+        raise Skipped(f"tier {tier}; {_why(context.spec.models[name])}")
 
     return skip
 
