@@ -18,6 +18,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.audit.librarie
     of_system,
     opened_from_python,
     remedy,
+    spared,
     system_package,
 )
 
@@ -199,6 +200,13 @@ def test_where_the_stack_is_not_known_any_library_that_loads_is_enough() -> None
 def test_a_library_named_after_cuda_alone_is_no_alternative() -> None:
     parts = [Part("torch/lib/libtorch_cuda.so"), Part("torch/lib/libtorch_cpu.so"), Part("torch/lib/libc10_cuda.so")]
     assert alternatives(parts) == []
+
+
+def test_alternatives_that_are_never_loaded_count_for_nothing_else() -> None:
+    never = spared(bitsandbytes(), "cuda13_0")
+    assert "bitsandbytes/libbitsandbytes_cuda130.so" not in never
+    assert len(never) == len(bitsandbytes()) - 1
+    assert spared(bitsandbytes(), "") == set()
 
 
 # --- opened by name

@@ -286,6 +286,16 @@ def for_backend(members: Iterable[str], backend: str) -> str:
     return "cpu" if kind in ("cpu", "directml", "") and "cpu" in members else ""
 
 
+def spared(parts: Sequence[Part], backend: str) -> set[str]:
+    """The paths of alternatives that a stack of this backend never loads; where the backend is not known, none."""
+    found: set[str] = set()
+    if backend:
+        for group in alternatives(parts):
+            if group.by_backend:
+                found |= set(group.members.values()) - {group.members.get(for_backend(group.members, backend), "")}
+    return found
+
+
 def link(parts: Sequence[Part], brought: Collection[str], backend: str = "") -> Linkage:
     """Judge what libraries want against what is there.
 
