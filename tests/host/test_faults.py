@@ -27,6 +27,9 @@ phase, number = sys.argv[1], int(sys.argv[2])
 deadline = time.monotonic() + 60
 while time.monotonic() < deadline:
     for path in glob.glob("/opt/wavesmith/state/jobs/" + phase + "-*/job.json"):
+        # Before its first word a worker has not told its starter that it is there: stopped then, both would wait for ever.
+        if not os.path.exists(os.path.join(os.path.dirname(path), "progress.json")):
+            continue
         try:
             with open(path) as file:
                 os.killpg(os.getpgid(json.load(file)["pid"]), number)
