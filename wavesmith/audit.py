@@ -5,11 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit import report as words
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit import verdict as rules
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import Unusable, inspect
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.audit import (
+    AskedHost,
+    AuditReport,
+    HostVerdict,
+    Verdict,
+)
 
 ARCHITECTURES = ("x86_64", "aarch64")
 NAME = "audit"
@@ -58,28 +65,25 @@ def run(arguments: argparse.Namespace) -> int:
     except Unusable as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
-    if arguments.fleet:
-        report["hosts"] = rules.by_host(report, hosts)
+    judged = words.by_host(report, hosts)
     if arguments.json:
-        print(json.dumps(report, indent=1))
+        print(json.dumps({**report, **({"hosts": judged} if arguments.fleet else {})}, indent=1))
     else:
-        _show(report)
-    hosts_worst = [
-        host["verdict"] for host in report.get("hosts", ()) if host["gpus"] or host["verdict"] == rules.CANNOT
-    ]
-    verdicts = {report["verdict"], *hosts_worst}
+        _show(report, judged)
+    verdicts = {report["verdict"]}
+    verdicts.update(host["verdict"] for host in judged if host["gpus"] or host["verdict"] == rules.CANNOT)
     if report["findings"] or rules.CANNOT in verdicts:
         return DOES_NOT
     return CPU_ONLY if rules.CPU_ONLY in verdicts else SERVES
 
 
-def _fleet(folder: Path) -> dict[str, dict[str, Any]]:
+def _fleet(folder: Path) -> dict[str, AskedHost]:
     """The CPU architecture and the NVIDIA GPUs of each host that was planned.
 
     Raises:
         Unusable: no host was.
     """
-    hosts = {}
+    hosts: dict[str, AskedHost] = {}
     for path in sorted(folder.glob("*/observed.json")):
         try:
             observed = json.loads(path.read_text(encoding="utf-8"))
@@ -100,10 +104,14 @@ def _sm(text: str) -> int:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-_MARKS = {rules.SERVES: "[green]✓ {}[/]", rules.CPU_ONLY: "[yellow]○ {}[/]", rules.CANNOT: "[red]✗ {}[/]"}
+_MARKS: dict[Verdict, str] = {
+    rules.SERVES: "[green]✓ {}[/]",
+    rules.CPU_ONLY: "[yellow]○ {}[/]",
+    rules.CANNOT: "[red]✗ {}[/]",
+}
 
 
-def _show(report: dict[str, Any]) -> None:
+def _show(report: AuditReport, hosts: Sequence[HostVerdict]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -126,10 +134,10 @@ def _show(report: dict[str, Any]) -> None:
     for path, number, targets in rows:
         partial = [
             f"{prefix}{name} ({count})"
-            for kind, prefix in (("sass", ""), ("ptx", "PTX "))
-            for name, count in targets[kind]["partial"].items()
+            for extent, prefix in ((targets["sass"], ""), (targets["ptx"], "PTX "))
+            for name, count in extent["partial"].items()
         ]
-        throughout = [" ".join(targets[kind]["throughout"]) or "-" for kind in ("sass", "ptx")]
+        throughout = [" ".join(extent["throughout"]) or "-" for extent in (targets["sass"], targets["ptx"])]
         table.add_row(escape(path), str(number), *throughout, ", ".join(partial) or "-")
     if report["libraries"]:
         console.print(table)
@@ -137,15 +145,15 @@ def _show(report: dict[str, Any]) -> None:
         console.print("it holds no GPU code")
     if others:
         console.print(f"not judged, NVIDIA's own pick kernels at run time: {escape(', '.join(sorted(set(others))))}")
-    if wanted := rules.wanted_text(report):
+    if wanted := words.wanted_text(report):
         console.print(escape(wanted))
     for verdict in report["verdicts"]:
-        word = rules.WORDS[verdict["verdict"]]
+        word = words.WORDS[verdict["verdict"]]
         console.print(
             f"{_MARKS[verdict['verdict']].format(word)} SM {verdict['sm']}: {escape('; '.join(verdict['reasons']))}"
         )
-    for host in report.get("hosts", ()):
-        word, gpus = rules.WORDS[host["verdict"]], ", ".join(host["gpus"])
+    for host in hosts:
+        word, gpus = words.WORDS[host["verdict"]], ", ".join(host["gpus"])
         why = f": {host['why']}" if host["why"] else ""
         if not gpus:
             word, gpus = ("runs there, on the CPU" if host["verdict"] == rules.CPU_ONLY else word), "(no NVIDIA GPU)"

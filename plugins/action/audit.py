@@ -6,7 +6,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils.audit import verdict
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.report import text
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import CANNOT
 
 
 class ActionModule(ActionBase):
@@ -29,12 +30,12 @@ class ActionModule(ActionBase):
         if answer.get("failed") or "reports" not in answer:
             return {**answer, "failed": True}
         Display().display("\n".join(f"[{host}] {line}" for line in answer["text"].splitlines()))
-        bad = [report for report in answer["reports"] if report["findings"] or report["verdict"] == verdict.CANNOT]
+        bad = [report for report in answer["reports"] if report["findings"] or report["verdict"] == CANNOT]
         if bad:
             # Only the message: everything else would bury it.
             answer.pop("reports")
             answer.pop("text")
-            answer.update(failed=True, msg="\n".join(verdict.text(report) for report in bad))
+            answer.update(failed=True, msg="\n".join(text(report) for report in bad))
         return answer
 
 

@@ -99,6 +99,12 @@ reports:
     backend:
       description: What the torch in an environment was built for, for example C(cuda13_0).
       type: str
+    examined:
+      description: How many shared libraries it has.
+      type: int
+    wants:
+      description: Libraries of accelerators that it wants from elsewhere, C(needed) by the loader and C(opened) by name.
+      type: dict
     cpu_only:
       description: Packages that have builds for GPUs elsewhere and are built for the CPU only here.
       type: list
@@ -127,7 +133,8 @@ text:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.audit.binaries import Unusable, inspect
-from ..module_utils.audit.verdict import judge, parse_sm, text
+from ..module_utils.audit.report import text
+from ..module_utils.audit.verdict import judge, parse_sm
 
 
 def main() -> None:

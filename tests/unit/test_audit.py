@@ -17,13 +17,16 @@ from typing import Any
 import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.wavesmith.provision.plugins.action.audit import question
-from ansible_collections.wavesmith.provision.plugins.module_utils.audit import verdict as audit_verdict
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit import report as audit_report
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import Unusable, inspect
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.fatbin import PTX, SASS, Code, Target
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.libraries import Dynamic, Missing
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import (
+    PREFIX,
+    WHEEL,
     Artifact,
     Library,
+    capability,
     judge,
     parse_sm,
     runs,
@@ -125,7 +128,7 @@ def test_all_code_runs_on_what_it_was_compiled_for_and_never_on_less(made_for: T
 @pytest.mark.parametrize("text", ["11.0", "110", "sm110", "sm_110", " SM_110 "])
 def test_a_compute_capability_is_read_as_people_write_it(text: str) -> None:
     assert parse_sm(text) == 110
-    assert audit_verdict.capability(110) == "11.0"
+    assert capability(110) == "11.0"
 
 
 @pytest.mark.parametrize(("text", "meant"), [("11", "11.0"), ("sm_12", "12.0"), ("10", "10.0"), ("sm13", "13.0")])
@@ -149,12 +152,12 @@ def test_what_is_no_compute_capability_is_refused(text: str) -> None:
 
 
 def verdict(sm: str, *libraries: Library) -> dict[str, Any]:
-    (only,) = judge(Artifact("here", audit_verdict.WHEEL, libraries), [parse_sm(sm)])["verdicts"]
+    (only,) = judge(Artifact("here", WHEEL, libraries), [parse_sm(sm)])["verdicts"]
     return dict(only)
 
 
 def test_targets_of_a_few_kernels_are_partial() -> None:
-    report = judge(Artifact("here", audit_verdict.WHEEL, (torch("sm_80 sm_90", "sm_80 sm_90", "sm_80 sm_90 sm_90a"),)))
+    report = judge(Artifact("here", WHEEL, (torch("sm_80 sm_90", "sm_80 sm_90", "sm_80 sm_90 sm_90a"),)))
     assert report["targets"]["sass"] == {"throughout": {"80": 3, "90": 3}, "partial": {"90a": 1}}
     assert report["targets"]["ptx"] == {"throughout": {}, "partial": {}}
 
@@ -195,7 +198,7 @@ def test_a_library_without_code_is_named_though_its_package_serves() -> None:
 
 def test_nvidias_own_libraries_are_listed_but_not_judged() -> None:
     theirs = Library("nvidia/cu13/lib/libcufft.so.12", "nvidia/cu13", code("sm_75"))
-    report = judge(Artifact("here", audit_verdict.PREFIX, (torch("sm_120"), theirs)), [120])
+    report = judge(Artifact("here", PREFIX, (torch("sm_120"), theirs)), [120])
     assert report["serves"]
     assert [item["judged"] for item in report["libraries"]] == [True, False]
     assert report["targets"]["sass"]["throughout"] == {"120": 1}
@@ -255,12 +258,10 @@ def test_an_environment_that_serves_names_what_computes_on_the_cpu_in_it() -> No
 
 
 def test_the_verdict_of_all_is_the_worst_of_them() -> None:
-    artifact = Artifact("here", audit_verdict.WHEEL, (torch("sm_90"),))
+    artifact = Artifact("here", WHEEL, (torch("sm_90"),))
     assert judge(artifact, [90])["verdict"] == "serves"
     assert judge(artifact, [90, 120])["verdict"] == "cannot_serve"
-    assert (
-        judge(Artifact("here", audit_verdict.WHEEL, (Library("numpy/x.so", "numpy"),)), [90])["verdict"] == "cpu_only"
-    )
+    assert judge(Artifact("here", WHEEL, (Library("numpy/x.so", "numpy"),)), [90])["verdict"] == "cpu_only"
 
 
 # --- machines
@@ -284,7 +285,7 @@ def test_code_for_x86_64_cannot_serve_gpus_that_only_arm_machines_have(sm: str, 
     ],
 )
 def test_the_name_of_a_wheel_says_what_it_is_for(name: str, reason: str) -> None:
-    artifact = Artifact(f"/srv/{name}", audit_verdict.WHEEL, distributions=("torch",))
+    artifact = Artifact(f"/srv/{name}", WHEEL, distributions=("torch",))
     report = judge(artifact, [90], "aarch64")
     assert report["verdict"] == "cannot_serve"
     assert report["verdicts"][0]["reasons"] == [reason]
@@ -295,18 +296,18 @@ def test_the_name_of_a_wheel_says_what_it_is_for(name: str, reason: str) -> None
     "name", ["x-1-py3-none-any.whl", "x-1-cp312-cp312-manylinux_2_28_aarch64.whl", "x-1-cp312-abi3-linux_aarch64.whl"]
 )
 def test_a_wheel_for_the_machine_is_not_held_back_by_its_name(name: str) -> None:
-    assert judge(Artifact(name, audit_verdict.WHEEL, distributions=("x",)), [], "aarch64")["findings"] == []
+    assert judge(Artifact(name, WHEEL, distributions=("x",)), [], "aarch64")["findings"] == []
 
 
 def test_one_package_for_another_machine_spoils_an_environment() -> None:
     foreign = Library("x/a.so", "x", dynamic=Dynamic("aarch64"))
-    artifact = Artifact("here", audit_verdict.PREFIX, (replace(torch("sm_90"), dynamic=Dynamic("x86_64")), foreign))
+    artifact = Artifact("here", PREFIX, (replace(torch("sm_90"), dynamic=Dynamic("x86_64")), foreign))
     (found,) = judge(artifact, [90], "x86_64")["verdicts"]
     assert found["reasons"] == ["x in it is for another architecture, wanted is x86_64"]
 
 
 def test_what_holds_no_machine_code_runs_wherever_what_it_requires_does() -> None:
-    (found,) = judge(Artifact("x-1-py3-none-any.whl", audit_verdict.WHEEL, distributions=("x",)), [110])["verdicts"]
+    (found,) = judge(Artifact("x-1-py3-none-any.whl", WHEEL, distributions=("x",)), [110])["verdicts"]
     assert found["verdict"] == "serves"
 
 
@@ -357,13 +358,13 @@ def test_a_gpu_that_no_alternative_serves_is_not_served() -> None:
 @pytest.mark.parametrize(("backend", "expected"), [("cuda12_8", "cannot_serve"), ("cuda13_0", "serves")])
 def test_in_an_environment_only_the_alternative_of_its_cuda_counts(backend: str, expected: str) -> None:
     libraries = (torch("sm_90 sm_120"), *bitsandbytes(cuda118="sm_80", cuda128="sm_90", cuda130="sm_120"))
-    report = judge(Artifact("here", audit_verdict.PREFIX, libraries, backend=backend), [120])
+    report = judge(Artifact("here", PREFIX, libraries, backend=backend), [120])
     assert report["verdict"] == expected
     assert report["findings"] == []
 
 
 def test_alternatives_are_no_mixture_of_cuda_versions() -> None:
-    artifact = Artifact("x.whl", audit_verdict.WHEEL, tuple(bitsandbytes(cuda118="sm_80", cuda130="sm_90")))
+    artifact = Artifact("x.whl", WHEEL, tuple(bitsandbytes(cuda118="sm_80", cuda130="sm_90")))
     assert judge(artifact)["findings"] == []
 
 
@@ -373,17 +374,17 @@ def test_every_judgement_is_plain_data_with_reasons(fatbins: list[list[Target]],
         Library(f"p{number}/x.so", f"p{number}", Code({frozenset(targets): 1}))
         for number, targets in enumerate(fatbins)
     )
-    report = judge(Artifact("here", audit_verdict.WHEEL, libraries), sms)
+    report = judge(Artifact("here", WHEEL, libraries), sms)
     assert json.loads(json.dumps(report)) == report
     assert all(found["reasons"] for found in report["verdicts"])
-    assert audit_verdict.text(report)
+    assert audit_report.text(report)
 
 
 # --- findings
 
 
 def findings(*libraries: Library, sms: Sequence[int] = (), **more: Any) -> list[str]:
-    report = judge(Artifact("here", audit_verdict.PREFIX, libraries, **more), sms)
+    report = judge(Artifact("here", PREFIX, libraries, **more), sms)
     assert all(item["remedy"] for item in report["findings"])
     assert report["serves"] is (not report["findings"] and all(item["serves"] for item in report["verdicts"]))
     return [item["id"] for item in report["findings"]]
@@ -411,7 +412,7 @@ def test_torch_for_a_gpu_is_not_taken_for_a_cpu_build(name: str) -> None:
 def test_cuda_of_two_major_versions_is_found_with_the_places() -> None:
     old = Library("a.so", "a", dynamic=Dynamic(needed=("libcudart.so.12",)))
     new = Library("b.so", "b", dynamic=Dynamic(needed=("libcublas.so.13",)))
-    (found,) = judge(Artifact("here", audit_verdict.PREFIX, (old, new)))["findings"]
+    (found,) = judge(Artifact("here", PREFIX, (old, new)))["findings"]
     assert found["id"] == "mixed_cuda"
     assert "CUDA 12: a.so needs libcudart.so.12; CUDA 13: b.so needs libcublas.so.13" in found["detail"]
 
@@ -514,10 +515,10 @@ def test_a_library_with_any_bytes_changed_is_read_or_refused(data: st.DataObject
         path = Path(folder, "x.so")
         path.write_bytes(library[: data.draw(st.integers(0, len(library)))])
         try:
-            audit_verdict.text(judge(inspect(str(path)), [80]))
+            audit_report.text(judge(inspect(str(path)), [80]))
         except Unusable as error:
             assert "Remedy: " in str(error)
-        assert judge(inspect(folder))["kind"] == audit_verdict.PREFIX
+        assert judge(inspect(folder))["kind"] == PREFIX
 
 
 def test_a_damaged_library_in_a_prefix_is_found(tmp_path: Path) -> None:
@@ -796,7 +797,7 @@ def test_torch_2_11_0_of_the_index(
     started = time.monotonic()
     report = judge(inspect(str(path)), [parse_sm(sm) for sm in serves])
     seconds = time.monotonic() - started
-    print(f"{path.name}: {seconds:.1f} s\n{audit_verdict.text(report)}")
+    print(f"{path.name}: {seconds:.1f} s\n{audit_report.text(report)}")
     assert list(report["targets"]["sass"]["throughout"]) == throughout
     assert [parse_sm(sm) for sm in catalog_files.load().stacks["cuda13_0"].sms[machine]] == list(map(int, throughout))
     assert list(report["targets"]["sass"]["partial"]) == partial

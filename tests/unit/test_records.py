@@ -12,19 +12,23 @@ from typing import Any, Literal, TypedDict
 import jsonschema_rs
 import pytest
 import yaml
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import inspect
+from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import judge
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import DECIDED, EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.audit import AuditReport
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import GenerationManifest, Verdict
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import ObservedHost, Store
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.inspection import Inspection
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.job import JobState, Outcome, Progress
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import InstallTask
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import Provenance, WheelManifest
+from ansible_collections.wavesmith.provision.plugins.modules import audit as audit_module
 from ansible_collections.wavesmith.provision.plugins.modules import observe as observe_module
 
-from .conftest import make_manifest
+from .conftest import make_fatbin, make_library, make_manifest
 from .test_samples import MACHINES, SAMPLES, planned
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,8 +44,9 @@ KEPT: dict[str, type] = {
     "progress": Progress,
     "result": Outcome,
     "inspection": Inspection,
+    "audit": AuditReport,
 }
-"""The JSON files that are kept, by the name of their schema."""
+"""The JSON files that are kept, and what `wavesmith audit --json` prints, by the name of their schema."""
 
 
 def contents(name: str) -> str:
@@ -87,6 +92,19 @@ def test_what_is_planned_is_the_record(machine: str) -> None:
 
 def test_the_state_of_an_empty_host_is_the_record(tmp_path: Path) -> None:
     assert shape.problems(store.survey(str(tmp_path), ["speech"]), Store) == []
+
+
+def test_what_the_audit_says_is_the_record(tmp_path: Path) -> None:
+    (tmp_path / "lib.so").write_bytes(make_library(make_fatbin((120, "", "sass"), (90, "", "ptx"))))
+    for asked in ([], [120, 75]):
+        report = json.loads(json.dumps(judge(inspect(str(tmp_path / "lib.so")), asked)))
+        assert shape.problems(report, AuditReport) == []
+        assert jsonschema_rs.is_valid(shape.schema(AuditReport), report)
+
+
+def test_the_module_documents_every_field_of_an_audit() -> None:
+    documented = yaml.safe_load(audit_module.RETURN)["reports"]["contains"]
+    assert set(documented) == set(shape.hints(AuditReport))
 
 
 def test_the_module_documents_every_field_of_an_observed_host() -> None:

@@ -12,13 +12,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO
 
+from ..records.audit import AuditFinding, AuditReport
 from ..terms.names import package_of
 from .elf import NotElf, read_object
 from .libraries import Linkage, Part, backend_of, link
 from .linkage import from_python, resolve, system_libraries
-from .verdict import LIBRARY, PREFIX, WHEEL, Artifact, Library, judge, parse_sm, unfit
+from .report import unfit
+from .verdict import LIBRARY, PREFIX, WHEEL, Artifact, Library, judge, parse_sm
 
 _NAME = re.compile(r".+\.so(\.[0-9]+)*")
 _CHUNK = 1 << 20
@@ -168,15 +170,15 @@ def backend_at(place: Path) -> str:
 
 def problems(
     prefix: str, sms: Sequence[str], built: Sequence[str], prebuilt: bool
-) -> tuple[list[dict[str, str]], dict[str, Any]]:
-    """Why a generation must not be used on a host with these GPUs (`unfit`), and the judgement itself; both empty where
+) -> tuple[list[AuditFinding], AuditReport | None]:
+    """Why a generation must not be used on a host with these GPUs (`unfit`), and the judgement itself; nothing where
     nothing has to be read: a host without NVIDIA GPUs and a policy that allows everything.
 
     Raises:
         Unusable: the prefix cannot be read.
     """
     if prebuilt and not sms:
-        return [], {}
+        return [], None
     report = judge(inspect(prefix), [parse_sm(sm) for sm in sms], os.uname().machine)
     return unfit(report, _owners(Path(prefix)), built, prebuilt), report
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
-from .fatbin import PTX, SASS, Code, Target
+from ..records.audit import AuditFinding, AuditReport, GpuVerdict, Targets, Verdict, Wants
+from .fatbin import SASS, Code, Target
 from .libraries import (
     OF_ACCELERATORS,
     Alternatives,
@@ -21,10 +22,15 @@ from .libraries import (
     spared,
 )
 
-WHEEL, PREFIX, LIBRARY = "wheel", "prefix", "library"
-SERVES, CPU_ONLY, CANNOT = "serves", "cpu_only", "cannot_serve"
-"""The verdicts, best first. Most of what people install is `CPU_ONLY`, and right so; where it has a build for GPUs, somebody wants to know."""
-WORDS = {SERVES: "serves", CPU_ONLY: "runs on the CPU only, not on", CANNOT: "cannot serve"}
+Kind = Literal["wheel", "prefix", "library"]
+WHEEL: Literal["wheel"] = "wheel"
+PREFIX: Literal["prefix"] = "prefix"
+LIBRARY: Literal["library"] = "library"
+SERVES: Literal["serves"] = "serves"
+CPU_ONLY: Literal["cpu_only"] = "cpu_only"
+"""Most of what people install is this, and right so; where it has a build for GPUs, somebody wants to know."""
+CANNOT: Literal["cannot_serve"] = "cannot_serve"
+BEST_FIRST: list[Verdict] = [SERVES, CPU_ONLY, CANNOT]
 
 _SM = re.compile(r"(?:sm_?)?(?:([0-9]{1,2})\.([0-9])|([0-9]{2,3}))", re.IGNORECASE)
 # Libraries whose soname carries CUDA's own major version; libcufft, libcusparse and others count for themselves.
@@ -111,7 +117,7 @@ class Artifact:
     """
 
     path: str
-    kind: str
+    kind: Kind
     libraries: tuple[Library, ...] = ()
     missing: tuple[Missing, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
@@ -184,16 +190,13 @@ def runs(target: Target, sm: int) -> bool:
     return target.sm <= sm
 
 
-def judge(artifact: Artifact, sms: Iterable[int] = (), machine: str = "") -> dict[str, Any]:
+def judge(artifact: Artifact, sms: Iterable[int] = (), machine: str = "") -> AuditReport:
     """Judge an artifact, for each compute capability that is asked about.
 
     Args:
         artifact: What was read.
         sms: Compute capabilities.
         machine: CPU architecture that it must run on; empty: where the GPU itself says it (`ON_ARM`), that one.
-
-    Returns plain data: ``verdict`` (the worst of the verdicts), ``serves`` (it is `SERVES`, and nothing is wrong), ``targets``,
-    ``libraries`` (those with GPU code), ``verdicts`` (one per compute capability), ``findings`` (each with ``id``, ``detail``, ``remedy``).
     """
     asked = list(dict.fromkeys(sms))
     parts = [Part(library.path, library.dynamic.needed) for library in artifact.libraries]
@@ -204,7 +207,7 @@ def judge(artifact: Artifact, sms: Iterable[int] = (), machine: str = "") -> dic
     judged = [library for library in counted if library.judged]
     verdicts = [_verdict(artifact, counted, choices, sm, machine) for sm in asked]
     findings = list(_findings(artifact, counted, choices, asked, machine))
-    worst = max((verdict["verdict"] for verdict in verdicts), key=[SERVES, CPU_ONLY, CANNOT].index, default=SERVES)
+    worst = max((verdict["verdict"] for verdict in verdicts), key=BEST_FIRST.index, default=SERVES)
     return {
         "path": artifact.path,
         "kind": artifact.kind,
@@ -232,7 +235,7 @@ def judge(artifact: Artifact, sms: Iterable[int] = (), machine: str = "") -> dic
     }
 
 
-def _wants(artifact: Artifact) -> dict[str, list[str]]:
+def _wants(artifact: Artifact) -> Wants:
     """The libraries of accelerators that a wheel or a library wants from elsewhere: ``needed``, and ``opened`` by name."""
     if artifact.kind == PREFIX:
         return {"needed": [], "opened": []}
@@ -260,7 +263,7 @@ def _accelerated(library: Library) -> bool:
     return bool(library.code.fatbins or library.uses or OF_ACCELERATORS.fullmatch(name))
 
 
-def summary(codes: Iterable[Code]) -> dict[str, dict[str, dict[str, int]]]:
+def summary(codes: Iterable[Code]) -> Targets:
     """Which targets some libraries hold ``throughout`` (in half of their fatbins or more), and which only in ``part``.
 
     A few kernels of a library are often compiled for targets of their own (``90a`` for Hopper's matrix units): those say nothing
@@ -270,18 +273,25 @@ def summary(codes: Iterable[Code]) -> dict[str, dict[str, dict[str, int]]]:
     for code in codes:
         total += code.total
         counts.update(code.counts())
-    found: dict[str, dict[str, dict[str, int]]] = {kind: {"throughout": {}, "partial": {}} for kind in (SASS, PTX)}
+    found: Targets = {"sass": {"throughout": {}, "partial": {}}, "ptx": {"throughout": {}, "partial": {}}}
     for target, number in sorted(counts.items()):
-        extent = "throughout" if 2 * number >= total else "partial"
-        found[target.kind][extent][f"{target.sm}{target.suffix}"] = number
+        kind = found["sass"] if target.kind == SASS else found["ptx"]
+        kind["throughout" if 2 * number >= total else "partial"][f"{target.sm}{target.suffix}"] = number
     return found
 
 
 def _verdict(
     artifact: Artifact, counted: Sequence[Library], choices: Sequence[Alternatives], sm: int, machine: str
-) -> dict[str, Any]:
+) -> GpuVerdict:
     """Whether it runs beside such a GPU at all, and every package with GPU code has nearly as much of it for `sm` as for its best GPU."""
-    found: dict[str, Any] = {"sm": capability(sm), "verdict": CANNOT, "serves": False, "how": "", "without": []}
+    found: GpuVerdict = {
+        "sm": capability(sm),
+        "verdict": CANNOT,
+        "serves": False,
+        "how": "",
+        "without": [],
+        "reasons": [],
+    }
     elsewhere = _elsewhere(artifact, machine or ("aarch64" if sm in ON_ARM else ""), sm if not machine else 0)
     if artifact.is_empty or elsewhere:
         return {**found, "reasons": [elsewhere or "there is nothing in it"]}
@@ -359,7 +369,7 @@ def _shown(key: str) -> str:
     return f"{kind.upper()} {number[:cut]}.{number[cut:]}" if number else kind.upper()
 
 
-def _beside(artifact: Artifact, counted: Sequence[Library], code: bool) -> tuple[str, list[str]]:
+def _beside(artifact: Artifact, counted: Sequence[Library], code: bool) -> tuple[Verdict, list[str]]:
     """The verdict on what has, or lacks, GPU code that runs; and what to say of it."""
     without = cpu_only(artifact.libraries)
     built = f"{some(without)} {'is' if len(without) == 1 else 'are'} built for the CPU only" if without else ""
@@ -410,14 +420,14 @@ def _findings(
     choices: Sequence[Alternatives],
     asked: Sequence[int],
     machine: str,
-) -> Iterable[dict[str, Any]]:
+) -> Iterable[AuditFinding]:
     """What is wrong whichever GPU it is for."""
     if artifact.is_empty:
         what = "no package and no library" if artifact.kind == PREFIX else "no file of a package"
-        yield _finding("empty", f"there is {what} in it", "name the folder of an environment, or fetch the wheel again")
+        yield finding("empty", f"there is {what} in it", "name the folder of an environment, or fetch the wheel again")
     elsewhere = "" if asked else _elsewhere(artifact, machine, 0)
     if elsewhere:
-        yield _finding("wrong_machine", elsewhere, f"take the wheel or the environment for {machine}")
+        yield finding("wrong_machine", elsewhere, f"take the wheel or the environment for {machine}")
     if _cpu_only_torch(artifact.libraries):
         needing = [library.path for library in counted if library.code.fatbins] + [
             library.path
@@ -426,7 +436,7 @@ def _findings(
         ]
         if needing or asked:
             why = f"{some(needing)} want CUDA" if needing else "a GPU was asked for"
-            yield _finding(
+            yield finding(
                 "cpu_only_torch",
                 f"torch is built for the CPU only, but {why}",
                 "install torch from an index with CUDA builds, or build it from source: a CPU build never uses a GPU",
@@ -442,113 +452,23 @@ def _findings(
                 majors.setdefault(match[1], []).append(f"{library.path} needs {name}")
     if len(majors) > 1:
         each = "; ".join(f"CUDA {major}: {some(places)}" for major, places in sorted(majors.items()))
-        yield _finding(
+        yield finding(
             "mixed_cuda",
             f"libraries of different CUDA major versions are mixed ({each})",
             "take all packages with CUDA code from one origin, built for one CUDA version",
         )
     if artifact.missing:
-        yield _finding("missing_library", some(item.text for item in artifact.missing), remedy(artifact.missing))
+        yield finding("missing_library", some(item.text for item in artifact.missing), remedy(artifact.missing))
     damaged = [library.path for library in artifact.libraries if library.code.damaged]
     if damaged or artifact.unread:
         unread = [f"{path} ({why})" for path, why in artifact.unread]
-        yield _finding(
+        yield finding(
             "damaged",
             f"damaged: {some([*damaged, *unread])}",
             "fetch or build it again, and compare its sha256",
         )
 
 
-def _finding(name: str, detail: str, remedy: str) -> dict[str, Any]:
+def finding(name: str, detail: str, remedy: str) -> AuditFinding:
+    """Something that is wrong, and what to do about it."""
     return {"id": name, "detail": detail, "remedy": remedy}
-
-
-def by_host(report: Mapping[str, Any], hosts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For each host what the artifact is there, out of a report that was asked about the SMs of all their GPUs.
-
-    Args:
-        report: What `judge` said.
-        hosts: Of each host its CPU ``architecture`` (empty where it is not known) and its ``gpus``. One without GPUs is served by what runs on it.
-    """
-    verdicts = {verdict["sm"]: verdict["verdict"] for verdict in report["verdicts"]}
-    found = []
-    for name, host in hosts.items():
-        worst = [verdicts[capability(parse_sm(gpu["sm"]))] for gpu in host["gpus"]] or [CPU_ONLY]
-        why = ""
-        if report["machines"] and host["architecture"] and host["architecture"] not in report["machines"]:
-            worst, why = [CANNOT], f"it is for {' and '.join(report['machines'])}, the host is {host['architecture']}"
-        if any(finding["id"] == "empty" for finding in report["findings"]):
-            worst, why = [CANNOT], "there is nothing in it"
-        verdict = max(worst, key=[SERVES, CPU_ONLY, CANNOT].index)
-        gpus = [f"{gpu['name']} (SM {gpu['sm']})" for gpu in host["gpus"]]
-        serves = verdict == SERVES or (not gpus and verdict != CANNOT)
-        found.append({"host": name, "gpus": gpus, "verdict": verdict, "serves": serves, "why": why})
-    return found
-
-
-def unfit(
-    report: Mapping[str, Any], owners: Mapping[str, str], built: Iterable[str], prebuilt: bool
-) -> list[dict[str, Any]]:
-    """Why an environment must not be used on its host, out of the judgement of its prefix; empty where it may.
-
-    Args:
-        report: What `judge` said, asked about the GPUs of the host.
-        owners: Distribution by path of its files within the prefix.
-        built: Distributions that this fleet built from source.
-        prebuilt: Whether the policy allows CUDA code that others built. NVIDIA's own libraries are always allowed: they
-            cannot be built.
-    """
-    problems = []
-    for verdict in report["verdicts"]:
-        if verdict["verdict"] == CANNOT or "torch" in report["cpu_only"]:
-            problems.append(
-                _finding(
-                    "no_code_for_gpu",
-                    f"it cannot serve SM {verdict['sm']} of this host ({'; '.join(verdict['reasons'])})",
-                    "choose a stack with code for it (wavesmith_explain=true says which), or build it from source",
-                )
-            )
-    own = set(built)
-    foreign = {
-        owners.get(library["path"], library["package"])
-        for library in report["libraries"]
-        if library["judged"] and owners.get(library["path"]) not in own
-    }
-    if foreign and not prebuilt:
-        problems.append(
-            _finding(
-                "prebuilt_cuda_code",
-                f"CUDA code of {some(sorted(foreign))} was built by others, and the policy of this host wants it built from source",
-                "add recipes for them, or add index to wavesmith_policy",
-            )
-        )
-    return problems
-
-
-def targets_text(targets: Mapping[str, Mapping[str, Mapping[str, int]]]) -> str:
-    """The targets in one line: ``SASS 80 90 110; in part 90a (4)``."""
-    words = []
-    for kind in (SASS, PTX):
-        throughout, partial = targets[kind]["throughout"], targets[kind]["partial"]
-        if throughout or partial:
-            part = ", ".join(f"{name} ({number})" for name, number in partial.items())
-            both = [" ".join(throughout), f"in part {part}" if part else ""]
-            words.append(f"{kind.upper()} {'; '.join(text for text in both if text)}")
-    return " | ".join(words) or "no GPU code"
-
-
-def wanted_text(report: Mapping[str, Any]) -> str:
-    """What it wants from elsewhere, in one line; empty where that is nothing."""
-    wants = report["wants"]
-    names = [*wants["needed"], *(f"{name} (opened by name)" for name in wants["opened"])]
-    return f"from elsewhere it wants {', '.join(names)}" if names else ""
-
-
-def text(report: Mapping[str, Any]) -> str:
-    """The judgement for people, a few lines without colours."""
-    lines = [f"{report['path']}: {targets_text(report['targets'])}"]
-    lines += [f"  {wanted}"] if (wanted := wanted_text(report)) else []
-    for verdict in report["verdicts"]:
-        lines.append(f"  {WORDS[verdict['verdict']]} SM {verdict['sm']}: {'; '.join(verdict['reasons'])}")
-    lines += [f"  {item['id']}: {item['detail']}. Remedy: {item['remedy']}" for item in report["findings"]]
-    return "\n".join(lines)

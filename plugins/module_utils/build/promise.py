@@ -20,7 +20,7 @@ _OF_CUDA = re.compile(
 def targets(artifact: Artifact) -> dict[str, list[str]]:
     """What all of its libraries hold code for, as ``{"sass": ["110"], "ptx": []}``; what only a few kernels have is not told."""
     found = summary(library.code for library in artifact.libraries if library.code.fatbins)
-    return {kind: list(extents["throughout"]) for kind, extents in found.items()}
+    return {"sass": list(found["sass"]["throughout"]), "ptx": list(found["ptx"]["throughout"])}
 
 
 def needed(artifact: Artifact) -> tuple[list[str], list[str]]:

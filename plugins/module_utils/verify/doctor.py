@@ -91,8 +91,9 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
     job.progress(f"{spec['environment']}: reading binaries")
     sms = manifest.get("sms", [])
     unfit, report = problems(prefix, sms, list(manifest["wheels"]), manifest.get("prebuilt", True))
-    binaries = {"sms": sms, "problems": unfit, "read": bool(report)}
-    binaries.update({key: report.get(key) for key in ("targets", "cpu_only")})
+    binaries = {"sms": sms, "problems": unfit, "read": report is not None}
+    if report is not None:
+        binaries.update(targets=report["targets"], cpu_only=report["cpu_only"])
     question.update(stack=stack, prefix=prefix, root=root, hub="", binaries=binaries)
     store.write_json(paths["spec"], question)
     argv = [
