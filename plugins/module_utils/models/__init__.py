@@ -2,7 +2,8 @@
 
 In: a generation with its manifest, and a command line. Out: a WAV, a text or a table, with its device, speed and measures. It travels
 into each generation that has models, and runs under that generation's interpreter. Asked by ``wavesmith-run`` and the
-doctor. A file named after a model has `load`, which returns what the model's task needs (see `run`); packages of the environment are imported there only.
+doctor. A file named after a model runs it (see `run`);
+packages of the environment are imported there only.
 """
 
 from __future__ import annotations

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # this room travels without that one
+    from ..records.model import ModelOf
 
 
 class Unusable(ValueError):
     """A model that cannot be run; the message says why and the remedy."""
 
 
-def models(prefix: Path) -> dict[str, dict[str, Any]]:
+def models(prefix: Path) -> dict[str, ModelOf]:
     """The models of a generation by name, as its manifest has them."""
     manifest = json.loads((prefix / "wavesmith" / "manifest.json").read_text(encoding="utf-8"))
     return {model["name"]: model for model in manifest.get("models", ())}
 
 
-def files(prefix: Path, model: Mapping[str, Any]) -> list[Path]:
+def files(prefix: Path, model: ModelOf) -> list[Path]:
     """Where the files of a model's weights are, in the order of the catalog.
 
     Raises:
@@ -40,7 +42,7 @@ def files(prefix: Path, model: Mapping[str, Any]) -> list[Path]:
     return found
 
 
-def wrong_file(prefix: Path, model: Mapping[str, Any]) -> str:
+def wrong_file(prefix: Path, model: ModelOf) -> str:
     """The first file whose sha256 is not the catalog's; empty where all are right.
 
     Raises:

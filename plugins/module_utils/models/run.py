@@ -1,4 +1,8 @@
-"""The command line of a model, the same for all models of a task; and loading one for whoever asks."""
+"""The command line of a model, the same for all models of a task, and loading one for whoever asks.
+
+A model's runner is a file named after it. Its ``load(files, device)`` returns what does the task: a function of the text or of the sound, and of
+the other sounds of its task by name.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,14 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import device, kept, measure, piper_demo, sherpa_onnx, silero_vad, sound, swift_f0, torchcrepe, whisper_tiny
+from . import device, kept, measure, sound
+
+if TYPE_CHECKING:  # this room travels without that one
+    from ..records.model import Gives, ModelAnswer, ModelOf
 
 # Loads the rooms by path, as the doctor does: a folder beside them could shadow the standard library.
 START = """
@@ -22,24 +29,22 @@ package = sys.modules["wavesmith_rooms"] = types.ModuleType("wavesmith_rooms")
 package.__path__ = [rooms]
 sys.exit(importlib.import_module("wavesmith_rooms.models").main(argv))
 """
-BACKENDS: Mapping[str, Any] = {
-    "piper_demo": piper_demo,
-    "sherpa_onnx": sherpa_onnx,
-    "silero_vad": silero_vad,
-    "swift_f0": swift_f0,
-    "torchcrepe": torchcrepe,
-    "whisper_tiny": whisper_tiny,
-}
-"""The models that can be run, by name."""
-TEXT, SOUND = "text", "sound"
-TASKS = {"tts": TEXT, "transcribe": SOUND, "segments": SOUND, "pitch": SOUND}
-"""What each task takes that has a command line."""
-_SAYS = {
-    "tts": "speak a text into a WAV",
-    "transcribe": "write down what is said in a WAV",
-    "segments": "find where somebody speaks in a WAV",
-    "pitch": "follow the pitch of the voice in a WAV",
-}
+OWN = "own"
+"""The package of the user's own runners, ``models/*.py`` of the folder that ``wavesmith_catalog`` names."""
+
+
+def runner(name: str) -> Any:
+    """The file here that runs a model: named after it, with `DEVICES` and `load`; the user's own before ours. `None` where there is none."""
+    for place in (f".{OWN}", ""):
+        try:
+            found = importlib.import_module(f"{place}.{name}", __package__)
+        except ModuleNotFoundError as error:
+            if error.name is None or not error.name.startswith(str(__package__)):
+                raise
+            continue
+        if hasattr(found, "load"):
+            return found
+    return None
 
 
 def loaded(prefix: Path, name: str, asked: str = "auto") -> tuple[Any, str, str]:
@@ -48,16 +53,19 @@ def loaded(prefix: Path, name: str, asked: str = "auto") -> tuple[Any, str, str]
     Raises:
         Unusable, NoDevice: it cannot be run; the message says why and the remedy.
     """
-    model = entry(prefix, name)
-    if name not in BACKENDS:
-        raise kept.Unusable(f"model {name} has no command line here yet. Remedy: use {model['package']} itself")
-    backend = BACKENDS[name]
+    model, backend = entry(prefix, name), runner(name)
+    if backend is None:
+        raise kept.Unusable(_no_runner(model))
     files = kept.files(prefix, model)
     chosen, why = device.choose(name, backend.DEVICES, devices_here(backend.DEVICES), asked)
     return backend.load(files, chosen), chosen, why
 
 
-def entry(prefix: Path, name: str) -> dict[str, Any]:
+def _no_runner(model: ModelOf) -> str:
+    return f"model {model['name']} has no command line here yet. Remedy: use {model['package'] or 'its code'} itself"
+
+
+def entry(prefix: Path, name: str) -> ModelOf:
     """A model of a generation.
 
     Raises:
@@ -90,10 +98,8 @@ def main(argv: Sequence[str]) -> int:
     prefix, name, *words = argv
     try:
         model = entry(Path(prefix), name)
-        if model["task"] not in TASKS:
-            raise kept.Unusable(
-                f"models for {model['task']} have no command line here yet. Remedy: use {model['package']} itself"
-            )
+        if runner(name) is None:
+            raise kept.Unusable(_no_runner(model))
         options = _options(model, words)
         answer = _run(Path(prefix), model, options)
     except (kept.Unusable, device.NoDevice, ValueError, OSError) as problem:
@@ -103,71 +109,80 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _options(model: Mapping[str, Any], words: Sequence[str]) -> argparse.Namespace:
+def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
     languages = ", ".join(model["languages"])
     parser = argparse.ArgumentParser(
         prog=f"wavesmith-run ENVIRONMENT {model['name']}",
-        description=f"{model['name']}: {_SAYS[model['task']]}{f' ({languages})' if languages else ''}.",
+        description=f"{model['name']}: {model['does']}{f' ({languages})' if languages else ''}.",
     )
-    if TASKS[model["task"]] == TEXT:
-        parser.add_argument("--text", required=True, help="what to speak")
-        parser.add_argument("--out", type=Path, default=Path("out.wav"), help="the WAV to write (out.wav)")
+    if model["takes"] == "text":
+        parser.add_argument("--text", required=True, help="the text")
     else:
-        parser.add_argument("--in", dest="source", type=Path, required=True, help="a 16-bit WAV")
-        parser.add_argument("--out", type=Path, help="a file for what was found, too")
+        parser.add_argument("--in", dest="source", type=Path, required=True, metavar="WAV", help="a 16-bit WAV")
+    for name, what in model["may_take"].items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="WAV", help=what)
+    if model["gives"] == "sound":
+        parser.add_argument(
+            "--out", type=Path, default=Path("out.wav"), metavar="WAV", help="the WAV to write [out.wav]"
+        )
+    else:
+        parser.add_argument("--out", type=Path, metavar="FILE", help="also write what was found to FILE")
     parser.add_argument(
         "--device",
         choices=("auto", *device.PRIORITY),
         default="auto",
-        help="what to compute on (auto: the best that is here)",
+        help="what to compute on [auto: the best that is here]",
     )
-    parser.add_argument("--json", action="store_true", help="answer as one line of JSON")
+    parser.add_argument("--json", action="store_true", help="print one line of JSON")
     return parser.parse_args(words)
 
 
-def _run(prefix: Path, model: Mapping[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    given = None if TASKS[model["task"]] == TEXT else sound.read(options.source, model["sample_rate"])
+def _run(prefix: Path, model: ModelOf, options: argparse.Namespace) -> ModelAnswer:
+    rate = model["sample_rate"]
+    given = None if model["takes"] == "text" else sound.read(options.source, rate)
+    extra = {name: sound.read(path, rate) for name in model["may_take"] if (path := getattr(options, name)) is not None}
     began = time.monotonic()
     work, chosen, why = loaded(prefix, model["name"], options.device)
     ready = time.monotonic()
-    result = work(options.text if given is None else given)
+    result = work(options.text if given is None else given, **extra)
     seconds = time.monotonic() - ready
-    answer: dict[str, Any] = {
+    answer: ModelAnswer = {
         "model": model["name"],
         "device": chosen,
         "why": why,
         "loading": round(ready - began, 3),
         "computing": round(seconds, 3),
+        "real_time_factor": None,
     }
-    if given is None:
+    if model["gives"] == "sound":
         sound.write(options.out, result)
         # What is on the disk is what counts, not what was meant to be there.
-        written = sound.read(options.out)
-        answer.update(out=str(options.out), rate=written.rate, measured=measure.measure(written.samples, written.rate))
-        lasted = written.seconds
+        given = sound.read(options.out)
+        answer["out"], answer["rate"] = str(options.out), given.rate
+        answer["measured"] = measure.measure(given.samples, given.rate)
     else:
-        answer["found"] = found(model["task"], result)
-        lasted = given.seconds
+        answer["found"] = found(model["gives"], result)
         if options.out:
             options.out.write_text(_text(answer["found"]) + "\n", encoding="utf-8")
-    answer["real_time_factor"] = round(seconds / lasted, 3) if lasted else None
+    if given is not None and given.seconds:
+        answer["real_time_factor"] = round(seconds / given.seconds, 3)
     return answer
 
 
-def found(task: str, result: Any) -> Any:
+def found(gives: Gives, result: Any) -> str | list[list[float]]:
     """What a model found, as plain data: a text, or rows."""
-    if task == "transcribe":
-        return result
-    if task == "segments":
-        return [[round(start, 3), round(end, 3)] for start, end in result]
+    if gives == "text":
+        return str(result)
+    if gives == "spans":
+        return [[round(float(start), 3), round(float(end), 3)] for start, end in result]
     return [[round(float(at), 3), round(float(hertz), 1)] for at, hertz, voiced in zip(*result) if voiced]
 
 
-def _text(value: Any) -> str:
+def _text(value: str | list[list[float]]) -> str:
     return value if isinstance(value, str) else "\n".join("\t".join(map(str, row)) for row in value)
 
 
-def _lines(answer: Mapping[str, Any]) -> list[str]:
+def _lines(answer: ModelAnswer) -> list[str]:
     lines = [f"device  {answer['device']}: {answer['why']}"]
     if "measured" in answer:
         got = answer["measured"]

@@ -14,7 +14,7 @@ from ..wanted.variables import Environment, Wanted
 from .choose import family
 from .record import EnvironmentPlan, Plan
 
-RUNNER = 1
+RUNNER = 2
 """Version of what runs models in an environment; a change makes new generations of those that have models."""
 
 
@@ -103,17 +103,20 @@ def model_of(model: Model) -> ModelOf:
         )
     elif elsewhere:
         refused = f"its weights {elsewhere[0].name} are not in a package, and others are not fetched yet"
-    elif not model.weights:
-        refused = "the catalog names no weights for it"
     return {
         "name": model.name,
-        "task": model.task,
+        "task": model.task.name,
+        "does": model.task.description,
+        "takes": model.task.takes,
+        "may_take": dict(model.task.may_take),
+        "gives": model.task.gives,
         "package": model.package,
         "licence": model.licence,
         "languages": list(model.languages),
         "sample_rate": model.sample_rate,
         "weights": [_weights_of(weights) for weights in model.weights],
         "refused": refused,
+        "runner": model.runner,
     }
 
 
@@ -152,7 +155,8 @@ def digested(models: Sequence[ModelOf]) -> dict[str, object]:
     files = {
         model["name"]: [file["sha256"] for weights in model["weights"] for file in weights["files"]] for model in models
     }
-    return {"models": files, "runner": RUNNER}
+    own = {model["name"]: model["runner"] for model in models if model["runner"]}
+    return {"models": files, "runner": RUNNER, **({"own runners": own} if own else {})}
 
 
 def lines(models: Sequence[ModelOf]) -> list[str]:

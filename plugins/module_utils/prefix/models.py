@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from .. import models
 from ..host import rooms, store
-from ..models.run import START
+from ..models import (  # noqa: F401  (named so that they travel to the host)
+    piper_demo,
+    sherpa_onnx,
+    silero_vad,
+    swift_f0,
+    torchcrepe,
+    whisper_tiny,
+)
+from ..models.run import OWN, START
 from ..records.model import ModelOf
 
 ROOMS, COMMANDS = "wavesmith/rooms", "wavesmith/models"
@@ -25,11 +33,17 @@ def sources() -> dict[str, bytes]:
     return rooms.sources((models,))
 
 
+def own_runners(wanted: Sequence[ModelOf]) -> dict[str, bytes]:
+    """The user's own files that run some models, by path."""
+    found = {f"models/{OWN}/{model['name']}.py": model["runner"].encode() for model in wanted if model.get("runner")}
+    return {f"models/{OWN}/__init__.py": b"", **found} if found else {}
+
+
 def write(prefix: str, wanted: Sequence[ModelOf], files: Mapping[str, bytes]) -> None:
     """Write what runs the models of a prefix; nothing where it has none."""
     if not wanted:
         return
-    for path, text in files.items():
+    for path, text in {**files, **own_runners(wanted)}.items():
         store.write_text(os.path.join(prefix, ROOMS, path), text.decode())
     for model in wanted:
         command = _COMMAND.format(name=model["name"], prefix=prefix, rooms=ROOMS, start=START)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Optional, TypedDict
+from typing import Literal, Optional, TypedDict, Union
+
+Takes = Literal["text", "sound"]
+Gives = Literal["sound", "text", "spans", "track"]
 
 
 class FileOf(TypedDict):
@@ -50,20 +53,63 @@ class ModelOf(TypedDict):
 
     Attributes:
         name: Name in the catalog.
-        task: What it is for: ``tts``, ``convert``, ``codec``, ``transcribe``, ``music``, ``segments`` or ``pitch``.
+        task: What it is for, as ``catalog/tasks/`` names it.
+        does: What its command does, for people.
+        takes: ``text`` or ``sound``.
+        may_take: Other sounds that it may be given: the option, and what it is for.
+        gives: ``sound``, ``text``, ``spans`` (pairs of seconds) or ``track`` (times, hertz, where there is a voice).
         package: The distribution that holds its code; empty where that is in a repository.
         licence: Of its code; `None` where it is not known.
         languages: ISO 639 codes; empty where language does not matter.
         sample_rate: Of what it gives or takes, hertz.
         weights: What it loads.
         refused: Why it is not judged with its weights; empty where it is.
+        runner: One's own code that runs it; empty where the project has some, or none.
     """
 
     name: str
     task: str
+    does: str
+    takes: Takes
+    may_take: dict[str, str]
+    gives: Gives
     package: str
     licence: Optional[str]
     languages: list[str]
     sample_rate: int
     weights: list[WeightsOf]
     refused: str
+    runner: str
+
+
+class _ModelAnswer(TypedDict):
+    """What every answer has."""
+
+    model: str
+    device: str
+    why: str
+    loading: float
+    computing: float
+    real_time_factor: Optional[float]
+
+
+class ModelAnswer(_ModelAnswer, total=False):
+    """What a model's command answers.
+
+    Attributes:
+        model: Its name.
+        device: What it computed on.
+        why: Why there.
+        loading: Seconds.
+        computing: Seconds.
+        real_time_factor: Seconds of computing for each second of sound; `None` for no sound.
+        out: The WAV that was written.
+        rate: Its sample rate, hertz.
+        measured: What was measured of it, by name (`models.measure.measure`).
+        found: What was found, where no WAV was written: a text, or rows of numbers.
+    """
+
+    out: str
+    rate: int
+    measured: dict[str, float]
+    found: Union[str, list[list[float]]]

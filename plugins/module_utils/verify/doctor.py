@@ -17,7 +17,7 @@ from ..host import rooms, store
 from ..host.job import Failed, Job
 from ..host.tools import environment
 from ..models import kept
-from ..prefix.models import COMMANDS
+from ..prefix.models import COMMANDS, own_runners
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
 
@@ -73,7 +73,7 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
         )
     work = os.path.join(root, "state", "doctor")
     shutil.rmtree(work, ignore_errors=True)
-    for name, text in files.items():
+    for name, text in {**files, **own_runners(manifest.get("models", []))}.items():
         store.write_text(os.path.join(work, "rooms", name), text.decode())
     evidence = os.path.join(prefix, "wavesmith", "evidence")
     shutil.rmtree(evidence, ignore_errors=True)

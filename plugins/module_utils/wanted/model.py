@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..records.model import Gives, Takes
 from ..terms.versions import numbers
 from .project import Declared, Project
 
@@ -76,13 +77,32 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Task:
+    """A kind of model, from ``catalog/tasks/``.
+
+    Attributes:
+        name: Name in the catalog.
+        description: What its command does.
+        takes: ``text`` or ``sound``.
+        gives: ``sound``, ``text``, ``spans`` (pairs of seconds) or ``track`` (times, hertz, where there is a voice).
+        may_take: Other sounds that it may be given: the option's name, and what it is for.
+    """
+
+    name: str
+    description: str
+    takes: Takes
+    gives: Gives
+    may_take: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Model:
     """A model that an environment can ask for.
 
     Attributes:
         name: Name in the catalog.
         description: One sentence.
-        task: ``tts``, ``convert``, ``codec``, ``transcribe``, ``music``, ``segments`` or ``pitch``.
+        task: What it is for.
         package: The distribution that holds its code; empty where that is in a repository.
         project: Its entry in ``catalog/projects/``; empty for none.
         git: Its repository, for a model that is neither.
@@ -105,11 +125,12 @@ class Model:
         memory_host: GiB of memory on the CPU.
         memory_gpu: GiB of GPU memory; `None` where it uses no GPU.
         weights: What it loads.
+        runner: The text of one's own code that runs it (``models/<name>.py`` of the overlay); empty where the project has some, or none.
     """
 
     name: str
     description: str
-    task: str
+    task: Task
     package: str = ""
     project: str = ""
     git: str = ""
@@ -132,6 +153,7 @@ class Model:
     memory_host: float = 1.0
     memory_gpu: float | None = None
     weights: tuple[Weights, ...] = ()
+    runner: str = ""
 
     @property
     def requirements(self) -> Project:
@@ -162,13 +184,18 @@ def weights(data: Mapping[str, Any]) -> Weights:
     )
 
 
-def model(data: Mapping[str, Any], known: Mapping[str, Weights]) -> Model:
-    """A model from a checked file; `known` has the weights of the catalog."""
+def task(data: Mapping[str, Any]) -> Task:
+    """A task from a checked file."""
+    return Task(data["name"], data["description"], data["takes"], data["gives"], dict(data.get("may_take", {})))
+
+
+def model(data: Mapping[str, Any], known: Mapping[str, Weights], tasks: Mapping[str, Task], runner: str = "") -> Model:
+    """A model from a checked file; `known` and `tasks` are those of the catalog."""
     code, python = data["code"], data.get("python", {})
     return Model(
         name=data["name"],
         description=data["description"],
-        task=data["task"],
+        task=tasks[data["task"]],
         package=code.get("package", ""),
         project=code.get("project", ""),
         git=code.get("git", ""),
@@ -191,4 +218,5 @@ def model(data: Mapping[str, Any], known: Mapping[str, Weights]) -> Model:
         memory_host=float(data["memory_gib"]["host"]),
         memory_gpu=data["memory_gib"]["gpu"],
         weights=tuple(known[name] for name in data["weights"]),
+        runner=runner,
     )
