@@ -9,7 +9,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 NAME = "model"
 HELP = "List the catalog's models, or pin the weights of one."
@@ -84,12 +84,28 @@ def _pin(model: Any, arguments: argparse.Namespace, folder: Path) -> int:
     return code
 
 
+class OnHub(TypedDict):
+    """What a hub says of a repository.
+
+    Attributes:
+        revision: Its commit.
+        gated: Whether it wants a token.
+        files: Bytes and sha256 of the files that were asked for.
+        others: The paths of its other files.
+    """
+
+    revision: str
+    gated: bool
+    files: dict[str, tuple[int, str]]
+    others: list[str]
+
+
 class Unpinnable(ValueError):
     """What a hub does not tell; the message has the remedy."""
 
 
-def ask(repository: str, paths: list[str], hub: str | None, revision: str | None) -> dict[str, Any]:
-    """What a hub says of files of a repository: ``revision``, ``gated``, ``files`` (path to size and sha256), ``others``.
+def ask(repository: str, paths: list[str], hub: str | None, revision: str | None) -> OnHub:
+    """What a hub says of files of a repository.
 
     Raises:
         Unpinnable: it does not answer, wants a token, or has no such file.
@@ -132,14 +148,14 @@ def ask(repository: str, paths: list[str], hub: str | None, revision: str | None
             f"the hub {api.endpoint} does not answer: {said}. Remedy: name one in --hub or HF_ENDPOINT"
         ) from error
     return {
-        "revision": info.sha,
+        "revision": info.sha or "",
         "gated": bool(info.gated),
         "files": files,
         "others": [path for path in there if path not in paths],
     }
 
 
-def pinned(text: str, known: dict[str, Any]) -> str:
+def pinned(text: str, known: OnHub) -> str:
     """A weights file with what is known filled in; everything else, comments too, stays as it is.
 
     Raises:

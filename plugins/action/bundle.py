@@ -6,6 +6,8 @@ from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.export import texts
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import Untrusted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import TOOLBOX_LOCK
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
@@ -23,7 +25,7 @@ class ActionModule(FollowAction):
         own = ours(variables, self._templar)
         kept = wheelhouse_of(own)
         try:
-            planned = variables["wavesmith_plan"]["plan"]
+            planned = shape.build(variables["wavesmith_plan"]["plan"], Plan)
             todo = texts.environments(planned, read_locks(own))
             keys = sorted({wheel["key"] for item in todo for wheel in item["wheels"]})
             signing = {"root": root, "state": "collected", "keys": keys, "builder": host}

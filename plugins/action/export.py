@@ -6,6 +6,8 @@ from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.export import texts
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, read_locks
@@ -17,16 +19,17 @@ class ActionModule(FollowAction):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Take the environments from the plan that was registered."""
         variables = task_vars or {}
-        planned = variables["wavesmith_plan"]
+        observed = variables["wavesmith_plan"]["observed"]
+        planned = shape.build(variables["wavesmith_plan"]["plan"], Plan)
         try:
             locks = read_locks(ours(variables, self._templar))
-            todo = texts.contexts(texts.environments(planned["plan"], locks))
+            todo = texts.contexts(texts.environments(planned, locks))
         except ValueError as error:
             return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
-        for item in planned["plan"]["environments"]:
-            if item.get("projects"):
+        for environment in planned.environments:
+            if environment.projects:
                 Display().warning(
-                    f"environment {item['name']}: its projects' own wheels are not in the context, only what they require. "
+                    f"environment {environment.name}: its projects' own wheels are not in the context, only what they require. "
                     "Remedy: add to the Dockerfile how they are installed"
                 )
         for item in todo:
@@ -36,7 +39,7 @@ class ActionModule(FollowAction):
                     f"environment {item['environment']}: its Python {version} is a channel's, and this host's system has none. "
                     f"Remedy: where the image has none either, begin with one: --build-arg BASE=python:{version}"
                 )
-        system = {key: planned["observed"]["os"][key] for key in ("id", "version_id")}
+        system = {key: observed["os"][key] for key in ("id", "version_id")}
         apt = list(catalog_files.load().apt_run)
         self._task.args.update(environments=todo, system=system, apt=apt)
         return super().run(tmp, variables)

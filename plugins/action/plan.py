@@ -70,7 +70,7 @@ class ActionModule(ActionBase):
         catalog = replace(catalog, projects=projects)
         planned = decide.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
         plan = planned.data()
-        text = plan_text(host, plan, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
+        text = plan_text(host, planned, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
         saved = artifacts_folder(own) / host / "plan.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
@@ -78,7 +78,13 @@ class ActionModule(ActionBase):
         Display().display(f"{text}\n  saved as {saved}")
         if planned.refusals:
             # Only the message: everything else would bury it, and the plan is saved.
-            return {"changed": False, "failed": True, "remote_runs": 1, "msg": refusal_text(plan), "saved": str(saved)}
+            return {
+                "changed": False,
+                "failed": True,
+                "remote_runs": 1,
+                "msg": refusal_text(planned),
+                "saved": str(saved),
+            }
         return {
             "changed": False,
             "remote_runs": 1,
@@ -86,7 +92,7 @@ class ActionModule(ActionBase):
             "phases": plan["phases"],
             "observed": observed,
             "text": text,
-            "diff": _difference(plan),
+            "diff": _difference(planned),
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **phases(planned, locks),
         }
@@ -151,12 +157,12 @@ def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
     return todo
 
 
-def _difference(plan: dict[str, Any]) -> dict[str, Any]:
-    before = {item["name"]: item["current"] for item in plan["environments"]}
-    after = {item["name"]: item["generation"] or "known after the lock" for item in plan["environments"]}
+def _difference(plan: record.Plan) -> dict[str, dict[str, object]]:
+    steps = [step["name"] for step in plan.steps]
+    after: dict[str, object] = {item.name: item.generation or "known after the lock" for item in plan.environments}
     return {
-        "before": before,
-        "after": {**after, **({"steps": [step["name"] for step in plan["steps"]]} if plan["steps"] else {})},
+        "before": {item.name: item.current for item in plan.environments},
+        "after": {**after, **({"steps": steps} if steps else {})},
     }
 
 

@@ -53,7 +53,6 @@ result:
   type: dict
 """
 
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -69,7 +68,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
 
-    def work(job: Job) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, list[str]]:
         for number, spec in enumerate(given["generations"], 1):
             job.progress("making the prefix", number, len(given["generations"]), spec["environment"])
             make_prefix(job, given["root"], spec)

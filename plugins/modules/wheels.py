@@ -56,7 +56,6 @@ result:
   type: dict
 """
 
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -78,7 +77,7 @@ def main() -> None:
     name = "build-" + digest(sorted(spec.get("key", spec["name"]) for spec in given["wheels"]))[:16]
     index = package_index(given["package_index"])
 
-    def work(job: Job) -> dict[str, Any]:
+    def work(job: Job) -> dict[str, list[str]]:
         return build_wheels(job, given["root"], given["wheels"], index, given["ccache_remote"])
 
     serve(module, name, given["wheels"], work)

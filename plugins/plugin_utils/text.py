@@ -2,71 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard, models
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan, Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 
 
-def plan_text(host: str, plan: dict[str, Any], observed: dict[str, Any], explain: bool = False) -> str:
+def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) -> str:
     """A readable plan: what the host is, what each environment gets and why, the steps, warnings and refusals.
 
     With `explain` also what was said about each stack that was not taken, and about each that was refused.
     """
     cpu, memory, disk = observed["cpu"], observed["memory"], observed["disk"]
-    gpus = (
-        ", ".join(f"{gpu['name']}{' SM ' + gpu['sm'] if gpu.get('sm') else ''}" for gpu in observed["accelerators"])
-        or "no accelerator"
-    )
+    gpus = ", ".join(f"{gpu['name']} SM {gpu['sm']}" if gpu["sm"] else gpu["name"] for gpu in observed["accelerators"])
     lines = [
         (
             f"{host}: {observed['os']['pretty_name']}, {cpu['architecture']} {cpu['isa']}, {cpu['cores']} cores, "
-            f"{memory['total'] / 2**30:.0f} GiB, {gpus}; {disk['free'] / 2**30:.0f} GiB free for {plan['root']}"
+            f"{memory['total'] / 2**30:.0f} GiB, {gpus or 'no accelerator'}; {disk['free'] / 2**30:.0f} GiB free for {plan.root}"
         )
     ]
-    for item in plan["environments"]:
+    for item in plan.environments:
         considered = [
-            f"    {'takes  ' if row['taken'] else 'not    '}  {row['stack']}: {row['why']}"
-            for row in item["considered"]
+            f"    {'takes  ' if row['taken'] else 'not    '}  {row['stack']}: {row['why']}" for row in item.considered
         ]
-        if not item["stack"]:
-            lines += [f"  environment {item['name']}: not planned, see the refusals", *(considered if explain else [])]
+        if not item.stack:
+            lines += [f"  environment {item.name}: not planned, see the refusals", *(considered if explain else [])]
             continue
-        versions = " ".join(f"{name} {version}" for name, version in sorted(item["versions"].items()))
+        versions = " ".join(f"{name} {version}" for name, version in sorted(item.versions.items()))
         lines += [
-            f"  environment {item['name']}: {_STATES[item['state']]}",
-            f"    stack    {item['stack']} ({item['stack_why']}){': ' + versions if versions else ''}",
+            f"  environment {item.name}: {_STATES[item.state]}",
+            f"    stack    {item.stack} ({item.stack_why}){': ' + versions if versions else ''}",
             *(considered if explain else []),
-            f"    variant  {item['variant']}",
-            f"    origin   {item['origin']} ({item['origin_why']})",
-            f"    python   {item['python']['version']} ({item['python']['path'] or _channels(item)}), engine {item['engine']}",
-            *(f"    lock     {lock['key']} ({lock['status']})" for lock in (item["conda"], item["lock"]) if lock),
+            f"    variant  {item.variant}",
+            f"    origin   {item.origin} ({item.origin_why})",
+            f"    python   {item.python['version']} ({item.python['path'] or _channels(item)}), engine {item.engine}",
+            *(f"    lock     {lock['key']} ({lock['status']})" for lock in (item.conda, item.lock) if lock),
         ]
         lines += [
-            f"    wheel    {wheel['name']} {wheel['version']}: {wheel['status']}{' ' + wheel['key'] if wheel['key'] else ''}"
-            for wheel in item["wheels"]
+            f"    wheel    {wheel.name} {wheel.version}: {wheel.status}{' ' + wheel.key if wheel.key else ''}"
+            for wheel in item.wheels
         ]
-        lines += [f"    unseen   the files of the lock: {item['unseen']}"] if item["unseen"] else []
-        lines += [f"    archive  {line}" for line in item["archives"]]
-        lines += [f"    override {line}" for line in guard.lines(item["overrides"])]
-        lines += [f"    model    {line}" for line in models.lines(item["models"])]
-        if item["instead"]:
-            other = item["instead"]
+        lines += [f"    unseen   the files of the lock: {item.unseen}"] if item.unseen else []
+        lines += [f"    archive  {line}" for line in item.archives]
+        lines += [f"    override {line}" for line in guard.lines(item.overrides)]
+        lines += [f"    model    {line}" for line in models.lines(item.models)]
+        if item.instead:
+            other = item.instead
             lines.append(
                 f"    instead  with index in wavesmith_policy: stack {other['stack']} (torch {other['torch']}) from an index, "
                 f"about {_duration(other['seconds'])} of building less"
             )
-        lines.append(f"    now      {item['current'] or 'nothing'} -> {item['generation'] or 'known after the lock'}")
-        lines += [f"    damage   {text}" for text in item["damage"]]
-    if plan["steps"]:
-        lines.append(f"  steps, about {_duration(plan['seconds'])} and {plan['disk_gib']} GiB:")
+        lines.append(f"    now      {item.current or 'nothing'} -> {item.generation or 'known after the lock'}")
+        lines += [f"    damage   {text}" for text in item.damage]
+    if plan.steps:
+        lines.append(f"  steps, about {_duration(plan.seconds)} and {plan.disk_gib} GiB:")
         lines += [
             f"    {number}. {step['name']}: {step['detail']} (~{_duration(step['seconds'])})"
-            for number, step in enumerate(plan["steps"], 1)
+            for number, step in enumerate(plan.steps, 1)
         ]
-    elif not plan["refusals"]:
+    elif not plan.refusals:
         lines.append("  nothing to do")
-    lines += [f"  warning: {text}" for text in plan["warnings"]]
-    lines += [f"  refused: {_refusal(refusal)}" for refusal in plan["refusals"]]
+    lines += [f"  warning: {text}" for text in plan.warnings]
+    lines += [f"  refused: {_refusal(refusal)}" for refusal in plan.refusals]
     return "\n".join(lines)
 
 
@@ -80,17 +77,17 @@ _STATES = {
 }
 
 
-def _channels(item: dict[str, Any]) -> str:
-    return "from " + ", ".join(channel["name"] for channel in item["conda"]["channels"])
+def _channels(item: EnvironmentPlan) -> str:
+    return "from " + ", ".join(channel["name"] for channel in item.conda["channels"])
 
 
-def _refusal(refusal: dict[str, str]) -> str:
-    return f"{refusal['item']}: {refusal['problem']}. Remedy: {refusal['remedy']}"
+def _refusal(refusal: Refusal) -> str:
+    return f"{refusal.item}: {refusal.problem}. Remedy: {refusal.remedy}"
 
 
-def refusal_text(plan: dict[str, Any]) -> str:
+def refusal_text(plan: Plan) -> str:
     """All refusals, one a line."""
-    return "\n".join(_refusal(refusal) for refusal in plan["refusals"])
+    return "\n".join(_refusal(refusal) for refusal in plan.refusals)
 
 
 def _duration(seconds: int) -> str:

@@ -113,7 +113,7 @@ def test_a_python_the_stack_has_no_wheels_for_is_refused() -> None:
 def test_the_plan_says_where_python_is_from() -> None:
     observed = {**host(), "memory": {"total": 2**30}}
     result = decide(observed, SPEECH)
-    assert "python   3.11 (from conda-forge), engine conda" in plan_text("h", result.data(), observed)
+    assert "python   3.11 (from conda-forge), engine conda" in plan_text("h", result, observed)
 
 
 # Refusals

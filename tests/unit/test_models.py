@@ -226,7 +226,7 @@ def test_a_gpu_with_too_little_memory_is_told() -> None:
 
 def test_the_plan_shows_task_licences_size_and_what_is_missing() -> None:
     observed = host()
-    said = plan_text("here", decide(observed, Environment("codec", models=("dualcodec",))).data(), observed)
+    said = plan_text("here", decide(observed, Environment("codec", models=("dualcodec",))), observed)
     assert (
         "    model    dualcodec: codec; code of unknown licence, weights unknown, MIT, 2.9 GiB; without its weights: "
         in said

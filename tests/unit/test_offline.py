@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.build import source as build_source
@@ -24,6 +24,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.export import 
 from ansible_collections.wavesmith.provision.plugins.module_utils.export import texts
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan, Plan, WheelPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import WheelSpec
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import manifest
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import from_bundle
@@ -70,17 +72,16 @@ def test_an_image_without_the_indexs_wheels_takes_only_those_from_one() -> None:
 
 
 def test_what_is_not_built_yet_is_not_exported() -> None:
-    item = {
-        "name": "e",
-        "engine": "venv",
-        "wheels": [{"name": "pyworld", "status": "build"}],
-        "conda": {"key": "c", "status": "stale"},
-        "lock": {"key": "k", "status": "missing"},
-    }
+    item = EnvironmentPlan(
+        "e",
+        wheels=[WheelPlan("pyworld", "0.3.5", None, "build", 60, cast(WheelSpec, {}))],
+        conda={"key": "c", "status": "stale"},
+        lock={"key": "k", "status": "missing"},
+    )
     with pytest.raises(
         ValueError, match=r"environment e lacks wheel pyworld, lock c, lock k. Remedy: run playbooks/build.yml first"
     ):
-        texts.environments({"environments": [item]}, {})
+        texts.environments(Plan("/opt", [item]), {})
 
 
 @pytest.mark.parametrize(("banned", "refused"), [([], True), (["ffmpeg"], False)])

@@ -804,8 +804,13 @@ OBSERVED = st.fixed_dictionaries(
             }
         ),
         "cpu": st.fixed_dictionaries(
-            {"architecture": st.one_of(st.sampled_from(["x86_64", "aarch64"]), WORD), "isa": WORD}
+            {
+                "architecture": st.one_of(st.sampled_from(["x86_64", "aarch64"]), WORD),
+                "isa": WORD,
+                "cores": st.integers(1, 512),
+            }
         ),
+        "memory": st.fixed_dictionaries({"total": st.integers(0, 2**42), "available": st.integers(0, 2**42)}),
         "disk": st.fixed_dictionaries({"path": WORD, "free": st.integers(0, 2**40)}),
         "accelerators": st.lists(GPU, max_size=2),
         "nvidia": st.fixed_dictionaries({"driver": st.one_of(st.none(), VERSION, WORD)}),

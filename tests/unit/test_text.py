@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.action import lock as lock_action
@@ -13,6 +13,7 @@ from ansible_collections.wavesmith.provision.plugins.action import plan as plan_
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, text, variables
 
@@ -49,7 +50,7 @@ def locked(*environments: Environment) -> dict[str, str]:
 
 
 def read(planned: Plan) -> str:
-    return text.plan_text("thor01", planned.data(), OBSERVED)
+    return text.plan_text("thor01", planned, cast(Observed, OBSERVED))
 
 
 def phases(*environments: Environment) -> dict[str, Any]:
@@ -91,7 +92,7 @@ def test_a_refused_environment_points_to_its_refusal() -> None:
 
 def test_refusals_are_one_a_line() -> None:
     planned = decide(Environment("speech", packages=("nope",)), os={**OBSERVED["os"], "id": "arch"})
-    assert len(text.refusal_text(planned.data()).splitlines()) == len(planned.refusals) == 1
+    assert len(text.refusal_text(planned).splitlines()) == len(planned.refusals) == 1
 
 
 # Read by the roles

@@ -19,7 +19,6 @@ import shutil
 import subprocess
 import time
 import zipfile
-from typing import Any
 
 from ..audit.verdict import Artifact
 from ..host import store
@@ -39,7 +38,7 @@ SBOM = "sbom.cdx.json"
 
 def build_wheels(
     job: Job, root: str, specs: list[WheelSpec], package_index: str, ccache_remote: str = ""
-) -> dict[str, Any]:
+) -> dict[str, list[str]]:
     """Build each wheel that is not there yet; what was finished before a failure stays.
 
     Raises:

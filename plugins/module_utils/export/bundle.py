@@ -7,7 +7,6 @@ import glob
 import os
 import shutil
 from collections.abc import Mapping
-from typing import Any
 
 from ..build.source import fetch, pack
 from ..host import store
@@ -18,7 +17,7 @@ from ..host.wheels import kept_wheel
 from ..plan import conda
 from ..plan.inspection import SUFFIX
 from ..prefix.conda import fetch as fetch_channel_packages
-from ..records.task import BuildAgainTask, ExportTask
+from ..records.task import BuildAgainTask, ExportTask, FetchTask
 from ..wheels import manifest
 from ..wheels.manifest import Untrusted
 from ..wheels.wheelhouse import publish, taker, write_index, write_pages
@@ -27,7 +26,7 @@ from . import texts
 SIGNERS = "allowed_signers"
 
 
-def _fetch(job: Job, root: str, spec: Mapping[str, Any], index: str, command: str, folder: str) -> None:
+def _fetch(job: Job, root: str, spec: FetchTask, index: str, command: str, folder: str) -> None:
     """Let the toolbox's pip get everything a lock names; the lock's hashes decide what is taken.
 
     Where the host lacks the Python they are for, because it comes from a channel, pip is told its version.
@@ -134,8 +133,13 @@ def bundle(
     )  # within it: it may be a file system of its own
     try:
         files = os.path.join(staging, "index", "files")
-        tools = {"key": "the toolbox", "lock": toolbox, "python": {"path": _python(root)}, "origin_url": ""}
-        asked = [*specs, tools, *_requirements(builds)]
+        tools: FetchTask = {
+            "key": "the toolbox",
+            "lock": toolbox,
+            "python": {"path": _python(root), "version": ""},
+            "origin_url": "",
+        }
+        asked: list[FetchTask] = [*specs, tools, *_requirements(builds)]
         for number, spec in enumerate(asked, 1):
             job.progress("downloading", number, len(asked), spec["key"])
             _fetch(job, root, spec, index, "download", files)
@@ -170,13 +174,17 @@ def bundle(
     return final
 
 
-def _requirements(builds: list[BuildAgainTask]) -> list[dict[str, Any]]:
+def _requirements(builds: list[BuildAgainTask]) -> list[FetchTask]:
     """What is fetched for builds, each set once: most recipes share theirs."""
-    found = {}
+    found: dict[tuple[str, str], FetchTask] = {}
     for build in builds:
         for lock in build["locks"]:
-            spec = {"key": f"building {build['name']}", "lock": lock, "python": build["python"], "origin_url": ""}
-            found[build["python"]["path"], lock] = spec
+            found[build["python"]["path"], lock] = {
+                "key": f"building {build['name']}",
+                "lock": lock,
+                "python": build["python"],
+                "origin_url": "",
+            }
     return list(found.values())
 
 

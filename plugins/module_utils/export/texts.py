@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import cast
 
 from ..plan.inspection import SUFFIX
+from ..plan.record import Plan
 from ..records.plan import CondaPlan
 from ..records.task import BuildAgainTask, ExportTask
 from ..wheels.manifest import normal, simple
@@ -68,7 +69,7 @@ def index(files: Mapping[str, str]) -> dict[str, str]:
     return simple("simple", projects)
 
 
-def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[ExportTask]:
+def environments(plan: Plan, locks: Mapping[str, str]) -> list[ExportTask]:
     """What of a plan an export needs, for each environment: locks, wheels, origin, and the Python that takes its files.
 
     A project's own wheel is not among it: it is made on the controller, from files that are there.
@@ -77,25 +78,23 @@ def environments(plan: Mapping[str, Any], locks: Mapping[str, str]) -> list[Expo
         ValueError: something is not there yet; the message says what, and the remedy.
     """
     found: list[ExportTask] = []
-    for item in plan["environments"]:
-        missing = [f"wheel {wheel['name']}" for wheel in item["wheels"] if wheel["status"] != "hit"]
-        missing += [f"lock {lock['key']}" for lock in (item["conda"], item["lock"]) if lock and lock["status"] != "hit"]
+    for item in plan.environments:
+        missing = [f"wheel {wheel.name}" for wheel in item.wheels if wheel.status != "hit"]
+        missing += [f"lock {lock['key']}" for lock in (item.conda, item.lock) if lock and lock["status"] != "hit"]
         if missing:
             raise ValueError(
-                f"environment {item['name']} lacks {', '.join(missing)}. Remedy: run playbooks/build.yml first"
+                f"environment {item.name} lacks {', '.join(missing)}. Remedy: run playbooks/build.yml first"
             )
         found.append(
             {
-                "environment": item["name"],
-                "python": item["builder"],
-                "origin_url": item["origin_url"],
-                "key": item["lock"]["key"],
-                "lock": locks[item["lock"]["key"]],
-                "conda": cast(
-                    CondaPlan, {**item["conda"], "lock": locks[item["conda"]["key"]]} if item["conda"] else {}
-                ),
-                "wheels": [{"name": wheel["name"], "key": wheel["key"]} for wheel in item["wheels"]],
-                "inspected": locks.get(item["lock"]["key"] + SUFFIX, ""),
+                "environment": item.name,
+                "python": item.builder,
+                "origin_url": item.origin_url,
+                "key": item.lock["key"],
+                "lock": locks[item.lock["key"]],
+                "conda": cast(CondaPlan, {**item.conda, "lock": locks[item.conda["key"]]} if item.conda else {}),
+                "wheels": [{"name": wheel.name, "key": wheel.key} for wheel in item.wheels if wheel.key],
+                "inspected": locks.get(item.lock["key"] + SUFFIX, ""),
             }
         )
     return found
@@ -116,18 +115,20 @@ def contexts(found: list[ExportTask]) -> list[ExportTask]:
     return found
 
 
-def builds(plan: Mapping[str, Any]) -> list[BuildAgainTask]:
+def builds(plan: Plan) -> list[BuildAgainTask]:
     """What building the wheels of a plan again takes: each one's source, and the locks of what is in its build environment."""
     found: dict[str, BuildAgainTask] = {}
-    for item in plan["environments"]:
-        for wheel in item["wheels"]:
-            spec = wheel["spec"]
+    for item in plan.environments:
+        for wheel in item.wheels:
+            spec = wheel.spec
+            if wheel.key is None:
+                continue
             locks = [spec["build_lock"], *(entry["lock"] for entry in spec["against"] if entry["lock"])]
-            found[wheel["key"]] = {
+            found[wheel.key] = {
                 "bundle": spec.get("bundle", ""),
                 "name": spec["name"],
                 "source": spec["source"],
                 "locks": locks,
-                "python": item["builder"],
+                "python": item.builder,
             }
     return list(found.values())

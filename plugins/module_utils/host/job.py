@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from ..records.job import Answer, Outcome, Progress
@@ -115,7 +115,7 @@ def _birth(pid: int) -> str | None:
 
 
 def follow(
-    root: str, name: str, run: str, work: Callable[[Job], dict[str, Any]], wait: float, seen: str = ""
+    root: str, name: str, run: str, work: Callable[[Job], Mapping[str, object]], wait: float, seen: str = ""
 ) -> Answer:
     """Start the job `name`, or join it, and wait until it ended, its phase is no longer `seen`, or `wait` seconds passed.
 
@@ -222,7 +222,7 @@ def _abandoned(folder: str) -> bool:
     return False
 
 
-def _start(root: str, folder: str, name: str, run: str, work: Callable[[Job], dict[str, Any]]) -> None:
+def _start(root: str, folder: str, name: str, run: str, work: Callable[[Job], Mapping[str, object]]) -> None:
     descriptor = take_lock(root, name)
     # Before the job is there for others to see: a first follower that comes later would look like a next one.
     _note_follower(folder)
@@ -251,7 +251,7 @@ def _start(root: str, folder: str, name: str, run: str, work: Callable[[Job], di
 
 
 def _work(
-    root: str, folder: str, name: str, run: str, work: Callable[[Job], dict[str, Any]], go: int, lock: int
+    root: str, folder: str, name: str, run: str, work: Callable[[Job], Mapping[str, object]], go: int, lock: int
 ) -> None:
     """The worker: it and the commands it runs hold the lock through the descriptor they inherit."""
     null = os.open(os.devnull, os.O_RDWR)
@@ -267,7 +267,7 @@ def _work(
     os.write(go, b"1")
     os.close(go)
     try:
-        outcome: Outcome = {"result": work(Job(folder, lock))}
+        outcome: Outcome = {"result": dict(work(Job(folder, lock)))}
     except Failed as error:
         outcome = {"failure": str(error), "log": error.log}
     except StoreError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -30,7 +30,7 @@ def package_index(given: str) -> str:
 
 
 def serve(
-    module: AnsibleModule, name: str, todo: list[Any], work: Callable[[Job], dict[str, Any]], changes: bool = True
+    module: AnsibleModule, name: str, todo: list[Any], work: Callable[[Job], Mapping[str, object]], changes: bool = True
 ) -> None:
     """Answer one call of a long module: nothing to do, check mode, still working, done, or failed with the reason."""
     given = module.params

@@ -23,7 +23,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -279,7 +279,7 @@ def damage(prefix: str) -> list[str]:
     return sorted(found)
 
 
-def _doubled(prefix: str, files: Mapping[str, Any]) -> list[str]:
+def _doubled(prefix: str, files: Iterable[str]) -> list[str]:
     """Packages of the sealed state with metadata of a second version beside theirs: an installation that replaced half of one."""
     sealed = {os.path.dirname(relative) for relative in files if relative.endswith(".dist-info/METADATA")}
     names = {package_of(os.path.basename(folder)) for folder in sealed}

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from ..records.generation import PythonOf
 from ..records.host import SourceState
 from ..records.plan import ChannelPackage, CondaPlan
 from ..terms.refusal import Refusal
@@ -112,9 +113,7 @@ def refusals(environment: Environment, wanted: Wanted, architecture: str) -> lis
     return found
 
 
-def build_refusals(
-    environment: str, wanted: Wanted, built: Mapping[str, str], python: Mapping[str, str]
-) -> list[Refusal]:
+def build_refusals(environment: str, wanted: Wanted, built: Mapping[str, str], python: PythonOf) -> list[Refusal]:
     """Why packages cannot be built from source for an environment.
 
     Args:

@@ -113,7 +113,7 @@ class Row:
         """Whether some machine can run it and a compiler can build it."""
         return not self.reasons
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, str | bool]:
         """The row as plain data, every value a text but `exists`; an open or unknown bound is empty."""
         return {
             "name": self.name,

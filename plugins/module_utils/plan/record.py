@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal
 
-from ..records.generation import Override
+from ..records.generation import Override, PythonOf
 from ..records.model import ModelOf
 from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
 from ..records.wheel import WheelSpec
@@ -112,12 +112,12 @@ class EnvironmentPlan:
     backend: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     variant: str = ""
-    python: dict[str, str] = field(default_factory=dict)
+    python: PythonOf = field(default_factory=lambda: PythonOf(path="", version=""))
     origin: str = ""
     origin_url: str = ""
     origin_why: str = ""
     engine: str = "venv"
-    builder: dict[str, str] = field(default_factory=dict)
+    builder: PythonOf = field(default_factory=lambda: PythonOf(path="", version=""))
     conda: CondaPlan = field(default_factory=lambda: CondaPlan())
     variables: dict[str, str] = field(default_factory=dict)
     lock: LockPlan = field(default_factory=lambda: LockPlan())

@@ -6,14 +6,25 @@ import inspect
 import os
 import shutil
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
 from ..host import store
 from ..host.job import Failed, Job
 from ..host.tools import environment
 from ..plan.conda import history, lock_text, read_lock
+from ..records import shape
 from ..records.plan import ChannelPackage, CondaPlan
-from ..records.task import ChannelContents, ChannelLockTask, InstallTask
+from ..records.task import (
+    ChannelAnswer,
+    ChannelContents,
+    ChannelFetch,
+    ChannelInstall,
+    ChannelLockTask,
+    ChannelSolve,
+    ChannelWork,
+    InstallTask,
+)
 from . import conda_worker as _conda_worker
 
 # The module's archive is gone once the connection's own run has ended, so the worker's text is read at import.
@@ -29,7 +40,7 @@ def solve(job: Job, root: str, spec: ChannelLockTask) -> str:
         Failed: a channel does not answer, or nothing there satisfies what is asked for.
     """
     job.progress("resolving", detail=spec["key"])
-    question = {key: spec[key] for key in ("specs", "channels", "subdir", "banned", "offline")}
+    question: ChannelSolve = {**_question(root, "solve", spec), "banned": spec["banned"]}
     return lock_text(_work(job, root, "solve", f"lock {spec['key']}", question)["records"])
 
 
@@ -50,9 +61,9 @@ def link(job: Job, root: str, spec: InstallTask, prefix: str) -> dict[str, str]:
         done = sum(name.endswith(".json") for name in os.listdir(metas)) if os.path.isdir(metas) else 0
         job.progress("linking" if done else "fetching", done, len(packages), "packages of the channel")
 
-    question = {**_question(conda, packages), "prefix": prefix}
+    question: ChannelInstall = {**_question(root, "install", conda), "packages": packages, "prefix": prefix}
     try:
-        versions: dict[str, str] = _work(job, root, "install", item, question, watch)["packages"]
+        versions = _work(job, root, "install", item, question, watch)["packages"]
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         store.write_text(os.path.join(metas, "history"), history(packages, conda["specs"], stamp))
     except BaseException:
@@ -69,7 +80,8 @@ def fetch(job: Job, root: str, spec: ChannelContents) -> list[tuple[ChannelPacka
     """
     item, conda = f"environment {spec['environment']}", spec["conda"]
     packages = _locked(item, conda)
-    archives = _work(job, root, "fetch", item, _question(conda, packages))["archives"]
+    question: ChannelFetch = {**_question(root, "fetch", conda), "packages": packages}
+    archives = _work(job, root, "fetch", item, question)["archives"]
     return list(zip(packages, archives))
 
 
@@ -82,19 +94,27 @@ def _locked(item: str, conda: CondaPlan) -> list[ChannelPackage]:
         ) from error
 
 
-def _question(conda: CondaPlan, packages: list[ChannelPackage]) -> dict[str, Any]:
-    return {**{key: conda[key] for key in ("specs", "channels", "subdir", "offline")}, "packages": packages}
+def _question(root: str, verb: str, spec: CondaPlan | ChannelLockTask) -> ChannelWork:
+    return {
+        "specs": spec["specs"],
+        "channels": spec["channels"],
+        "subdir": spec["subdir"],
+        "offline": spec["offline"],
+        "cache": os.path.join(root, "cache", "conda"),
+        "work": os.path.join(root, "state", f"conda-{verb}"),
+    }
 
 
-def _work(job: Job, root: str, verb: str, item: str, spec: dict[str, Any], watch: Any = None) -> dict[str, Any]:
-    folder = os.path.join(root, "state", f"conda-{verb}")
+def _work(
+    job: Job, root: str, verb: str, item: str, spec: ChannelWork, watch: Callable[[], None] | None = None
+) -> ChannelAnswer:
+    folder = spec["work"]
     shutil.rmtree(folder, ignore_errors=True)
     os.makedirs(folder, mode=0o700)
     paths = {name: os.path.join(folder, name) for name in ("worker.py", "spec.json", "answer.json")}
     store.write_text(paths["worker.py"], _WORKER)
-    cache = os.path.join(root, "cache", "conda")
     # A channel's address may hold a password: the folder is for us alone, and gone afterwards.
-    store.write_json(paths["spec.json"], {**spec, "cache": cache, "work": folder})
+    store.write_json(paths["spec.json"], spec)
     python = os.path.join(root, "toolbox", "current", "bin", "python")
     try:
         job.run(
@@ -107,11 +127,11 @@ def _work(job: Job, root: str, verb: str, item: str, spec: dict[str, Any], watch
         raise Failed(f"{item}: {error}. Remedy: the lines below are the tool's own", error.log) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    if not isinstance(answer, dict):
+    if answer is None or shape.problems(answer, ChannelAnswer):
         raise Failed(f"{item}: the conda worker left no answer. Remedy: report it with {job.log_path}")
     if "failure" in answer:
         raise Failed(f"{item}: {answer['failure']}")
-    return answer
+    return cast(ChannelAnswer, answer)
 
 
 def channel_packages(prefix: str) -> dict[str, str]:

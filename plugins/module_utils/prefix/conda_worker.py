@@ -13,8 +13,12 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit, urlunsplit
+
+if TYPE_CHECKING:  # the toolbox's interpreter has this file alone
+    from ..records.plan import ChannelOf, ChannelPackage
+    from ..records.task import ChannelAnswer, ChannelFetch, ChannelInstall, ChannelSolve, ChannelWork
 
 DOWNLOADS = 8
 
@@ -36,7 +40,7 @@ def main(verb: str, spec_file: str, answer_file: str) -> None:
     os._exit(0)  # rattler's own threads may still be at work when the interpreter takes itself down
 
 
-async def _solve(spec: dict[str, Any]) -> dict[str, Any]:
+async def _solve(spec: ChannelSolve) -> ChannelAnswer:
     import rattler
     from rattler.exceptions import GatewayError, SolverError
 
@@ -77,10 +81,10 @@ async def _solve(spec: dict[str, Any]) -> dict[str, Any]:
             f"{where} would bring {', '.join(mixed)} into an environment that has it from the system. "
             "Remedy: set wavesmith_native: channel, for the two do not mix"
         )
-    return {"records": found}
+    return {"records": cast("list[ChannelPackage]", found)}
 
 
-def _channel(channel: dict[str, str]) -> Any:
+def _channel(channel: ChannelOf) -> Any:
     import rattler
 
     return rattler.Channel(channel["url"] or channel["name"])
@@ -94,12 +98,12 @@ def _silent(where: str, error: BaseException, offline: bool = False) -> str:
     return f"the channel {where} does not answer ({why}). Remedy: {remedy}"
 
 
-def _urls(spec: dict[str, Any]) -> dict[str, str]:
+def _urls(spec: ChannelWork) -> dict[str, str]:
     """The address of each channel by its name."""
     return {channel["name"]: _channel(channel).base_url.rstrip("/") for channel in spec["channels"]}
 
 
-async def _archives(spec: dict[str, Any]) -> list[Path]:
+async def _archives(spec: ChannelFetch) -> list[Path]:
     """The file of each package, in the cache and checked."""
     import rattler
 
@@ -107,7 +111,7 @@ async def _archives(spec: dict[str, Any]) -> list[Path]:
     client = rattler.Client.default_client()
     gate = asyncio.Semaphore(DOWNLOADS)
 
-    async def fetch(package: dict[str, Any]) -> Path:
+    async def fetch(package: ChannelPackage) -> Path:
         if package["channel"] not in urls:
             known = ", ".join(urls)
             raise Wrong(
@@ -121,11 +125,11 @@ async def _archives(spec: dict[str, Any]) -> list[Path]:
     return await asyncio.gather(*(fetch(package) for package in spec["packages"]))
 
 
-async def _fetch(spec: dict[str, Any]) -> dict[str, Any]:
+async def _fetch(spec: ChannelFetch) -> ChannelAnswer:
     return {"archives": [str(archive) for archive in await _archives(spec)]}
 
 
-async def _install(spec: dict[str, Any]) -> dict[str, Any]:
+async def _install(spec: ChannelInstall) -> ChannelAnswer:
     import rattler
     from rattler.exceptions import InstallerError
 
@@ -169,7 +173,7 @@ async def _install(spec: dict[str, Any]) -> dict[str, Any]:
     return {"packages": {package["name"]: package["version"] for package in spec["packages"]}}
 
 
-async def _archive(client: Any, url: str, package: dict[str, Any], spec: dict[str, Any]) -> Path:
+async def _archive(client: Any, url: str, package: ChannelPackage, spec: ChannelWork) -> Path:
     """The package's file in the cache: there already, or fetched and checked against the lock's sha256."""
     from rattler.package_streaming import download_to_path
 
@@ -234,7 +238,7 @@ def _wrong_bytes(prefix: Path) -> dict[str, tuple[str, str]]:
     return wrong
 
 
-def _complete_records(spec: dict[str, Any], urls: dict[str, str]) -> None:
+def _complete_records(spec: ChannelInstall, urls: dict[str, str]) -> None:
     """Say in ``conda-meta`` where a package is from, not where its archive lay, and what was asked for.
 
     A password in the address stays out. py-rattler 0.28.0 refuses its own `requested_specs` of `install`.

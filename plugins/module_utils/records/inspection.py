@@ -41,6 +41,26 @@ class InspectedLibrary(TypedDict):
     gpu: bool
 
 
+class InspectedPart(TypedDict, total=False):
+    """What was read of a file: of a wheel its libraries, of an archive how it is built.
+
+    Attributes:
+        machines: CPU architectures of its libraries.
+        provides: Names of its libraries.
+        libraries: Those that want something from elsewhere.
+        accelerated: Whether something in it has to do with an accelerator; `None` where a library was too large to read and nothing else says it.
+        skipped: Libraries that were too large to read.
+        build: How an archive is built.
+    """
+
+    machines: list[str]
+    provides: list[str]
+    libraries: list[InspectedLibrary]
+    accelerated: Optional[bool]
+    skipped: list[str]
+    build: ArchiveBuild
+
+
 class _InspectedFile(TypedDict):
     """What every file has."""
 
@@ -49,7 +69,7 @@ class _InspectedFile(TypedDict):
     kind: Literal["wheel", "archive", "other"]
 
 
-class InspectedFile(_InspectedFile, total=False):
+class InspectedFile(_InspectedFile, InspectedPart, total=False):
     """A file of a lock.
 
     Attributes:
@@ -73,12 +93,6 @@ class InspectedFile(_InspectedFile, total=False):
     sha256: str
     published: str
     unseen: str
-    machines: list[str]
-    provides: list[str]
-    libraries: list[InspectedLibrary]
-    accelerated: Optional[bool]
-    skipped: list[str]
-    build: ArchiveBuild
     built: bool
 
 

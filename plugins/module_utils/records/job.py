@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, TypedDict
+from typing import Optional, TypedDict
 
 
 class JobState(TypedDict):
@@ -48,7 +48,7 @@ class Outcome(TypedDict, total=False):
         log: The lines that matter.
     """
 
-    result: dict[str, Any]
+    result: dict[str, object]
     failure: str
     log: list[str]
 

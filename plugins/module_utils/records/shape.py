@@ -55,7 +55,7 @@ def problems(value: Any, kind: Any, where: str = "") -> list[str]:
     """Where a value is not of a kind, each as ``cpu.cores is text, but must be a whole number``; empty where it is."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     place = where or "it"
-    if kind is Any:
+    if kind in (Any, object):
         return []
     if origin in _UNIONS:
         tried = [problems(value, one, where) for one in inner]
@@ -104,6 +104,21 @@ def read(value: Any, record: Callable[..., Record], name: str, remedy: str) -> R
     return typing.cast(Record, value)
 
 
+def build(value: Any, kind: Callable[..., Record]) -> Record:
+    """The record that plain data was made of (`json`), with the dataclasses inside it; data that is none raises `TypeError` or `KeyError`."""
+    return typing.cast(Record, _build(value, kind))
+
+
+def _build(value: Any, kind: Any) -> Any:
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin is list:
+        return [_build(item, inner[0]) for item in value]
+    if is_dataclass(kind):
+        known = hints(typing.cast(typing.Hashable, kind))
+        return typing.cast(Any, kind)(**{name: _build(item, known[name]) for name, item in value.items()})
+    return value
+
+
 def schema(record: type) -> dict[str, Any]:
     """The JSON schema (draft 2020-12) of a record, with what its docstrings say."""
     definitions: dict[str, Any] = {}
@@ -119,7 +134,7 @@ def schema(record: type) -> dict[str, Any]:
 
 def _schema(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
-    if kind is Any:
+    if kind in (Any, object):
         return {}
     if origin in _UNIONS:
         return {"anyOf": [_schema(one, definitions) for one in inner]}

@@ -6,7 +6,7 @@ from typing import Optional, TypedDict
 
 from .generation import Override, PythonOf
 from .model import ModelOf
-from .plan import ChannelOf, CondaPlan
+from .plan import ChannelOf, ChannelPackage, CondaPlan
 from .wheel import KeptWheel, SourceSpec
 
 
@@ -121,7 +121,77 @@ class ChannelContents(TypedDict):
     conda: CondaPlan
 
 
-class ExportTask(TypedDict):
+class ChannelWork(TypedDict):
+    """What the conda worker is asked, whatever it is asked for.
+
+    Attributes:
+        specs: What channels are asked for.
+        channels: Where packages come from, in order.
+        subdir: Such as ``linux-64``.
+        offline: Whether channels are never asked over the network.
+        cache: Folder of what was fetched.
+        work: Folder for this work alone.
+    """
+
+    specs: list[str]
+    channels: list[ChannelOf]
+    subdir: str
+    offline: bool
+    cache: str
+    work: str
+
+
+class ChannelSolve(ChannelWork):
+    """A conda lock to resolve; `banned` must not come from a channel."""
+
+    banned: list[str]
+
+
+class ChannelFetch(ChannelWork):
+    """Packages of a lock to fetch."""
+
+    packages: list[ChannelPackage]
+
+
+class ChannelInstall(ChannelFetch):
+    """Packages of a lock to link into a prefix."""
+
+    prefix: str
+
+
+class ChannelAnswer(TypedDict, total=False):
+    """What the conda worker answers.
+
+    Attributes:
+        records: The packages that were solved for.
+        archives: The file of each package.
+        packages: Versions by name of what was linked.
+        failure: What went wrong, with its remedy.
+    """
+
+    records: list[ChannelPackage]
+    archives: list[str]
+    packages: dict[str, str]
+    failure: str
+
+
+class FetchTask(TypedDict):
+    """Files that a lock names.
+
+    Attributes:
+        key: What to call the lock.
+        lock: Its text.
+        python: The Python that takes the files.
+        origin_url: Index of the origin; empty for the package index.
+    """
+
+    key: str
+    lock: str
+    python: PythonOf
+    origin_url: str
+
+
+class ExportTask(FetchTask):
     """An environment that leaves a host as a whole.
 
     Attributes:
@@ -136,10 +206,6 @@ class ExportTask(TypedDict):
     """
 
     environment: str
-    python: PythonOf
-    origin_url: str
-    key: str
-    lock: str
     conda: CondaPlan
     wheels: list[KeptWheel]
     inspected: str
