@@ -31,7 +31,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 
 import yaml  # noqa: E402
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan  # noqa: E402
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK  # noqa: E402
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan  # noqa: E402
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import read  # noqa: E402
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files  # noqa: E402

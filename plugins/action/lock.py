@@ -7,8 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import SUFFIX
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX, head
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder, ours
 
@@ -38,14 +37,14 @@ class ActionModule(FollowAction):
         return super().run(tmp, variables)
 
     def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
-        """Write each lock below the inventory, with a first line that says what it was resolved from, and its inspection beside it."""
+        """Write each lock below the inventory, with a first line that says what it was resolved from and seals the others, and its inspection beside it."""
         folder = locks_folder(ours(variables, self._templar))
         inputs = {spec["key"]: spec["inputs"] for spec in self._task.args["locks"]}
         for key, text in (answer.pop("result", None) or {}).items():
             if key.endswith(SUFFIX):
                 _write(folder / f"{key}.json", text)
             else:
-                _write(folder / f"{key}.txt", f"{LOCK_MARK}{inputs[key]}\n{text}")
+                _write(folder / f"{key}.txt", head(inputs[key], text) + text)
         return answer
 
 

@@ -61,7 +61,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host.job import Job
 from ..module_utils.host.module import OPTIONS, package_index, serve
-from ..module_utils.plan.inspection import SUFFIX
+from ..module_utils.plan.lockfile import SUFFIX
 from ..module_utils.prefix.conda import solve
 from ..module_utils.prefix.generation import resolve
 from ..module_utils.prefix.inspect import inspect

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from ansible import constants
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import SUFFIX
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted, read, unknown
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
@@ -98,7 +98,8 @@ def read_locks(variables: dict[str, Any]) -> dict[str, str]:
     """The text of every lock at hand by its key, and of the inspection beside it by the key with `inspection.SUFFIX`."""
     folder = locks_folder(variables)
     files = [*sorted(folder.glob("*.txt")), *sorted(folder.glob(f"*{SUFFIX}.json"))]
-    return {path.stem: path.read_text(encoding="utf-8") for path in files}
+    # Bytes that are no text are said with their line, where the lock is wanted.
+    return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in files}
 
 
 def overlay_folder(variables: dict[str, Any]) -> Path | None:

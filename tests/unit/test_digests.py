@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files

@@ -23,7 +23,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import inspection as rules
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import inspect as looking

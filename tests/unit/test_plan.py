@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES, EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog as types
@@ -283,9 +283,37 @@ def test_a_lock_of_other_requirements_is_stale_and_resolved_again() -> None:
     assert "lock" in item.phases
 
 
-def test_a_lock_cut_short_is_not_used() -> None:
+def test_two_hosts_that_ask_for_different_packages_under_one_name_have_a_lock_each() -> None:
+    wishes = [SPEECH, replace(SPEECH, packages=(*SPEECH.packages, "encodec"))]
+    locks: dict[str, str] = {}
+    for wish in wishes:
+        locks |= locked(only(decide(host(), wish, locks=locks)))
+    found = [only(decide(host(), wish, locks=locks)) for wish in wishes]
+    assert [(item.lock["status"], item.generation is None) for item in found] == [("hit", False)] * 2
+    assert found[0].generation != found[1].generation
+
+
+def test_a_lock_of_before_is_taken_under_its_old_name_and_gives_the_same_generation() -> None:
+    first = only(decide(host()))
+    ((key, text),) = locked(first).items()
+    old = only(decide(host(), locks={key.rpartition("-")[0]: text}))
+    assert (old.lock["status"], old.digest) == ("hit", only(decide(host(), locks={key: text})).digest)
+    assert old.lock["key"] == key.rpartition("-")[0]
+
+
+@pytest.mark.parametrize("environment", [SPEECH, replace(SPEECH, engine="conda")], ids=["pip", "conda"])
+def test_a_damaged_lock_stops_the_host_and_is_not_resolved_anew(environment: Environment) -> None:
+    item = only(decide(host(), environment))
+    lock = item.conda or item.lock
+    text = f"{LOCK_MARK}{lock['inputs']}\n<<<<<<< HEAD\n"
+    result = decide(host(), environment, locks={**locked(item), lock["key"]: text})
+    assert refusal(result).problem == "line 2 holds a conflict marker of git (<<<<<<<)"
+    assert (result.phases, result.steps) == ([], [])
+
+
+def test_a_lock_cut_short_is_refused() -> None:
     locks = {key: text[: len(LOCK_MARK) + 20] for key, text in locked(only(decide(host()))).items()}
-    assert only(decide(host(), locks=locks)).lock["status"] == "stale"
+    assert refusal(decide(host(), locks=locks)).problem.startswith("line 1 does not say what it was resolved from")
 
 
 def test_another_lock_text_makes_another_generation() -> None:

@@ -10,8 +10,9 @@ from typing import Any, cast
 import pytest
 from ansible_collections.wavesmith.provision.plugins.action import lock as lock_action
 from ansible_collections.wavesmith.provision.plugins.action import plan as plan_action
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import lockfile
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
@@ -130,8 +131,9 @@ def test_a_resolved_lock_is_kept_with_what_it_was_resolved_from(tmp_path: Path) 
     action = object.__new__(lock_action.ActionModule)
     action._templar = SimpleNamespace(template=lambda value: value)
     action._task = SimpleNamespace(args={"locks": [{"key": "speech-cpu", "inputs": "abc"}]})
-    action.conclude({"result": {"speech-cpu": "torch==2.11.0\n"}}, {"inventory_dir": str(tmp_path)})
-    assert (tmp_path / "locks" / "speech-cpu.txt").read_text() == f"{LOCK_MARK}abc\ntorch==2.11.0\n"
+    body = "torch==2.11.0\n"
+    action.conclude({"result": {"speech-cpu": body}}, {"inventory_dir": str(tmp_path)})
+    assert (tmp_path / "locks" / "speech-cpu.txt").read_text() == lockfile.head("abc", body) + body
     assert [item.name for item in (tmp_path / "locks").iterdir()] == ["speech-cpu.txt"]
 
 

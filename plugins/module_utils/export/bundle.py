@@ -15,7 +15,7 @@ from ..host.store import sha256
 from ..host.tools import environment, explain
 from ..host.wheels import kept_wheel
 from ..plan import conda
-from ..plan.inspection import SUFFIX
+from ..plan.lockfile import SUFFIX
 from ..prefix.conda import fetch as fetch_channel_packages
 from ..records.task import BuildAgainTask, ExportTask, FetchTask
 from ..wheels import manifest

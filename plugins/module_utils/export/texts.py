@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import cast
 
-from ..plan.inspection import SUFFIX
+from ..plan.lockfile import SUFFIX
 from ..plan.record import Plan
 from ..records.plan import CondaPlan
 from ..records.task import BuildAgainTask, ExportTask

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from ..records.generation import PythonOf
 from ..records.host import SourceState
 from ..records.plan import ChannelPackage, CondaPlan
+from ..terms.digest import digest
 from ..terms.refusal import Refusal
 from ..wanted.variables import Environment, Wanted
+from . import lockfile
 
 NATIVE = {"espeak-ng": "espeak-ng", "ffmpeg": "ffmpeg", "compilers": "build-essential"}
 """What comes from the channel or from the system as a whole: the channel's name of it, and the system's."""
@@ -144,9 +146,7 @@ def lock_plan(
     architecture: str,
     wanted: Wanted,
     text_of: Mapping[str, str],
-    mark: str,
-    digest: Callable[[object], str],
-) -> CondaPlan:
+) -> tuple[CondaPlan, tuple[Refusal, ...]]:
     """What to ask the channels for, and whether the lock at hand answers just that.
 
     Args:
@@ -155,8 +155,9 @@ def lock_plan(
         architecture: The host's CPU architecture.
         wanted: The host's wanted state.
         text_of: Text of the locks at hand, by lock key.
-        mark: How the first line of a lock begins.
-        digest: Makes the digest of a value.
+
+    Returns:
+        The plan, and refusals where the lock at hand is damaged.
     """
     native = sorted(NATIVE) if wanted.native == "channel" else []
     specs, subdir = [f"python {minor}.*", *native], SUBDIRS[architecture]
@@ -164,20 +165,20 @@ def lock_plan(
     asked = digest(
         {"specs": specs, "channels": [channel.name for channel in channels(wanted)], "subdir": subdir, "banned": banned}
     )
-    key = f"{environment}-python{minor.replace('.', '')}-conda-{subdir}{'-native' if native else ''}"
-    text = text_of.get(key, "")
-    at_hand = text.startswith(mark + asked)
-    return {
+    stem = f"{environment}-python{minor.replace('.', '')}-conda-{subdir}{'-native' if native else ''}"
+    found = lockfile.find(stem, asked, text_of)
+    plan: CondaPlan = {
         "specs": specs,
         "subdir": subdir,
         "banned": banned,
-        "key": key,
+        "key": found.key,
         "inputs": asked,
-        "status": "hit" if at_hand else ("stale" if text else "missing"),
-        "sha256": digest(text) if at_hand else None,
+        "status": found.status,
+        "sha256": digest(found.text) if found.status == "hit" else None,
         "channels": [{"name": channel.name, "url": channel.url} for channel in channels(wanted)],
         "offline": wanted.conda_offline,
     }
+    return plan, found.damage
 
 
 def lock_text(records: Sequence[ChannelPackage]) -> str:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from ..records.generation import PythonOf
 from ..records.host import Observed
 from ..terms import names
-from ..terms.digest import digest
 from ..terms.refusal import Refusal, suggest
 from ..terms.variant import Variant, mismatch
 from ..wanted.catalog import INDEX, Catalog, Package, Stack, cuda_version
@@ -24,7 +23,7 @@ from .choose import NO_STACK, choose, unknown_stack
 from .fitness import tell, unfit
 from .generation import settle
 from .inspection import inspection_of, judge
-from .lock import LOCK_MARK, lock_of
+from .lock import lock_of
 from .origins import answers, instead, offer, origins_of, refuse_unbuildable, wheels_of
 from .recipe import target_of
 from .record import PHASES, SECONDS, EnvironmentPlan, Plan
@@ -127,9 +126,8 @@ def _environment(
     if len(result.refusals) > before:
         return item
     if item.engine == "conda":
-        item.conda = conda.lock_plan(
-            item.name, minor, observed["cpu"]["architecture"], wanted, locks, LOCK_MARK, digest
-        )
+        item.conda, damage = conda.lock_plan(item.name, minor, observed["cpu"]["architecture"], wanted, locks)
+        result.refusals += damage
     variant = Variant(minor, stack.backend, choice.sm if cuda_version(stack.backend) else "", observed["cpu"]["isa"])
     item.variant, target = variant.name, target_of(observed, variant)
     for name, said in variants.items():
@@ -160,7 +158,7 @@ def _environment(
             if wanted.bundle:
                 wheel.spec["bundle"] = wanted.bundle.rstrip("/")
         offer(item.wheels, wheelhouse)
-        lock_of(item, packages, projects, stack, origin, named, observed, locks)
+        damaged = lock_of(item, packages, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
         item.imports.update({package.name: package.module for package in packages if package.module})
         item.imports.update({name: module for model in asked for name, module in model.imports.items()})
@@ -168,7 +166,7 @@ def _environment(
         # A bundle answers for every origin, and has the wheels of those that its locks were made with.
         if not item.phases or (answers(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
             break
-    result.refusals += unbuildable
+    result.refusals += [*unbuildable, *damaged]
     refuse_unbuildable(item, stack, observed, result)
     if item.phases:
         built = {wheel.name for wheel in item.wheels}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,13 +27,11 @@ from ..terms.names import normal
 from ..terms.refusal import Refusal
 from ..wanted.catalog import SOURCE, Catalog
 from . import archive
-from .lock import LOCK_MARK
+from .lockfile import SUFFIX, body_digest
 from .record import EnvironmentPlan
 
 SCHEMA: Literal[1] = 1
 _SHOWN = 4
-SUFFIX = ".inspected"
-"""What follows a lock's name where its inspection is kept."""
 
 
 @dataclass
@@ -52,12 +49,6 @@ class Judged:
     warnings: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     archives: list[str] = field(default_factory=list)
-
-
-def body_digest(lock: str) -> str:
-    """sha256 of a lock's text without the line that says what it was resolved from."""
-    body = lock.partition("\n")[2] if lock.startswith(LOCK_MARK) else lock
-    return hashlib.sha256(body.encode()).hexdigest()
 
 
 def inspection_of(key: str, locks: Mapping[str, str]) -> Inspection | None:

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from ..records.host import Observed
 from ..terms import names
 from ..terms.digest import digest
+from ..terms.refusal import Refusal
 from ..wanted.catalog import INDEX, Origin, Package, Stack
 from ..wanted.project import Project
-from . import guard
+from . import guard, lockfile
 from .record import SCHEMA, EnvironmentPlan
-
-LOCK_MARK = "# wavesmith-lock inputs: "
 
 
 def lock_of(
@@ -25,7 +24,8 @@ def lock_of(
     named: Sequence[str],
     observed: Observed,
     locks: Mapping[str, str],
-) -> None:
+) -> tuple[Refusal, ...]:
+    """Settle the lock of an environment; refusals where the one at hand is damaged."""
     local = f"+{origin.local_version}" if origin.kind == INDEX and origin.local_version else ""
     pins = {name: f"{name}{_pin(version, local)}" for name, version in sorted(stack.versions.items())}
     brought = [f"{name}=={version}" for name, version in sorted(stack.brings.items())]
@@ -52,9 +52,9 @@ def lock_of(
         "schema": SCHEMA,
     }
     # Index wheels do not depend on the CPU's instruction set, so one lock serves all ISA levels of an architecture.
-    key = f"{item.name}-python{minor.replace('.', '')}-{stack.backend}-{inputs['architecture']}-{item.origin}"
-    text = locks.get(key, "")
-    at_hand = text.startswith(LOCK_MARK + digest(inputs))
+    stem = f"{item.name}-python{minor.replace('.', '')}-{stack.backend}-{inputs['architecture']}-{item.origin}"
+    found = lockfile.find(stem, digest(inputs), locks)
+    text, at_hand = found.text, found.status == "hit"
     # The family's members that were asked for, and once the lock is there also those that something else needs.
     resolved = guard.locked(text) if at_hand else {}
     item.versions = {
@@ -63,8 +63,8 @@ def lock_of(
         if name in named or name in resolved or name in built
     }
     item.lock = {
-        "key": key,
-        "status": "hit" if at_hand else ("stale" if text else "missing"),
+        "key": found.key,
+        "status": found.status,
         "inputs": digest(inputs),
         "requirements": requirements,
         "overrides": overridden,
@@ -85,6 +85,7 @@ def lock_of(
         observed["cpu"]["architecture"],
         at_hand,
     )
+    return found.damage
 
 
 def _pin(version: str, local: str) -> str:

@@ -27,7 +27,8 @@ from ..host.job import Job
 from ..host.tools import environment
 from ..host.wheels import kept_wheel
 from ..plan import archive
-from ..plan.inspection import SCHEMA, body_digest
+from ..plan.inspection import SCHEMA
+from ..plan.lockfile import body_digest
 from ..records.inspection import ArchiveBuild, InspectedFile, InspectedLibrary, InspectedPart, Inspection
 from ..records.task import LockTask
 from ..terms.names import normal

@@ -54,7 +54,7 @@ class LockPlan(TypedDict, total=False):
 
     Attributes:
         key: Its name, and that of its file.
-        status: ``hit``, ``stale`` or ``missing``.
+        status: ``hit``, ``stale``, ``missing`` or ``damaged``.
         inputs: Digest of what is asked.
         requirements: What the resolver is asked for.
         overrides: What replaces anybody's requirements.
@@ -90,7 +90,7 @@ class CondaPlan(TypedDict, total=False):
 
     Attributes:
         key: Its name, and that of its file.
-        status: ``hit``, ``stale`` or ``missing``.
+        status: ``hit``, ``stale``, ``missing`` or ``damaged``.
         inputs: Digest of what is asked.
         specs: What channels are asked for.
         channels: Where packages come from, in order.
