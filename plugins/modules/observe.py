@@ -110,7 +110,7 @@ observed:
     machine:
       description:
         - Hardware model, the C(kind) of machine, and in C(why) the witness for that.
-        - The kind is C(jetson), C(dgx_spark) (any machine with GB10), C(grace), C(wsl2), C(container), C(board),
+        - The kind is C(jetson), C(dgx_spark) (any machine with GB10), C(grace), C(wsl2), C(wsl1), C(container), C(board),
           C(server), C(workstation) or C(unknown).
         - Of a Jetson also its module, L4T release and JetPack (of an unknown L4T the nearest older one's).
       type: dict

@@ -146,7 +146,7 @@ def test_what_keeps_a_gpu_from_computing_is_refused_by_its_own_words_unless_anot
         assert name_of(chosen(observed)) == "cuda13_0"
     else:
         found = refusal(chosen(observed))
-        assert found.problem.startswith("no stack fits this host (cuda13_0, cuda12_8, cuda12_6: RTX has no driver")
+        assert found.problem.startswith("no stack fits this host (cuda13_0, cuda12_8: RTX has no driver")
         assert found.remedy == "Install it; or set wavesmith_stack: cpu if the CPU is enough"
 
 

@@ -33,7 +33,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.observe import
     texts,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import cpu as observe_cpu
-from ansible_collections.wavesmith.provision.plugins.module_utils.observe import hardware as observe_hardware
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import drivers as observe_drivers
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import host as observe_host
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe as observe_probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms import url as terms_url
@@ -235,6 +235,10 @@ def test_an_unknown_l4t_is_treated_as_the_nearest_older_one(l4t: str, version: s
         (139, "", "", "nvidia.smi_crashes"),
         (-250, "", "", "nvidia.smi_crashes"),
         (6, "No devices were found", "", "nvidia.no_devices"),
+        (6, "No devices found", "", "nvidia.no_devices"),
+        (12, "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system.", "", "nvidia.no_library"),
+        (9, "Failed to properly shut down NVML: Driver Not Loaded", "", "nvidia.not_loaded"),
+        (255, "Unable to determine the device handle for GPU0000:17:00.0: Unknown Error", "", "nvidia.lost"),
         (18, "Failed to initialize NVML: Driver/library version mismatch", "", "nvidia.version_mismatch"),
         (255, "Failed to initialize NVML: Unknown Error", "", "nvidia.container_lost"),
         (4, "Failed to initialize NVML: Insufficient Permissions", "", "nvidia.access"),
@@ -247,8 +251,8 @@ def test_an_unknown_l4t_is_treated_as_the_nearest_older_one(l4t: str, version: s
 def test_each_way_in_which_nvidia_smi_fails_has_its_name(
     code: int | None, text: str, trouble: str, name: str | None
 ) -> None:
-    finding = nvidia.judge_smi(code, text, trouble)
-    assert (finding and finding["id"]) == name
+    symptom = nvidia.symptom_of(code, text, trouble)
+    assert (symptom and symptom.id) == name
 
 
 @pytest.mark.parametrize(
@@ -569,7 +573,7 @@ def nvml(folder: Path, monkeypatch: pytest.MonkeyPatch, init: str = "0") -> obse
         ["gcc", "-shared", "-fPIC", f"-DINIT={init}", "-o", folder / "libnvidia-ml.so.1", folder / "nvml.c"], check=True
     )
     monkeypatch.setenv("LD_LIBRARY_PATH", str(folder))
-    return observe_host.Host(timeout=1).python("nvml", observe_hardware.NVML_QUERY)
+    return observe_host.Host(timeout=1).python("nvml", observe_drivers.NVML_QUERY)
 
 
 def test_nvml_is_asked_where_nvidia_smi_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,67 +6,18 @@ import ctypes
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 
 from ..records.host import Finding, Machine, NvidiaDriver, OperatingSystem, Processor, Rocm, Toolkit, VectorUnit
+from . import drivers, texts
 from . import jetson as observe_jetson
-from . import tables, texts
 from .amd import gfx_name, parse_agents, parse_rocminfo
 from .cpu import Cpu
-from .gpus import Accelerator, Slot, amd_name, complete, pci_slot
+from .gpus import Accelerator, Slot, amd_name, pci_slot
 from .host import Host, Questions, User
-from .nvidia import (
-    driver_cuda,
-    judge_nvidia,
-    judge_smi,
-    parse_driver,
-    parse_driver_cuda,
-    parse_nvidia_proc,
-    parse_nvidia_smi,
-    parse_nvidia_version,
-)
+from .scene import is_wsl1
 from .system import machine_class, parse_gpu_arches, parse_nvcc, parse_version_json, windows_gpus
+from .trouble_guest import WITHOUT_GPU
 
-NVIDIA_SMI = ["nvidia-smi", "--query-gpu=name,compute_cap,memory.total,driver_version", "--format=csv,noheader,nounits"]
-# NVML itself, in a process of its own because a broken driver can hang or crash it: the same rows as NVIDIA_SMI gives,
-# after a line with the newest CUDA. Function names and the code of "not supported": nvml.h.
-NVML_QUERY = """
-import ctypes
-for name in ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1"):
-    try:
-        nvml = ctypes.CDLL(name)
-        break
-    except OSError as error:
-        missing = error
-else:
-    raise SystemExit(str(missing))
-nvml.nvmlErrorString.restype = ctypes.c_char_p
-code = nvml.nvmlInit_v2()
-if code:
-    raise SystemExit("Failed to initialize NVML: " + nvml.nvmlErrorString(code).decode())
-def number(function, *handle):
-    value = ctypes.c_int()
-    return value.value if function(*handle, ctypes.byref(value)) == 0 else 0
-def text(function, *handle):
-    value = ctypes.create_string_buffer(96)
-    return value.value.decode("utf-8", "replace") if function(*handle, value, 96) == 0 else "[N/A]"
-cuda = number(nvml.nvmlSystemGetCudaDriverVersion_v2)
-print("CUDA Version: %d.%d" % (cuda // 1000, cuda % 1000 // 10) if cuda else "")
-for index in range(number(nvml.nvmlDeviceGetCount_v2)):
-    gpu = ctypes.c_void_p()
-    if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(gpu)) == 0:
-        major, minor, memory = ctypes.c_int(), ctypes.c_int(), (ctypes.c_ulonglong * 3)()
-        known = nvml.nvmlDeviceGetCudaComputeCapability(gpu, ctypes.byref(major), ctypes.byref(minor)) == 0
-        sized = nvml.nvmlDeviceGetMemoryInfo(gpu, ctypes.byref(memory)) == 0
-        print(
-            text(nvml.nvmlDeviceGetName, gpu),
-            "%d.%d" % (major.value, minor.value) if known else "[N/A]",
-            memory[0] // 2**20 if sized else "[N/A]",
-            text(nvml.nvmlSystemGetDriverVersion),
-            sep=", ",
-        )
-"""
 # Installed packages that are witnesses: of L4T, of JetPack, of ROCm.
 WITNESSES = ("nvidia-l4t-core", "nvidia-jetpack", "rocm-core")
 PR_SVE_GET_VL = 51  # include/uapi/linux/prctl.h
@@ -75,11 +26,7 @@ KFD_NODES = "/sys/class/kfd/kfd/topology/nodes/*"
 
 def start(host: Host, ask: Questions) -> None:
     """Start every command whose answer is wanted below."""
-    ask.command("smi", NVIDIA_SMI)
-    ask.command("header", ["nvidia-smi"])
-    ask.task("nvml", partial(host.python, "nvml", NVML_QUERY))
-    proc = ["/proc/driver/nvidia/version", *host.glob("/proc/driver/nvidia/gpus/*/information")]
-    ask.task("proc", partial(host.cat, [path for path in proc if host.exists(path)]))
+    drivers.start(host, ask)
     if not host.glob(KFD_NODES):
         ask.command("rocminfo", ["rocminfo"])
         ask.command("agents", ["rocm_agent_enumerator"])
@@ -89,13 +36,21 @@ def start(host: Host, ask: Questions) -> None:
 
 
 def find_accelerators(
-    host: Host, ask: Questions, user: User, findings: list[Finding]
+    host: Host,
+    ask: Questions,
+    user: User,
+    system: OperatingSystem,
+    packages: Mapping[str, str],
+    findings: list[Finding],
 ) -> tuple[list[Accelerator], NvidiaDriver]:
     """Return all GPUs, NVIDIA's first, then AMD's and Intel's, and what is known of NVIDIA's driver."""
     slots = find_slots(host)
-    nvidia, driver = find_nvidia(host, ask, slots, findings)
+    jetson = bool(jetson_witness(host, system["kernel"], packages)[1])
+    nvidia, driver = drivers.find_nvidia(host, ask, slots, system, jetson, packages, findings)
     amd = find_amd(host, ask, slots, user, findings)
     found = nvidia + amd + [slot.gpu for slot in slots if slot.gpu.vendor == "intel"]
+    if not found and is_wsl1(system["kernel"]) and WITHOUT_GPU["id"] not in [said["id"] for said in findings]:
+        findings.append(WITHOUT_GPU)
     if not nvidia + amd and host.exists("/dev/dxg"):
         # All that Windows hides behind this device is reached through DirectX; what it is, only its drivers tell.
         makers = " or ".join(windows_gpus(host.listing("/usr/lib/wsl/drivers"))) or "unknown"
@@ -170,6 +125,17 @@ def find_rocm(host: Host, packages: Mapping[str, str]) -> Rocm:
     return {"version": version, "source": "rocm-core" if version else None}
 
 
+def jetson_witness(host: Host, kernel: str, packages: Mapping[str, str]) -> tuple[str | None, str]:
+    """Return a Jetson's L4T release, where it tells, and what says that this is one ('' for nothing)."""
+    l4t, why = observe_jetson.parse_l4t(host.read("/etc/nv_tegra_release")), "/etc/nv_tegra_release"
+    if l4t is None:
+        l4t, why = texts.version_in(packages.get("nvidia-l4t-core", "").partition("-")[0]), "nvidia-l4t-core"
+    if l4t is not None:
+        return l4t, why
+    chip = observe_jetson.tegra_chip(host.read("/proc/device-tree/compatible"))
+    return None, f"device tree: {chip}" if chip else f"kernel {kernel}" if "tegra" in kernel else ""
+
+
 def find_machine(
     host: Host,
     system: OperatingSystem,
@@ -181,16 +147,13 @@ def find_machine(
 ) -> Machine:
     """Say what kind of machine this is, by the first witness of docs/platform.md's order."""
     compatible = host.read("/proc/device-tree/compatible")
+    l4t, jetson_why = jetson_witness(host, uname[1], packages)
     dmi = {
         name: texts.first_line(host.read(f"/sys/class/dmi/id/{name}"))
         for name in ("product_name", "sys_vendor", "chassis_type")
     }
     product = dmi["product_name"]
     model = texts.first_line(host.read("/proc/device-tree/model")) or product
-    l4t, l4t_source = observe_jetson.parse_l4t(host.read("/etc/nv_tegra_release")), "/etc/nv_tegra_release"
-    if l4t is None:
-        l4t, l4t_source = texts.version_in(packages.get("nvidia-l4t-core", "").partition("-")[0]), "nvidia-l4t-core"
-    chip = observe_jetson.tegra_chip(compatible)
     arm = uname[2] == "aarch64"
     names = [gpu.name for gpu in gpus if gpu.vendor == "nvidia"]
     tegra = next((name for name in names if arm and observe_jetson.tegra_sm(name)), None)
@@ -201,9 +164,7 @@ def find_machine(
     fastos = texts.key_values(host.read("/etc/fastos-release"), "=").get("NAME", "")
     superchip = next((text for text in [*names, product] if re.search(r"\b(GH200|GB[23]00|Grace)\b", text)), None)
     witnesses = (
-        ("jetson", l4t and l4t_source),
-        ("jetson", chip and f"device tree: {chip}"),
-        ("jetson", "tegra" in uname[1] and f"kernel {uname[1]}"),
+        ("jetson", jetson_why),
         ("jetson", tegra and f"GPU {tegra}"),
         ("dgx_spark", spark and f"GPU {spark}"),
         ("dgx_spark", re.search(r"dgx.?spark", product, re.IGNORECASE) and f"product {product}"),
@@ -211,6 +172,7 @@ def find_machine(
         ("dgx_spark", "spark" in dgx.lower() and "/etc/dgx-release"),
         ("grace", arm and superchip),
         ("grace", arm and names and cpu.model == "Neoverse-V2" and "Neoverse-V2 with an NVIDIA GPU"),
+        ("wsl1", is_wsl1(uname[1]) and f"kernel {uname[1]}"),
         ("wsl2", system["wsl"] and wsl_witness(host)),
         ("container", system["container"]),
         ("board", arm and model and not product and model),
@@ -289,64 +251,9 @@ def find_toolkits(host: Host, ask: Questions) -> list[Toolkit]:
 def find_slots(host: Host) -> list[Slot]:
     """Return the GPUs on the PCI bus, in the order of their addresses."""
     paths = host.glob("/sys/bus/pci/devices/*/uevent")
-    slots = (pci_slot(os.path.basename(os.path.dirname(path)), host.read(path)) for path in paths)
+    # A recording may write an address without colons.
+    slots = (pci_slot(os.path.basename(os.path.dirname(path)).replace("-", ":"), host.read(path)) for path in paths)
     return [slot for slot in slots if slot is not None]
-
-
-def find_nvidia(
-    host: Host, ask: Questions, slots: Sequence[Slot], findings: list[Finding]
-) -> tuple[list[Accelerator], NvidiaDriver]:
-    """Return NVIDIA's GPUs by the first witness that shows any, and what is known of the driver."""
-    smi, nvml = ask.answer("smi"), ask.answer("nvml")
-    on_bus = [slot for slot in slots if slot.gpu.vendor == "nvidia"]
-    by_smi, smi_driver = parse_nvidia_smi(smi.text)
-    by_nvml, nvml_driver = parse_nvidia_smi(nvml.text)
-    gpus = by_smi or [replace(gpu, source="nvml") for gpu in by_nvml]
-    proc = ask.answer("proc").text
-    gpus = gpus or parse_nvidia_proc(proc)
-    model = texts.first_line(host.read("/proc/device-tree/model"))
-    chip = observe_jetson.tegra_chip(host.read("/proc/device-tree/compatible"))
-    if not gpus and chip:
-        gpus = [Accelerator(vendor="nvidia", name=model or "NVIDIA Jetson", source="device-tree")]
-    if not gpus:
-        gpus = [slot.gpu for slot in on_bus]
-    if not gpus and host.exists("/usr/lib/wsl/lib/libcuda.so.1"):
-        # Windows has NVIDIA's driver, but nvidia-smi and NVML do not work here (microsoft/WSL#11277).
-        gpus = [Accelerator(vendor="nvidia", name="NVIDIA GPU of Windows", source="libcuda")]
-    if len(gpus) == 1 and gpus[0].sm is None and chip:
-        witness = gpus[0].source if gpus[0].source == "device-tree" else f"{gpus[0].source}+device-tree"
-        gpus = [replace(gpus[0], sm=tables.TEGRA[chip], source=witness)]
-    gpus = complete(gpus, [slot.gpu for slot in on_bus])
-    gpus = [
-        replace(gpu, sm=sm, source=f"{gpu.source}+name")
-        if gpu.sm is None and (sm := observe_jetson.tegra_sm(gpu.name)) is not None
-        else gpu
-        for gpu in gpus
-    ]
-
-    module = parse_nvidia_version(proc)
-    loaded = texts.version_in(texts.first_line(host.read("/sys/module/nvidia/version")))
-    header = ask.answer("header").text
-    drivers = (
-        (smi_driver, "nvidia-smi"),
-        (nvml_driver, "nvml"),
-        (module, "proc"),
-        (loaded, "sysfs"),
-        (parse_driver(header), "nvidia-smi"),
-    )
-    driver, driver_source = next((known for known in drivers if known[0]), (None, None))
-    cudas = (
-        (parse_driver_cuda(header), "nvidia-smi"),
-        (parse_driver_cuda(nvml.text), "nvml"),
-        (driver_cuda(driver), "driver"),
-    )
-    cuda, cuda_source = next((known for known in cudas if known[0]), (None, None))
-    if not by_smi:
-        trouble = judge_smi(smi.code, smi.text, smi.trouble)
-        if trouble is not None:
-            findings.append(trouble)
-    findings.extend(judge_nvidia(gpus, on_bus, driver, header))
-    return gpus, {"driver": driver, "driver_source": driver_source, "cuda": cuda, "cuda_source": cuda_source}
 
 
 def find_amd(

@@ -30,6 +30,12 @@ EXTRA_PATH = (
     "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/wsl/lib:/usr/local/cuda/bin:/opt/rocm/bin"
 )
 _FILE_LIMIT = 64 * 1024 * 1024
+# Where the kernel's log is, after /dev/kmsg: dmesg for the records of other systems, the journal for its readers (groups adm and
+# systemd-journal), the files of syslog for group adm.
+KERNEL_LOG = (["dmesg"], ["journalctl", "-k", "-b", "-q", "--no-pager", "-n", "5000"])
+KERNEL_LOG_FILES = ("/var/log/kern.log", "/var/log/dmesg", "/var/log/syslog", "/var/log/messages")
+_LOG_LIMIT = 2 * 1024 * 1024
+_LOG_RECORDS = 20_000
 
 
 @dataclass(frozen=True)
@@ -84,15 +90,54 @@ class Host:
 
     def read(self, path: str) -> str:
         """Return a regular file's text, '' when there is none to read."""
+        return texts.decode(self.read_bytes(path))
+
+    def read_bytes(self, path: str, last: int = 0) -> bytes:
+        """Return a regular file's content (of a long one only so many `last` bytes), nothing when there is none to read."""
         try:
             handle = os.open(self.at(path), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except (OSError, ValueError):
-            return ""
+            return b""
         try:
             with os.fdopen(handle, "rb") as file:
-                return texts.decode(file.read(_FILE_LIMIT)) if stat.S_ISREG(os.fstat(handle).st_mode) else ""
+                state = os.fstat(handle)
+                if not stat.S_ISREG(state.st_mode):
+                    return b""
+                if last and state.st_size > last:
+                    file.seek(-last, os.SEEK_END)
+                return file.read(_FILE_LIMIT)
+        except OSError:
+            return b""
+
+    def kernel_log(self) -> str:
+        """Return what the kernel said lately, from the first source that this user may read: at most `_LOG_LIMIT` bytes."""
+        said = self._kmsg() if self.live else self.read("/dev/kmsg")
+        for argv in KERNEL_LOG:
+            if not said:
+                answer = self.run(argv)
+                said = answer.text[-_LOG_LIMIT:] if answer.code == 0 else ""
+        for path in KERNEL_LOG_FILES:
+            said = said or texts.decode(self.read_bytes(path, _LOG_LIMIT))
+        return said
+
+    def _kmsg(self) -> str:
+        """The kernel's own ring, one record a read, without waiting for the next one."""
+        records: list[bytes] = []
+        try:
+            handle = os.open(self.at("/dev/kmsg"), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             return ""
+        try:
+            for _record in range(_LOG_RECORDS):
+                try:
+                    records.append(os.read(handle, 8192))
+                except BrokenPipeError:  # it was overwritten meanwhile: go on with the oldest there is
+                    continue
+        except OSError:  # that was the last one, or this user may not
+            pass
+        finally:
+            os.close(handle)
+        return texts.decode(b"".join(records))[-_LOG_LIMIT:]
 
     def exists(self, path: str) -> bool:
         """Say whether the path exists (False also for a path that cannot be one)."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from ..records.host import Finding
 from . import tables
-from .gpus import Accelerator, Slot
+from .gpus import Accelerator
 from .texts import MIB, finding, first_line, natural, version_in
 
 
@@ -22,6 +23,8 @@ def parse_nvidia_smi(text: str) -> tuple[list[Accelerator], str | None]:
     for line in text.split("\n"):
         fields = [field.strip() for field in line.rsplit(",", 3)]
         if len(fields) != 4 or not fields[0] or not re.fullmatch(r"\d+\.\d+|\[.*\]|N/A", fields[1], re.ASCII):
+            continue
+        if re.search(r"\b(?:lost|reset|Unknown Error)\b", f"{fields[0]} {fields[1]}"):
             continue
         memory = natural(fields[2])
         found.append(
@@ -55,6 +58,13 @@ def parse_nvidia_version(text: str) -> str | None:
     return match.group(1) if match else None
 
 
+def parse_flavour(text: str) -> str:
+    """Return the flavour of the kernel module from ``/proc/driver/nvidia/version``, '' where there is none."""
+    if "Kernel Module" not in text:
+        return ""
+    return tables.OPEN if "Open Kernel Module" in text else tables.PROPRIETARY
+
+
 def parse_nvidia_proc(text: str) -> list[Accelerator]:
     """Return the GPUs in ``/proc/driver/nvidia/gpus/*/information``, one after the other."""
     names = re.findall(r"^Model:[ \t]*(\S.*?)[ \t]*$", text, re.MULTILINE)
@@ -67,95 +77,62 @@ def driver_cuda(driver: str | None) -> str | None:
     return next((cuda for first, cuda in tables.DRIVER_CUDA if branch is not None and branch >= first), None)
 
 
-# What nvidia-smi says when it shows no GPU: the text, the finding's name, the remedy.
+@dataclass(frozen=True)
+class Symptom:
+    """What nvidia-smi said instead of a GPU.
+
+    Attributes:
+        id: Name of the finding where nothing else is known.
+        detail: Its words.
+        library: Version of NVML that it names; empty for none.
+    """
+
+    id: str
+    detail: str = ""
+    library: str = ""
+
+
+# What nvidia-smi says when it shows no GPU: the words, the finding's name.
 SMI_TROUBLES = (
-    (
-        "version mismatch",
-        "nvidia.version_mismatch",
-        "Reboot: the driver was updated, and the kernel still runs the old module.",
-    ),
-    (
-        "No devices were found",
-        "nvidia.no_devices",
-        "Give the container its GPU; else see `dmesg | grep NVRM` (GPUs from Blackwell on need the open kernel modules).",
-    ),
-    (
-        "couldn't communicate with the NVIDIA driver",
-        "nvidia.not_loaded",
-        "Install the driver for this kernel (its headers, then dkms) and reboot.",
-    ),
-    (
-        "blocked by the operating system",
-        "nvidia.blocked",
-        "Update WSL and the Windows driver, then `wsl --shutdown`.",
-    ),
-    (
-        "NVML: Unknown Error",
-        "nvidia.container_lost",
-        "Restart the container: it lost its access to the GPU (a reload of systemd takes it away under docker).",
-    ),
-    (
-        "Insufficient Permissions",
-        "nvidia.access",
-        "Put the user into the group that owns /dev/nvidia* (often video), and log in again.",
-    ),
-    (
-        "is lost",
-        "nvidia.lost",
-        "The GPU fell off the bus: power the host off and on; see `dmesg | grep Xid`.",
-    ),
-    (
-        "is not a valid field to query",
-        "nvidia.smi_old",
-        "Update the driver: this one is older than 510 and its nvidia-smi states no compute capability.",
-    ),
+    ("version mismatch", "nvidia.version_mismatch"),
+    ("libnvidia-ml", "nvidia.no_library"),
+    ("No devices were found", "nvidia.no_devices"),
+    ("No devices found", "nvidia.no_devices"),
+    ("couldn't communicate with the NVIDIA driver", "nvidia.not_loaded"),
+    ("Driver Not Loaded", "nvidia.not_loaded"),
+    ("blocked by the operating system", "nvidia.blocked"),
+    ("NVML: Unknown Error", "nvidia.container_lost"),
+    ("Insufficient Permissions", "nvidia.access"),
+    ("is lost", "nvidia.lost"),
+    ("device handle for", "nvidia.lost"),
+    ("is not a valid field to query", "nvidia.smi_old"),
 )
 
 
-def judge_smi(code: int | None, text: str, trouble: str) -> Finding | None:
-    """Say what is wrong with an nvidia-smi that shows no GPU; None where there is none to run."""
+def symptom_of(code: int | None, text: str, trouble: str) -> Symptom | None:
+    """Name what an nvidia-smi that shows no GPU said; None where there is none to run."""
     if trouble == "not found":
         return None
     said = first_line(text)[:200]
-    hint = "Run nvidia-smi by hand; see `dmesg | grep -i NVRM`; reboot the host."
     if trouble:
-        if not trouble.startswith("no answer"):
-            return finding("nvidia.smi", f"nvidia-smi: {trouble}", hint)
-        return finding(
-            "nvidia.smi_hangs",
-            f"nvidia-smi: {trouble}",
-            "If it is only slow (many GPUs), turn persistence mode on: nvidia-smi -pm 1. Else see `dmesg` and reboot.",
-        )
+        name = "nvidia.smi_hangs" if trouble.startswith("no answer") else "nvidia.smi"
+        return Symptom(name, f"nvidia-smi: {trouble}")
     if code is not None and (code < 0 or 128 < code < 160):
         number = -code if code < 0 else code - 128
         try:
-            name = signal.Signals(number).name
+            died = signal.Signals(number).name
         except ValueError:
-            name = f"signal {number}"
-        return finding("nvidia.smi_crashes", f"nvidia-smi died of {name}{f' ({said})' if said else ''}", hint)
-    for words, name, remedy in SMI_TROUBLES:
-        if words in text:
-            return finding(name, f"nvidia-smi: {said}", remedy)
-    return finding("nvidia.smi", f"nvidia-smi: {said or 'it printed nothing'}", hint)
+            died = f"signal {number}"
+        return Symptom("nvidia.smi_crashes", f"nvidia-smi died of {died}{f' ({said})' if said else ''}")
+    name = next((name for words, name in SMI_TROUBLES if words in text), "nvidia.smi")
+    library = re.search(r"library version:?\s*(\d{1,9}(?:\.\d{1,9})+)", text, re.ASCII)
+    return Symptom(
+        name, f"nvidia-smi: {(said or 'it printed nothing').rstrip('.')}", library.group(1) if library else ""
+    )
 
 
-def judge_nvidia(
-    gpus: Sequence[Accelerator], on_bus: Sequence[Slot], driver: str | None, header: str
-) -> Iterable[Finding]:
-    """Say what stands in the way of NVIDIA's GPUs, apart from what nvidia-smi itself complains of."""
-    foreign = next((slot for slot in on_bus if slot.driver and not slot.driver.startswith("nvidia")), None)
-    if foreign:
-        yield finding(
-            "nvidia.kernel_driver",
-            f"The kernel gave {foreign.gpu.name} to {foreign.driver} instead of NVIDIA's driver",
-            "Install NVIDIA's driver, keep nouveau from loading (or end the passing through of vfio-pci), and reboot.",
-        )
-    elif gpus and driver is None and gpus[0].source == "pci":
-        yield finding(
-            "nvidia.driver",
-            f"There is an NVIDIA GPU ({gpus[0].name}) but no driver",
-            "Install NVIDIA's driver (580 or newer for CUDA 13), or give the container its GPU.",
-        )
+def judge_nvidia(gpus: Sequence[Accelerator], header: str) -> Iterable[Finding]:
+    """Say what else is to know of NVIDIA's GPUs."""
     unknown = [gpu.name for gpu in gpus if gpu.sm is None]
     if unknown:
         yield finding(

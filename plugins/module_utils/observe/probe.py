@@ -62,9 +62,9 @@ def observe(
     uname = _uname(host)
     system = _os(host, uname[1])
     cpu = parse_cpuinfo(host.read("/proc/cpuinfo"))
-    packages = parse_dpkg_status(host.read("/var/lib/dpkg/status"), [*apt_packages, *look.WITNESSES])
+    packages = parse_dpkg_status(host.read("/var/lib/dpkg/status"), [*apt_packages, *look.WITNESSES], holding="nvidia")
     apt = _apt(host, apt_packages, packages)
-    accelerators, driver = look.find_accelerators(host, ask, user, findings)
+    accelerators, driver = look.find_accelerators(host, ask, user, system, packages, findings)
     machine = look.find_machine(host, system, cpu, uname, accelerators, packages, findings)
     jetpack = jetson.jetpack(machine["l4t"])
     # Jetson's drivers have branches of their own, which the table of branches does not know.

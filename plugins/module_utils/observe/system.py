@@ -65,10 +65,11 @@ def parse_python(text: str) -> tuple[str, str] | None:
     return version, prefix
 
 
-def parse_dpkg_status(text: str, wanted: Iterable[str]) -> dict[str, str]:
+def parse_dpkg_status(text: str, wanted: Iterable[str], holding: str = "") -> dict[str, str]:
     """Return the version of each wanted package that is installed, virtual ones by the package that provides them.
 
-    A package put on hold is installed too; one with only its configuration files left is not.
+    A package put on hold is installed too; one with only its configuration files left is not. Packages whose name holds the
+    word `holding` are wanted too.
     """
     names = set(wanted)
     own: dict[str, str] = {}
@@ -80,7 +81,7 @@ def parse_dpkg_status(text: str, wanted: Iterable[str]) -> dict[str, str]:
         if "\nStatus: install ok installed\n" not in stanza and "\nStatus: hold ok installed\n" not in stanza:
             continue
         name, version = _field(stanza, "Package"), _field(stanza, "Version")
-        if name in names:
+        if name in names or (holding and holding in name):
             own.setdefault(name, version)
         provides = _field(stanza, "Provides")
         if provides:

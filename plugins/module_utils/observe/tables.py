@@ -185,6 +185,35 @@ DRIVER_CUDA = (
     (384, "9.0"),
 )
 
+# NVIDIA's drivers by compute capability: generation, first driver branch, last one (0: still served), and the flavour of the
+# kernel module that drives it. Jetson's own (5.3, 6.2, 7.2, 8.7) have the driver of their L4T. Sources: first branch: that of the
+# first CUDA that compiles for it (CUDA release notes, and DRIVER_CUDA above; HGX B200: NVIDIA/cloud-native-docs#184); last branch:
+# the kernel module's own words, "supported through the NVIDIA 470.xx Legacy drivers" of Kepler (siderolabs/talos#8764) and
+# 580.xx of Pascal (NixOS/nixos-hardware#1828), CUDA 13.0 release notes for Maxwell, Pascal and Volta; flavour: NVIDIA's driver
+# installation guide, "Kernel Modules" (open: Turing and newer only), and for Blackwell the module's words "requires use of the
+# NVIDIA open kernel modules" and NVIDIA's blog of 2024-07-17 on the open kernel modules.
+PROPRIETARY, EITHER, OPEN = "proprietary", "either", "open"
+NVIDIA_DRIVERS = {
+    "3.0": ("Kepler", 319, 470, PROPRIETARY),
+    "3.5": ("Kepler", 319, 470, PROPRIETARY),
+    "3.7": ("Kepler", 343, 470, PROPRIETARY),
+    "5.0": ("Maxwell", 343, 580, PROPRIETARY),
+    "5.2": ("Maxwell", 343, 580, PROPRIETARY),
+    "6.0": ("Pascal", 367, 580, PROPRIETARY),
+    "6.1": ("Pascal", 367, 580, PROPRIETARY),
+    "7.0": ("Volta", 384, 580, PROPRIETARY),
+    "7.5": ("Turing", 410, 0, EITHER),
+    "8.0": ("Ampere", 450, 0, EITHER),
+    "8.6": ("Ampere", 455, 0, EITHER),
+    "8.9": ("Ada", 520, 0, EITHER),
+    "9.0": ("Hopper", 520, 0, EITHER),
+    "10.0": ("Blackwell", 570, 0, OPEN),
+    "10.3": ("Blackwell", 575, 0, OPEN),
+    "11.0": ("Thor", 580, 0, OPEN),
+    "12.0": ("Blackwell", 570, 0, OPEN),
+    "12.1": ("Blackwell", 575, 0, OPEN),
+}
+
 # Arm cores by implementer and part. Sources: util-linux/util-linux:sys-utils/lscpu-arm.c@01e2697, for 0xd81 and above
 # Linux' arch/arm64/include/asm/cputype.h.
 ARM_CORES = {

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from ..audit.fatbin import Target
 from ..audit.verdict import capability, parse_sm, runs
+from ..observe.tables import NVIDIA_DRIVERS
 from ..records.host import Gpu, Observed
 from ..records.plan import Considered
 from ..terms.refusal import Refusal, suggest
@@ -47,12 +48,14 @@ class Fit:
         remedy: What could be done about it.
         unused: GPUs that it would leave idle.
         meant: Whether the stack is for machines like this one at all.
+        code: Whether it has code for a GPU of the host.
     """
 
     problem: str = ""
     remedy: str = ""
     unused: tuple[str, ...] = ()
     meant: bool = True
+    code: bool = True
 
 
 @dataclass
@@ -224,6 +227,8 @@ def _wants(stack: Stack, gpus: Sequence[Gpu]) -> bool:
 def _nothing_fits(item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], gpus: Sequence[Gpu]) -> Refusal:
     """One sentence for all stacks that come into question, each reason once."""
     near = [stack for stack in ranked if _wants(stack, gpus)] or [stack for stack in ranked if stack.backend == "cpu"]
+    # What a stack without code for the GPU would say is beside the point where another one has it.
+    near = [stack for stack in near if fits[stack.name].code and fits[stack.name].meant] or near
     names: dict[str, list[str]] = {}
     for stack in near:
         if fits[stack.name].meant:
@@ -269,11 +274,8 @@ _VENDORS = {"cuda": {"nvidia"}, "rocm": {"amd"}, "directml": {"directx", "amd", 
 _NEEDED = {"cuda": "an NVIDIA GPU", "rocm": "an AMD GPU", "directml": "a GPU that Windows shares"}
 
 
-# Findings of `observe` that leave no GPU to compute on; docs/platform.md says what each means.
-_NO_CUDA = {
-    f"nvidia.{name}"
-    for name in ("no_devices", "not_loaded", "version_mismatch", "lost", "access", "container_lost", "blocked")
-} | {"nvidia.kernel_driver", "nvidia.driver"}
+# Findings of `observe` about NVIDIA's GPUs that leave them able to compute; every other one does not: docs/platform.md.
+_CUDA_WORKS = {f"nvidia.{name}" for name in ("smi_old", "sm_unknown", "no_memory", "mig", "missing", "idle")}
 _NO_ROCM = {"amd.no_kfd", "amd.access", "amd.driver"}
 
 
@@ -288,34 +290,50 @@ def _blocked(observed: Observed, ids: Iterable[str]) -> Fit | None:
 def _cuda(stack: Stack, gpus: Sequence[Gpu], observed: Observed, forced: bool) -> Fit:
     driver = observed["nvidia"].get("driver") or ""
     answers = any(str(gpu.get("source")).startswith(("nvidia-smi", "nvml")) for gpu in gpus)
-    blocked = _blocked(observed, {"nvidia.no_libcuda"} if answers else _NO_CUDA)
+    found = {finding["id"] for finding in observed.get("findings", ())}
+    silenced = {name for name in found if name.startswith(("nvidia.", "wsl."))} - _CUDA_WORKS
+    blocked = _blocked(observed, {"nvidia.no_libcuda"} if answers else silenced)
+    targets = stack.sms.get(observed["cpu"]["architecture"], ())
+    unused = [
+        f"{gpu['name']} (SM {capability(sm)})"
+        for gpu in gpus
+        if (sm := _sm(gpu)) is not None and not runs_on(sm, targets)
+    ]
+    carried = ", ".join(targets) or "none for this CPU architecture"
+    if len(unused) == len(gpus):
+        return Fit(f"it has no code for {unused[0]}, it has {carried}", code=False)
     if blocked:
         return blocked
-    targets = stack.sms.get(observed["cpu"]["architecture"], ())
-    unused = []
-    for gpu in gpus:
-        sm = _sm(gpu)
-        if sm is None:
-            problem = f"the compute capability of {gpu['name']} could not be read"
-            return Fit(problem, "make `nvidia-smi` answer (driver, container toolkit), then plan again")
-        if not runs_on(sm, targets):
-            unused.append(f"{gpu['name']} (SM {capability(sm)})")
-    if unused and (len(unused) == len(gpus) or not forced):
-        carried = ", ".join(targets) or "none for this CPU architecture"
-        part = len(unused) < len(gpus)
-        return Fit(
-            f"it has no code for {unused[0]}, it has {carried}",
-            f"set wavesmith_stack: {stack.name} to leave {', '.join(unused)} unused" if part else "",
-        )
+    unknown = next((gpu["name"] for gpu in gpus if _sm(gpu) is None), "")
+    if unknown:
+        problem = f"the compute capability of {unknown} could not be read"
+        return Fit(problem, "make `nvidia-smi` answer (driver, container toolkit), then plan again")
+    if unused and not forced:
+        remedy = f"set wavesmith_stack: {stack.name} to leave {', '.join(unused)} unused"
+        return Fit(f"it has no code for {unused[0]}, it has {carried}", remedy)
     if any(origin.kind == SOURCE for origin in stack.origins) and not build_sm(gpus):
         return Fit("it is built for one compute capability, the GPUs of this host need several")
     major = driver.partition(".")[0]
     if major.isdigit() and int(major) < stack.driver_minimum:
         return Fit(
-            f"it needs driver {stack.driver_minimum} or newer, this host has {driver}",
-            f"update NVIDIA's driver to {stack.driver_minimum} or newer",
+            f"it needs driver {stack.driver_minimum} or newer, this host has {driver}", _newer(stack, gpus, observed)
         )
     return Fit(unused=tuple(unused))
+
+
+def _newer(stack: Stack, gpus: Sequence[Gpu], observed: Observed) -> str:
+    """Which driver to take, and where it is installed."""
+    kind = observed.get("machine", {}).get("kind", "")
+    if kind == "jetson":
+        return "update JetPack: a Jetson's driver is part of its L4T"
+    if kind == "wsl2":
+        return f"update NVIDIA's driver in Windows to {stack.driver_minimum} or newer; install none in WSL"
+    last = [
+        row[2] for gpu in gpus if (row := NVIDIA_DRIVERS.get(gpu.get("sm") or "")) and row[2] >= stack.driver_minimum
+    ]
+    newer = f"{min(last)}, the last branch for this GPU" if last else f"{stack.driver_minimum} or newer"
+    where = " on the container's host, not in it" if kind == "container" else ""
+    return f"update NVIDIA's driver{where} to {newer}"
 
 
 def _rocm(stack: Stack, gpus: Sequence[Gpu]) -> Fit:

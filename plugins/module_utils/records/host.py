@@ -54,7 +54,7 @@ class Machine(TypedDict):
 
     Attributes:
         model: As the firmware names it.
-        kind: ``jetson``, ``dgx_spark`` (any machine with GB10), ``grace``, ``wsl2``, ``container``, ``board``, ``server``, ``workstation`` or ``unknown``.
+        kind: ``jetson``, ``dgx_spark`` (any machine with GB10), ``grace``, ``wsl2``, ``wsl1``, ``container``, ``board``, ``server``, ``workstation`` or ``unknown``.
         why: What says so.
         jetson: Whether it is a Jetson, in a container too.
         module: Name of a Jetson's module.
