@@ -22,6 +22,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
     from_index,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
@@ -114,7 +115,15 @@ class ActionModule(ActionBase):
 
 def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
     """What the roles of each phase get: everything in plain data, so that no decision is left for a template."""
-    todo: dict[str, Any] = {"build": [], "lock": [], "install": [], "verify": [], "activate": {}, "current": []}
+    todo: dict[str, Any] = {
+        "build": [],
+        "lock": [],
+        "weights": [],
+        "install": [],
+        "verify": [],
+        "activate": {},
+        "current": [],
+    }
     for item in planned.environments:
         wheels = [{"name": wheel.name, "key": wheel.key} for wheel in item.wheels]
         if "build" in item.phases:
@@ -146,6 +155,8 @@ def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
                     "constraints": item.constraints,
                 }
             )
+        if "weights" in item.phases:
+            todo["weights"] += item.weights
         if "verify" in item.phases:
             todo["verify"].append({"environment": item.name, "generation": item.generation})
         if item.current:
@@ -154,6 +165,7 @@ def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
             todo["activate"][item.name] = item.generation
     # Wheels of one key are built once, whichever environments need them.
     todo["build"] = list({spec.get("key", spec["name"]): spec for spec in todo["build"]}.values())
+    todo["weights"] = list({key(weights): weights for weights in todo["weights"]}.values())
     return todo
 
 

@@ -196,6 +196,9 @@ observed:
     wheels:
       description: Wheel keys at hand.
       type: raw
+    weights:
+      description: Sets of weights that are complete, by key.
+      type: raw
     busy:
       description: The run that holds the root, if any.
       type: raw

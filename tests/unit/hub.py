@@ -23,7 +23,10 @@ class Hub:
     Attributes:
         files: Repository and path to content.
         gated: Repositories that want `token`.
-        asked: Every request, as ``GET /path``.
+        asked: Every request, as ``GET /path``, and from where where only a part was asked for.
+        storage: Another server that large files are redirected to, as hubs do.
+        cut_after: Bytes after which an answer with a file is cut off; 0: never.
+        tokens: What came as ``Authorization``.
     """
 
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -31,6 +34,9 @@ class Hub:
     token: str = "hf_test"
     asked: list[str] = field(default_factory=list)
     url: str = ""
+    storage: str = ""
+    cut_after: int = 0
+    tokens: list[str] = field(default_factory=list)
 
     def repository(self, name: str, **files: bytes) -> None:
         """Add a repository; ``__`` in a keyword stands for a slash, ``_dot_`` for a dot."""
@@ -56,7 +62,9 @@ def serving(hub: Hub) -> Iterator[Hub]:
 
         def _answer(self, body: bool) -> None:
             path = urlsplit(self.path).path
-            hub.asked.append(f"{self.command} {path}")
+            given = self.headers.get("Range", "")
+            hub.asked.append(f"{self.command} {path}{f' {given}' if given else ''}")
+            hub.tokens += [self.headers["Authorization"]] if "Authorization" in self.headers else []
             parts = path.strip("/").split("/")
             if parts[:2] == ["api", "models"]:
                 self._info("/".join(parts[2:4]), parts[5] if len(parts) > 5 else "main")
@@ -106,14 +114,23 @@ def serving(hub: Hub) -> Iterator[Hub]:
                 self._refuse(401, "GatedRepo", f"Access to model {name} is restricted")
             elif data is None:
                 self._refuse(404, "EntryNotFound", f"{path} does not exist")
+            elif hub.storage:
+                self.send_response(302)
+                self.send_header("Location", f"{hub.storage}{self.path}")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
             else:
-                self.send_response(200)
+                start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
+                self.send_response(206 if start else 200)
                 self.send_header("X-Repo-Commit", COMMIT)
                 self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')
-                self.send_header("Content-Length", str(len(data)))
+                self.send_header("Content-Length", str(len(data) - start))
                 self.end_headers()
-                if body:
-                    self.wfile.write(data)
+                if body and hub.cut_after:
+                    self.wfile.write(data[start : start + hub.cut_after])
+                    self.close_connection = True
+                elif body:
+                    self.wfile.write(data[start:])
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -252,6 +252,7 @@ def test_an_empty_host_is_surveyed(tmp_path: Path) -> None:
         "toolbox": {"digest": None, "intact": False},
         "environments": {"speech": {"current": None, "generations": []}},
         "wheels": [],
+        "weights": [],
         "build_memory": {},
         "busy": None,
     }

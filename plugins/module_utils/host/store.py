@@ -5,6 +5,7 @@
     <root>/toolbox/<digest>/          current -> <digest>
     <root>/envs/<name>/<generation>/  current -> <generation>
     <root>/wheels/<wheel key>/        one wheel and its provenance
+    <root>/models/                    weights, each file once by its sha256
     <root>/cache/  <root>/state/
 
 A generation is complete when its ``wavesmith/manifest.json`` is there: that file is written last. A switch is one
@@ -32,6 +33,7 @@ from ..records.generation import GenerationManifest, Verdict
 from ..records.host import Holder, KeptEnvironment, KeptGeneration, Store
 from ..records.shape import Record
 from ..terms.names import package_of
+from ..wanted.weights import KEPT
 
 MANIFEST = "wavesmith/manifest.json"
 FILES = "wavesmith/files.json"
@@ -295,6 +297,11 @@ def _doubled(prefix: str, files: Iterable[str]) -> list[str]:
     return found
 
 
+def root_of(prefix: str) -> str:
+    """The host's folder that a generation lies in."""
+    return os.path.dirname(os.path.dirname(os.path.dirname(prefix)))
+
+
 def generations(root: str, environment: str) -> list[KeptGeneration]:
     """All generations of an environment, oldest first."""
     folder = environment_folder(root, environment)
@@ -331,6 +338,7 @@ def survey(root: str, environments: list[str]) -> Store:
         "toolbox": {"digest": toolbox, "intact": intact},
         "environments": {},
         "wheels": [],
+        "weights": [],
         "build_memory": read_json(os.path.join(root, "state", "build-memory.json")) or {},
         "busy": holder(root),
     }
@@ -363,6 +371,11 @@ def survey(root: str, environments: list[str]) -> Store:
         wheels = sorted(os.listdir(os.path.join(root, "wheels")))
     except OSError:
         wheels = []
+    try:
+        kept = sorted(os.listdir(os.path.join(root, KEPT)))
+    except OSError:
+        kept = []
+    result["weights"] = [name[: -len(".json")] for name in kept if name.endswith(".json")]
     result["wheels"] = [key for key in wheels if os.path.exists(os.path.join(root, "wheels", key, "provenance.json"))]
     return result
 

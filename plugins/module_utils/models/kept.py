@@ -32,8 +32,9 @@ def files(prefix: Path, model: ModelOf) -> list[Path]:
     site = next(iter(sorted(prefix.glob("lib/python3*/site-packages"))), prefix)
     found = []
     for weights in model["weights"]:
+        below = Path(weights["folder"]) if weights["folder"] else site
         for file in weights["files"]:
-            path = site / file["path"]
+            path = below / file["path"]
             if not path.is_file() or path.stat().st_size != file["bytes"]:
                 raise Unusable(
                     f"model {model['name']}: {path} is missing or has another size. Remedy: provision this host again"

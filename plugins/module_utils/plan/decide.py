@@ -121,7 +121,7 @@ def _environment(
     minor = ".".join(python["version"].split(".")[:2])
     item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
     item.variables = environ.variables(stack.backend, observed, wanted.native)
-    models.settle_models(item, asked, observed, result)
+    models.settle_models(item, asked, observed, result, bool(wanted.hub_token))
     result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
     if len(result.refusals) > before:
         return item
@@ -163,6 +163,7 @@ def _environment(
         item.imports.update({package.name: package.module for package in packages if package.module})
         item.imports.update({name: module for model in asked for name, module in model.imports.items()})
         settle(item, present, item.name in wanted.repair)
+        _with_weights(item)
         # A bundle answers for every origin, and has the wheels of those that its locks were made with.
         if not item.phases or (answers(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
             break
@@ -188,6 +189,17 @@ def _environment(
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
     return item
+
+
+def _with_weights(item: EnvironmentPlan) -> None:
+    """Weights are fetched before they are first needed; where they went missing, what is current is judged again with them."""
+    if not item.weights:
+        return
+    if not item.phases:
+        item.phases = ["weights", "verify"]
+        return
+    first = next((phase for phase in ("install", "verify") if phase in item.phases), "activate")
+    item.phases.insert(item.phases.index(first), "weights")
 
 
 def _packages(

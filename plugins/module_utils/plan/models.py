@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from ..records.host import Observed
-from ..records.model import ModelOf, WeightsOf
+from ..records.model import FileOf, ModelOf, WeightsOf
 from ..terms.refusal import Refusal, suggest
 from ..wanted.catalog import Catalog, Stack
-from ..wanted.model import PACKAGE, Model, Weights
+from ..wanted.model import PACKAGE, Model, WeightFile, Weights
 from ..wanted.variables import Environment, Wanted
+from ..wanted.weights import folder, key
 from .choose import family
 from .record import EnvironmentPlan, Plan
 
@@ -74,7 +75,9 @@ def narrowed(stack: Stack, models: Sequence[Model]) -> Stack:
     )
 
 
-def settle_models(item: EnvironmentPlan, models: Sequence[Model], observed: Observed, result: Plan) -> None:
+def settle_models(
+    item: EnvironmentPlan, models: Sequence[Model], observed: Observed, result: Plan, token: bool
+) -> None:
     """Decide on the models of an environment whose stack is known: refusals, warnings, what the manifest keeps."""
     kind = family(item.backend)
     for model in models:
@@ -88,21 +91,26 @@ def settle_models(item: EnvironmentPlan, models: Sequence[Model], observed: Obse
         ]
         result.warnings += _memory(model, kind, observed)
         item.variables = {**item.variables, **model.variables}
-    item.models = [model_of(model) for model in models]
+    item.models = [model_of(model, observed["root"]) for model in models]
+    item.weights = to_fetch(item.models, observed.get("weights", ()))
+    names = {weights["name"] for weights in item.weights}
+    gated = {found.name: found for model in models for found in model.weights if found.gated and found.name in names}
+    if gated and not token:
+        first = next(iter(gated.values()))
+        problem = f"weights {first.name} ({first.place}) are gated, and there is no token"
+        remedy = "accept their terms on the hub, and set HF_TOKEN in this command's environment, or wavesmith_hub_token in a vault"
+        result.refusals.append(Refusal(f"environment {item.name}", problem, remedy))
 
 
-def model_of(model: Model) -> ModelOf:
-    """What the plan shows and the manifest keeps of a model."""
+def model_of(model: Model, root: str = "") -> ModelOf:
+    """What the plan shows and the manifest keeps of a model; `root` is the host's folder."""
     unpinned = [weights for weights in model.weights if weights.unknown]
-    elsewhere = [weights for weights in model.weights if weights.kind != PACKAGE]
     refused = ""
     if unpinned:
         refused = (
             f"its weights {unpinned[0].name} ({unpinned[0].place}) are unpinned: {unpinned[0].unknown} must be known. "
             f"Remedy: wavesmith model pin {model.name}, where the hub is in reach"
         )
-    elif elsewhere:
-        refused = f"its weights {elsewhere[0].name} are not in a package, and others are not fetched yet"
     return {
         "name": model.name,
         "task": model.task.name,
@@ -114,14 +122,14 @@ def model_of(model: Model) -> ModelOf:
         "licence": model.licence,
         "languages": list(model.languages),
         "sample_rate": model.sample_rate,
-        "weights": [_weights_of(weights) for weights in model.weights],
+        "weights": [_weights_of(weights, root) for weights in model.weights],
         "refused": refused,
         "runner": model.runner,
     }
 
 
-def _weights_of(weights: Weights) -> WeightsOf:
-    return {
+def _weights_of(weights: Weights, root: str) -> WeightsOf:
+    found: WeightsOf = {
         "name": weights.name,
         "kind": weights.kind,
         "place": weights.place,
@@ -129,9 +137,31 @@ def _weights_of(weights: Weights) -> WeightsOf:
         "licence": weights.licence,
         "commercial": weights.commercial,
         "bytes": weights.size,
-        "files": [{"path": file.path, "bytes": file.bytes, "sha256": file.sha256} for file in weights.files],
+        "files": [_file_of(file) for file in weights.files],
+        "archive": _file_of(weights.archive) if weights.archive else None,
+        "mirrors": list(weights.mirrors),
+        "folder": "",
         "unknown": weights.unknown,
     }
+    below = folder(found)
+    found["folder"] = f"{root}/{below}" if below else ""
+    return found
+
+
+def _file_of(file: WeightFile) -> FileOf:
+    return {"path": file.path, "bytes": file.bytes, "sha256": file.sha256}
+
+
+def to_fetch(models: Sequence[ModelOf], kept: Collection[str]) -> list[WeightsOf]:
+    """The weights of models that are fetched and are not on the host yet."""
+    wanted = {
+        key(weights): weights
+        for model in models
+        if not model["refused"]
+        for weights in model["weights"]
+        if weights["kind"] != PACKAGE
+    }
+    return [weights for name, weights in wanted.items() if name not in kept]
 
 
 def _memory(model: Model, kind: str, observed: Observed) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal
 
 from ..records.generation import Override, PythonOf
-from ..records.model import ModelOf
+from ..records.model import ModelOf, WeightsOf
 from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
 from ..records.wheel import WheelSpec
 from ..terms.refusal import Refusal
@@ -14,7 +14,7 @@ from ..wanted import project
 
 SCHEMA: Literal[1] = 1
 
-PHASES = ("prepare", "build", "lock", "install", "verify", "activate")
+PHASES = ("prepare", "build", "lock", "weights", "install", "verify", "activate")
 
 SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
@@ -92,6 +92,7 @@ class EnvironmentPlan:
         overrides: What was decided otherwise than somebody asked.
         projects: Wheels of projects.
         models: Its models.
+        weights: Weights of its models that are not on the host yet.
         digest: Of all that goes into it; `None` before the locks and wheel keys are known.
         generation: Name of the wanted generation; `None` like `digest`.
         current: Name of the generation in use; `None` where there is none.
@@ -130,6 +131,7 @@ class EnvironmentPlan:
     overrides: list[Override] = field(default_factory=list)
     projects: list[project.OwnWheel] = field(default_factory=list)
     models: list[ModelOf] = field(default_factory=list)
+    weights: list[WeightsOf] = field(default_factory=list)
     digest: str | None = None
     generation: str | None = None
     current: str | None = None

@@ -16,6 +16,10 @@ OTHER_PACKAGES_GIB = 2.0
 """Room for everything beside the torch family, GiB: about 1 was measured for `speech`, the rest is for unpacking and byte code."""
 
 
+WEIGHTS_PER_SECOND = 30e6
+"""Bytes per second that weights are thought to come with, for the estimate."""
+
+
 def step(phase: str, name: str, detail: str, seconds: int) -> Step:
     return {"phase": phase, "name": name, "detail": detail, "seconds": seconds}
 
@@ -40,6 +44,11 @@ def environment_steps(item: EnvironmentPlan) -> list[Step]:
                 for lock in (item.conda, item.lock)
                 if lock and lock["status"] != "hit"
             )
+        elif phase == "weights":
+            size = sum(weights["bytes"] for weights in item.weights)
+            detail = f"{', '.join(weights['name'] for weights in item.weights)}, {size / 2**30:.1f} GiB"
+            seconds = max(1, round(size / WEIGHTS_PER_SECOND))
+            steps.append(step("weights", f"{item.name}: weights", detail, seconds))
         else:
             names = {"install": "into a new generation", "verify": "with the doctor", "activate": "switch current"}
             steps.append(
@@ -106,6 +115,7 @@ def need_room(observed: Observed, catalog: Catalog, result: Plan) -> None:
     """Refuse what cannot be had: no source answers, or the disk is too small."""
     need = 0.0
     for item in result.environments:
+        need += sum(weights["bytes"] for weights in item.weights) / 2**30 if "weights" in item.phases else 0
         if "install" not in item.phases:
             continue
         stack = catalog.stacks.get(item.stack, NO_STACK)

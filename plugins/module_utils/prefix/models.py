@@ -17,13 +17,14 @@ from ..models import (  # noqa: F401  (named so that they travel to the host)
 )
 from ..models.run import OWN, START
 from ..records.model import ModelOf
+from ..wanted.weights import HUB_CACHE
 
 ROOMS, COMMANDS = "wavesmith/rooms", "wavesmith/models"
 """In a prefix: the room, and a script for each model."""
 _COMMAND = """\
 #!/bin/sh
-# Run the model {name}: see --help. Whatever it loads is in this environment, so nothing is asked of a network.
-export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
+# Run the model {name}: see --help. Whatever it loads is on this host, so nothing is asked of a network.
+export HF_HUB_CACHE="{cache}" HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
 exec "{prefix}/bin/python" -W ignore -c '{start}' "{prefix}/{rooms}" "{prefix}" {name} "$@"
 """
 
@@ -45,6 +46,7 @@ def write(prefix: str, wanted: Sequence[ModelOf], files: Mapping[str, bytes]) ->
         return
     for path, text in {**files, **own_runners(wanted)}.items():
         store.write_text(os.path.join(prefix, ROOMS, path), text.decode())
+    cache = os.path.join(store.root_of(prefix), HUB_CACHE)
     for model in wanted:
-        command = _COMMAND.format(name=model["name"], prefix=prefix, rooms=ROOMS, start=START)
+        command = _COMMAND.format(name=model["name"], prefix=prefix, rooms=ROOMS, start=START, cache=cache)
         store.write_text(os.path.join(prefix, COMMANDS, model["name"]), command, 0o755)

@@ -340,6 +340,7 @@ class Store(TypedDict):
         toolbox: The pinned tools.
         environments: By name, those that were asked about.
         wheels: Wheel keys at hand.
+        weights: Sets of weights that are complete, by key.
         build_memory: GiB per job that builds really took, by package.
         busy: Who holds the lock; `None` when nobody does.
     """
@@ -347,6 +348,7 @@ class Store(TypedDict):
     toolbox: Toolbox
     environments: dict[str, KeptEnvironment]
     wheels: list[str]
+    weights: list[str]
     build_memory: dict[str, float]
     busy: Optional[Holder]
 

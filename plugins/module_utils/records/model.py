@@ -34,6 +34,9 @@ class WeightsOf(TypedDict):
         commercial: Whether the licence allows commercial use; `None` where it is not known.
         bytes: About how much they are.
         files: The files.
+        archive: The download that the files are unpacked from; `None` where they are downloaded themselves.
+        mirrors: Other addresses of a download.
+        folder: Where they lie on the host; empty: among the environment's packages.
         unknown: What has to be known before they can be had; empty where they are pinned.
     """
 
@@ -45,6 +48,9 @@ class WeightsOf(TypedDict):
     commercial: Optional[bool]
     bytes: int
     files: list[FileOf]
+    archive: Optional[FileOf]
+    mirrors: list[str]
+    folder: str
     unknown: str
 
 

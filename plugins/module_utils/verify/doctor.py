@@ -20,6 +20,7 @@ from ..models import kept
 from ..prefix.models import COMMANDS, own_runners
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
+from ..wanted.weights import HUB_CACHE
 
 _ROOMS = (audit, doctor, models, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
@@ -130,6 +131,7 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
         "PYTHONDONTWRITEBYTECODE": "1",
         "NUMBA_CACHE_DIR": os.path.join(work, "numba"),
         "MPLCONFIGDIR": work,
+        "HF_HUB_CACHE": os.path.join(root, HUB_CACHE),
     }
     job.run(argv, tools, folder=work, watch=watch, ok=(0, 1, 2))
     verdict = store.read_record(paths["verdict"], Verdict, f"read {job.log_path}")

@@ -43,6 +43,7 @@ class Weights:
         commercial: Whether the licence allows commercial use; `None` where it is not known.
         files: What is needed of it.
         archive: The downloaded file itself, where the files are unpacked from it.
+        mirrors: Other addresses of the download.
         complete: Whether `files` is all that is needed.
         about_bytes: What they are in all, where a size is not known.
     """
@@ -56,6 +57,7 @@ class Weights:
     revision: str | None = None
     gated: bool | None = None
     archive: WeightFile | None = None
+    mirrors: tuple[str, ...] = ()
     complete: bool = True
     about_bytes: int = 0
 
@@ -179,6 +181,7 @@ def weights(data: Mapping[str, Any]) -> Weights:
         revision=source.get("revision"),
         gated=source.get("gated"),
         archive=archive,
+        mirrors=tuple(source.get("mirrors", ())),
         complete=data.get("complete", True),
         about_bytes=data.get("about_bytes", 0),
     )

@@ -57,6 +57,9 @@ class Wanted:
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
         wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
             and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
+        hub: Address of the model hub that weights come from.
+        hub_token: What opens gated repositories there; never shown and never kept.
+        weights_mirrors: Addresses below which weights lie by their sha256; they are asked before the hub.
         bundle: Address of an offline bundle; ``file://`` for a folder, the same on the controller and the hosts.
     """
 
@@ -80,6 +83,9 @@ class Wanted:
     rollback: Mapping[str, str] = field(default_factory=dict)
     ccache_remote: str = ""
     wheelhouse: str = ""
+    hub: str = "https://huggingface.co"
+    hub_token: str = field(default="", repr=False)
+    weights_mirrors: tuple[str, ...] = ()
     bundle: str = ""
 
 
@@ -90,10 +96,12 @@ class Variable:
     Attributes:
         types: What it may be; the first one is named in messages.
         playbook: The playbook that it is for; empty: it is part of the wanted state, or of where that is kept.
+        secret: Whether its value is never shown.
     """
 
     types: tuple[type, ...]
     playbook: str = ""
+    secret: bool = False
 
 
 VARIABLES: Mapping[str, Variable] = {
@@ -116,6 +124,9 @@ VARIABLES: Mapping[str, Variable] = {
     "native": Variable((str,)),
     "projects": Variable((dict,)),
     "ccache_remote": Variable((str,)),
+    "hub": Variable((str,)),
+    "hub_token": Variable((str,), secret=True),
+    "weights_mirrors": Variable((list,)),
     # where the controller keeps things
     "locks": Variable((str,)),
     "artifacts": Variable((str,)),
@@ -220,7 +231,7 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             refusals.append(
                 Refusal(
                     f"variable wavesmith_{key}",
-                    f"it is {value!r}, but must be {_KINDS[types[0]]}",
+                    f"it is {'a secret of another kind' if VARIABLES[key].secret else repr(value)}, but must be {_KINDS[types[0]]}",
                     "correct it in the inventory (see docs/variables.md)",
                 )
             )
@@ -259,6 +270,7 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             remedy = "give a folder such as /srv/wheels, or an address that begins with http://, https:// or file:///"
             refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
             del values[name]
+    refusals += _hub(values, environ or {})
     python = values.get("python", "")
     if python and not re.fullmatch(r"3\.\d{1,2}", python):
         refusals.append(
@@ -293,6 +305,27 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             refusals.append(Refusal("variable wavesmith_rollback", problem, remedy))
     kept = {key: value for key, value in values.items() if key in Wanted.__dataclass_fields__}
     return Wanted(environments=environments, **{**kept, **forced}), [*refusals, *problems, *more]
+
+
+def _hub(values: dict[str, Any], environ: Mapping[str, str]) -> list[Refusal]:
+    """Where weights come from: the inventory's words before those that the hub's own tools know, HF_ENDPOINT and HF_TOKEN."""
+    found = {"hub": values.get("hub") or environ.get("HF_ENDPOINT", ""), "hub_token": values.get("hub_token", "")}
+    found["hub_token"] = found["hub_token"] or environ.get("HF_TOKEN", "")
+    values.update({name: value for name, value in found.items() if value})
+    values["weights_mirrors"] = tuple(values.get("weights_mirrors", ()))
+    refusals = []
+    for name, places in (("hub", (values.get("hub", ""),)), ("weights_mirrors", values["weights_mirrors"])):
+        for place in places:
+            if place and (not isinstance(place, str) or not re.match(r"(https?://[^/]|file:///)", place)):
+                remedy = "give an address that begins with http://, https:// or file:///"
+                refusals.append(Refusal(f"variable wavesmith_{name}", f"{place!r} is not an address", remedy))
+                values.pop(name, None)
+    if not re.fullmatch(r"[\x21-\x7e]*", values.get("hub_token", "")):
+        del values["hub_token"]
+        refusals.append(
+            Refusal("variable wavesmith_hub_token", "it holds characters that no token has", "copy it again")
+        )
+    return refusals
 
 
 def _policy(listed: Any) -> tuple[tuple[str, ...], list[Refusal]]:

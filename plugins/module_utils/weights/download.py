@@ -1,0 +1,138 @@
+"""Get one pinned file from the first source that has it, going on where an earlier try ended."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+TRIES = 4
+QUIET = 30.0
+"""Seconds without a byte after which a source counts as silent; the next try goes on from what came."""
+_BLOCK = 1 << 20
+
+
+class Refused(Exception):
+    """A source that was asked says no; trying again does not help."""
+
+
+class WrongBytes(Exception):
+    """What came is not the file that is pinned."""
+
+
+class Stopped(Exception):
+    """Another file failed, so this one is not waited for; what came is kept."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An address of a file; `token` goes to this address alone, never to where it sends us."""
+
+    url: str
+    token: str = ""
+
+
+def download(
+    part: str, sources: Sequence[Source], size: int, came: Callable[[int], None], stopped: Callable[[], bool]
+) -> None:
+    """Fill `part` up to `size` bytes.
+
+    Args:
+        part: The unfinished file; what is in it is gone on from.
+        sources: Where to ask, best first.
+        size: Bytes of the whole file.
+        came: Told how many bytes came, negative where they are thrown away.
+        stopped: Whether to give up.
+
+    Raises:
+        Refused: no source has it; the message says what each said.
+        Stopped: `stopped` said so.
+    """
+    said: dict[str, str] = {}
+    silent = list(sources)
+    for number in range(TRIES):
+        if number:
+            time.sleep(min(0.5 * 4 ** (number - 1), 8))
+        for source in list(silent):
+            try:
+                _more(part, source, size, came, stopped)
+                if _size(part) == size:
+                    return
+                said[source.url] = "it ended early"
+            except HTTPError as error:
+                said[source.url] = _no(error)
+                if error.code < 500 and error.code not in (408, 416, 429):
+                    silent.remove(source)
+            except (URLError, http.client.HTTPException, OSError) as error:
+                if isinstance(error, OSError) and not isinstance(error, URLError) and error.filename == part:
+                    raise
+                said[source.url] = str(getattr(error, "reason", "") or error) or type(error).__name__
+                if "No such file" in said[source.url]:
+                    silent.remove(source)
+        if not silent:
+            break
+    raise Refused("; ".join(f"{_shown(url)}: {reason}" for url, reason in said.items()))
+
+
+def _more(part: str, source: Source, size: int, came: Callable[[int], None], stopped: Callable[[], bool]) -> None:
+    have = _size(part)
+    if have > size:
+        came(-have)
+        os.unlink(part)
+        have = 0
+    request = Request(source.url, headers={"User-Agent": "wavesmith"})
+    if source.token:
+        request.add_unredirected_header("Authorization", f"Bearer {source.token}")
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with urlopen(request, timeout=QUIET) as answer:
+        goes_on = have and getattr(answer, "status", None) == 206
+        if have and not goes_on:
+            came(-have)
+        with open(part, "ab" if goes_on else "wb") as file:
+            while block := answer.read(_BLOCK):
+                if stopped():
+                    raise Stopped
+                file.write(block)
+                came(len(block))
+
+
+def sha256(path: str, stopped: Callable[[], bool]) -> str:
+    """The sha256 of a file.
+
+    Raises:
+        Stopped: `stopped` said so.
+    """
+    found = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK):
+            if stopped():
+                raise Stopped
+            found.update(block)
+    return found.hexdigest()
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0
+
+
+def _no(error: HTTPError) -> str:
+    code = error.headers.get("X-Error-Code") if error.headers else None
+    if error.code in (401, 403) or code == "GatedRepo":
+        return "it wants a token that has access (gated)"
+    return f"it has no such file ({error.code})" if error.code == 404 else f"HTTP {error.code}"
+
+
+def _shown(url: str) -> str:
+    """An address without user and password."""
+    scheme, _, rest = url.partition("://")
+    server, slash, path = rest.partition("/")
+    return f"{scheme}://{server.rpartition('@')[2]}{slash}{path}"
