@@ -67,6 +67,10 @@ coverage: venv-dev ## All unit tests but the slow ones, and how much of the pure
 mutation: venv-dev ## Change the code that decides, a little at a time, and list what no test notices (an hour)
 	@tests/mutation.sh
 
+.PHONY: packages-table
+packages-table: venv ## Resolve, install and import every package of the catalog, and write docs/packages.md (an hour, 25 GiB)
+	@wavesmith packages --write $(ARGS)
+
 .PHONY: docs
 docs: venv-dev ## Build the documentation as a site in .cache/site
 	@docs/build.sh

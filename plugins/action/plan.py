@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, decide, models, record
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
@@ -95,7 +96,7 @@ class ActionModule(ActionBase):
             "text": text,
             "diff": _difference(planned),
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
-            **phases(planned, locks),
+            **phases(planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle),
         }
 
     def _questions(self, wanted: Wanted, catalog: Catalog, locks: dict[str, str]) -> dict[str, Any]:
@@ -113,7 +114,7 @@ class ActionModule(ActionBase):
         }
 
 
-def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
+def phases(planned: record.Plan, locks: dict[str, str], known: Sequence[str] = (), bundle: str = "") -> dict[str, Any]:
     """What the roles of each phase get: everything in plain data, so that no decision is left for a template."""
     todo: dict[str, Any] = {
         "build": [],
@@ -134,11 +135,15 @@ def phases(planned: record.Plan, locks: dict[str, str]) -> dict[str, Any]:
             "python": item.python,
             "origin_url": item.origin_url,
             "wheels": wheels,
+            **({"bundle": bundle.rstrip("/")} if bundle else {}),
         }
         if "lock" in item.phases:
             if item.lock["status"] != "hit":
-                asked = ("key", "inputs", "requirements", "overrides", "declared")
-                todo["lock"].append({**common, **{key: value for key, value in item.lock.items() if key in asked}})
+                asked = ("key", "inputs", "requirements", "overrides", "declared", "banned")
+                names = {"known": list(known)} if known else {}
+                todo["lock"].append(
+                    {**common, **names, **{key: value for key, value in item.lock.items() if key in asked}}
+                )
             if item.conda and item.conda["status"] != "hit":
                 todo["lock"].append({"environment": item.name, **item.conda})
         if "install" in item.phases:

@@ -55,7 +55,7 @@ def test_no_package_asks_for_the_torch_family_itself(package: Package) -> None:
 def test_a_package_is_had_from_an_index_unless_its_recipe_says_otherwise(package: Package) -> None:
     family = {member for stack in STACKS for member in stack.versions}
     built = package.recipe is not None and package.recipe.use == "always"
-    assert bool(package.requires) != (built or package.name in family)
+    assert bool(package.requires or package.for_torch) != (built or package.name in family)
 
 
 RELEASES = [(package.name, release) for package in RECIPES if package.recipe for release in package.recipe.releases]

@@ -774,7 +774,7 @@ def test_what_was_wrong_with_the_variables_refuses_the_whole_host() -> None:
 
 
 def test_all_refusals_are_said_at_once() -> None:
-    result = decide(host(os={"id": "arch"}, disk={"free": 0}), replace(SPEECH, packages=("nope",)), PLAIN)
+    result = decide(host(os={"id": "arch"}, disk={"free": 0}), replace(SPEECH, packages=("librosaa",)), PLAIN)
     assert {found.item for found in result.refusals} == {"environment speech", "this host", "disk of /opt"}
 
 

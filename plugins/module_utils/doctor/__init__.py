@@ -15,6 +15,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "compute",
     "evidence",
     "guard",
+    "installed",
     "isolation",
     "models",
     "native",

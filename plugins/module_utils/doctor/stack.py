@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, below, command
+from .installed import modules_of
 from .prefixes import site_packages
 from .worker import quiet
 
@@ -93,12 +94,12 @@ def torch_cuda(prefix: Path) -> str | None:
 
 def imports(context: Context) -> Finding:
     """Every package of the environment imports, in one process, from inside the prefix."""
-    wanted = context.spec.imports
-    if not wanted:
+    if not context.spec.imports:
         raise Skipped("the environment names no packages to import")
+    wanted, bare, gone = modules_of(context.spec.prefix, context.spec.imports)
     results = import_all(context, wanted)
-    evidence: dict[str, Any] = {}
-    wrong = []
+    evidence: dict[str, Any] = {name: {"modules": "none: its wheel has none"} for name in bare}
+    wrong = [f"{name}: it is not installed" for name in gone]
     for package, result in results.items():
         error = result["error"]
         if not error and result["file"] and not below(result["file"], context.spec.prefix):
@@ -109,6 +110,8 @@ def imports(context: Context) -> Finding:
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise Failed(wrong[0] + more, "", evidence)
+    if not results:
+        return Finding(f"{', '.join(bare)}: no module to import", evidence)
     slowest = max(results, key=lambda name: float(results[name]["seconds"]))
     return Finding(f"{len(results)} packages import; slowest {slowest}, {results[slowest]['seconds']:.1f} s", evidence)
 

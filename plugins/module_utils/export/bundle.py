@@ -12,11 +12,14 @@ from ..build.source import fetch, pack
 from ..host import store
 from ..host.job import Failed, Job
 from ..host.store import sha256
-from ..host.tools import environment, explain
+from ..host.tools import environment, explain, uv
 from ..host.wheels import kept_wheel
-from ..plan import conda
-from ..plan.lockfile import SUFFIX
+from ..plan import archive, conda
+from ..plan.lockfile import SUFFIX, pinned
+from ..plan.lockfile import repositories as commits
 from ..prefix.conda import fetch as fetch_channel_packages
+from ..prefix.repositories import source_of
+from ..prefix.repositories import wheels as wheels_of
 from ..records.task import BuildAgainTask, ExportTask, FetchTask
 from ..wheels import manifest
 from ..wheels.manifest import Untrusted
@@ -33,7 +36,7 @@ def _fetch(job: Job, root: str, spec: FetchTask, index: str, command: str, folde
     """
     lock = os.path.join(folder, ".lock.txt")
     os.makedirs(folder, exist_ok=True)
-    store.write_text(lock, spec["lock"])
+    store.write_text(lock, pinned(spec["lock"]))
     where = ["--wheel-dir" if command == "wheel" else "--dest", folder]
     more = ["--extra-index-url", spec["origin_url"]] if spec["origin_url"] else []
     pip, python = [_python(root), "-I", "-m", "pip"], spec["python"]
@@ -91,7 +94,10 @@ def context(
             job.progress("downloading", detail=spec["environment"])
             _fetch(job, root, spec, index, "wheel", wheels)  # what has no wheel is made into one here, not in the image
         else:
-            store.write_text(os.path.join(staging, "index.txt"), spec["lock"])
+            store.write_text(os.path.join(staging, "index.txt"), pinned(spec["lock"]))
+        for path in _of_repositories(job, root, spec, index, os.path.join(staging, "sources")):
+            shutil.copyfile(path, os.path.join(wheels, os.path.basename(path)))
+        shutil.rmtree(os.path.join(staging, "sources"), ignore_errors=True)
         for wheel in spec["wheels"]:
             path = kept_wheel(root, wheel["key"])
             shutil.copyfile(path, os.path.join(wheels, os.path.basename(path)))
@@ -163,6 +169,8 @@ def bundle(
         for number, build in enumerate(builds, 1):
             job.progress("collecting sources", number, len(builds), build["name"])
             _source(job, root, build, index, os.path.join(staging, "sources"))
+        for spec in specs:
+            _commits(job, root, spec, index, staging)
         if folder:
             _add(staging, final)
             _write_pages(final)
@@ -172,6 +180,50 @@ def bundle(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return final
+
+
+def _of_repositories(job: Job, root: str, spec: ExportTask, index: str, folder: str) -> list[str]:
+    """Wheels of what a lock takes from repositories."""
+    if not commits(spec["lock"]):
+        return []
+    if not spec["python"]["path"]:
+        name = commits(spec["lock"])[0].name
+        raise Failed(f"{name} is built from a repository, and its Python is a channel's. Remedy: give it a recipe")
+    tools = environment(root, index)
+    python = ["--python", spec["python"]["path"]]
+    return wheels_of(job, root, spec["lock"], folder, python, tools, "", lambda words: job.run(words, tools))
+
+
+def _commits(job: Job, root: str, spec: ExportTask, index: str, staging: str) -> None:
+    """Put the commits that a lock names into a bundle, and what their builds require."""
+    tools = environment(root, index)
+    for repository in commits(spec["lock"]):
+        job.progress("collecting sources", detail=repository.name)
+        proven = fetch(job, root, repository.name, source_of(repository), tools, index)
+        pack(proven, os.path.join(staging, "sources"), tools)
+        project = os.path.join(proven, repository.folder, "pyproject.toml")
+        requires = archive.read({"pyproject.toml": _text(project) if os.path.exists(project) else ""})["requires"]
+        _build_requirements(job, root, spec, index, repository.name, requires, staging)
+
+
+def _build_requirements(
+    job: Job, root: str, spec: ExportTask, index: str, name: str, requires: list[str], staging: str
+) -> None:
+    """Download what a build asks for: the host that it will be done on asks no index."""
+    asked, found = (os.path.join(staging, file) for file in (".asked.txt", ".found.txt"))
+    store.write_text(asked, "".join(f"{line}\n" for line in [*requires, "wheel"]))
+    argv = [uv(root), "pip", "compile", "--quiet", "--no-header", "--no-annotate", "--generate-hashes"]
+    argv += ["--python", spec["python"]["path"] or _python(root), "--output-file", found, asked]
+    try:
+        job.run(argv, environment(root, index))
+        tools: FetchTask = {"key": f"building {name}", "lock": _text(found), "python": spec["python"], "origin_url": ""}
+        _fetch(job, root, tools, index, "download", os.path.join(staging, "index", "files"))
+    except Failed as error:
+        raise explain(error, f"what builds {name}") from error
+    finally:
+        for path in (asked, found):
+            if os.path.exists(path):
+                os.unlink(path)
 
 
 def _requirements(builds: list[BuildAgainTask]) -> list[FetchTask]:

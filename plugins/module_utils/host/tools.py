@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shutil
@@ -121,9 +122,24 @@ _CAUSES = (
 )
 
 
-def explain(error: Failed, item: str) -> Failed:
-    """A tool's failure in words for people: known causes get their remedy, and the tool's own lines stay attached."""
+_NOT_FOUND = re.compile(
+    r"\b([A-Za-z0-9][\w.-]*) was not found in (?:the package registry|the provided package locations)"
+)
+
+
+def explain(error: Failed, item: str, known: Sequence[str] = ()) -> Failed:
+    """A tool's failure in words for people: known causes get their remedy, and the tool's own lines stay attached.
+
+    `known` are names to find the nearest one among, for a package that the index does not have.
+    """
     text = "\n".join([*error.log, str(error)])
+    unknown = _NOT_FOUND.search(text)
+    if unknown:
+        near = difflib.get_close_matches(unknown[1], known, n=2, cutoff=0.6)
+        meant = f"did you mean {' or '.join(near)}? " if near else "correct the name; "
+        problem = f"{item}: the package index has no {unknown[1]}"
+        remedy = f"{meant}where another index has it, name that in wavesmith_package_index"
+        return Failed(f"{problem}. Remedy: {remedy}", error.log)
     for pattern, cause, remedy in _CAUSES:
         if pattern.search(text):
             named = re.search(r"(?:for|from) `?([A-Za-z0-9_.-]+==?[^\s`]+)`?", text)

@@ -12,18 +12,19 @@ from dataclasses import replace
 from ..records.generation import PythonOf
 from ..records.host import Observed
 from ..terms import names
-from ..terms.refusal import Refusal, suggest
+from ..terms.refusal import Refusal
 from ..terms.variant import Variant, mismatch
-from ..wanted.catalog import INDEX, Catalog, Package, Stack, cuda_version
+from ..wanted.catalog import INDEX, Catalog, Stack, cuda_version
 from ..wanted.model import Model
 from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
-from . import conda, environ, models
+from . import ask, conda, environ, models
 from .choose import NO_STACK, choose, unknown_stack
 from .fitness import tell, unfit
 from .generation import settle
+from .guard import locked
 from .inspection import inspection_of, judge
-from .lock import lock_of
+from .lock import imports_of, lock_of
 from .origins import answers, instead, offer, origins_of, refuse_unbuildable, wheels_of
 from .recipe import target_of
 from .record import PHASES, SECONDS, EnvironmentPlan, Plan
@@ -105,13 +106,18 @@ def _environment(
     item.current = current["generation"] if current else None
     before = len(result.refusals)
     asked = models.asked(environment, catalog, result)
-    packages, variants = _packages(environment, wanted, catalog, asked, result)
+    no_stack = "none" in (environment.stack, wanted.stack if environment.stack == "auto" else "")
+    own = [name for model in asked for name in model.packages]
+    asks = ask.ask(environment, catalog, own, no_stack)
+    result.refusals += asks.refusals
+    packages, catalog = asks.packages, asks.catalog
+    environment = replace(environment, packages=tuple(package.name for package in packages))
     choice = choose(environment, wanted, observed, catalog)
     item.stack_why, item.considered = choice.why, choice.considered
     result.refusals += choice.refusals
     result.warnings += choice.warnings
     stack = choice.stack
-    python = _python(wanted, models.narrowed(stack, asked), observed, environment, result) if stack else None
+    python = _python(wanted, models.narrowed(stack, asked, packages), observed, environment, result) if stack else None
     if stack is None or python is None or len(result.refusals) > before:
         return item
     item.stack, item.backend = stack.name, stack.backend
@@ -130,7 +136,7 @@ def _environment(
         result.refusals += damage
     variant = Variant(minor, stack.backend, choice.sm if cuda_version(stack.backend) else "", observed["cpu"]["isa"])
     item.variant, target = variant.name, target_of(observed, variant)
-    for name, said in variants.items():
+    for name, said in asks.variants.items():
         problem = mismatch(said, variant)
         if problem:
             remedy = f"name {name} alone, or {variant.full_name(name)}"
@@ -141,7 +147,8 @@ def _environment(
     projects = _projects(environment, stack, catalog, asked, result)
     item.projects = [project.wheel for project in projects if project.wheel]
     required = {names.name_of(line) for project in projects for line in project.requires}
-    named = [name for name in stack.versions if name in {*environment.packages, *variants, *required}]
+    named = [name for name in stack.versions if name in {*asks.family, *required}]
+    result.refusals += ask.contradictions(f"environment {item.name}", asks, stack, projects)
     for origin, why in origins_of(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         item.wheels, unbuildable = wheels_of(
@@ -158,9 +165,9 @@ def _environment(
             if wanted.bundle:
                 wheel.spec["bundle"] = wanted.bundle.rstrip("/")
         offer(item.wheels, wheelhouse)
-        damaged = lock_of(item, packages, projects, stack, origin, named, observed, locks)
+        damaged = lock_of(item, asks, projects, stack, origin, named, observed, locks)
         item.imports = {name: name for name in item.versions}
-        item.imports.update({package.name: package.module for package in packages if package.module})
+        item.imports.update(imports_of(packages, locks[item.lock["key"]] if item.lock["status"] == "hit" else None))
         item.imports.update({name: module for model in asked for name, module in model.imports.items()})
         settle(item, present, item.name in wanted.repair)
         _with_weights(item)
@@ -169,6 +176,10 @@ def _environment(
             break
     result.refusals += [*unbuildable, *damaged]
     refuse_unbuildable(item, stack, observed, result)
+    if item.lock["status"] == "hit":
+        result.refusals += ask.unguarded(
+            f"environment {item.name}", locked(locks[item.lock["key"]]), item.lock["banned"]
+        )
     if item.phases:
         built = {wheel.name for wheel in item.wheels}
         warnings, refusals = tell(item, [entry for entry in short if entry.package not in built])
@@ -202,40 +213,13 @@ def _with_weights(item: EnvironmentPlan) -> None:
     item.phases.insert(item.phases.index(first), "weights")
 
 
-def _packages(
-    environment: Environment, wanted: Wanted, catalog: Catalog, asked: Sequence[Model], result: Plan
-) -> tuple[list[Package], dict[str, Variant]]:
-    """What the environment asks for beside the torch family, and the variants that it names."""
-    item = f"environment {environment.name}"
-    family = {name for stack in catalog.stacks.values() for name in stack.versions}
-    found: list[Package] = []
-    variants: dict[str, Variant] = {}
-    own = [name for model in asked for name in model.packages]
-    for said in dict.fromkeys([*catalog.base, *environment.packages, *own]):
-        name = said
-        try:
-            name, variants[name] = Variant.parse_full(said)
-        except ValueError:
-            pass
-        if name in family:
-            if "none" in (environment.stack, wanted.stack if environment.stack == "auto" else ""):
-                problem = f"package {name!r} belongs to a stack, but stack is none"
-                result.refusals.append(Refusal(item, problem, "set stack: auto"))
-        elif name in catalog.packages:
-            found.append(catalog.packages[name])
-        else:
-            remedy = suggest(name, [*catalog.packages, *family])
-            result.refusals.append(Refusal(item, f"package {name!r} is not in the catalog", remedy))
-    return found, variants
-
-
 def _projects(
     environment: Environment, stack: Stack, catalog: Catalog, asked: Sequence[Model], result: Plan
 ) -> list[Project]:
     """What the environment's projects and models require; what of the stack's packages the stack cannot give them is refused."""
     found = [catalog.projects[name] for name in environment.projects if name in catalog.projects]
     found += [model.requirements for model in asked]
-    family = {name for other in catalog.stacks.values() for name in other.versions} if stack is NO_STACK else set()
+    family = ask.family_of(catalog) if stack is NO_STACK else set()
     decided = {names.name_of(line) for project in found for line in project.overrides}
     for said in (said for project in found for said in project.declared):
         if names.name_of(said.requirement) in family - decided:

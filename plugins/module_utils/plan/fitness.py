@@ -1,4 +1,4 @@
-"""Whether an index's wheel of a package uses the GPU of a host at all, and what to do where it does not: build it, another stack, or say so."""
+"""Whether a package can be had with a stack, and whether an index's wheel of it uses the GPU: build it, another stack, or say so."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from ..audit.fatbin import Target
 from ..audit.verdict import GPU_BUILDS, capability, parse_sm, runs
 from ..records.host import Gpu, Observed
-from ..terms.names import name_of, normal
+from ..terms.names import normal
 from ..terms.refusal import Refusal
 from ..wanted.catalog import SOURCE, WITH_STACK, Catalog, Package, Stack, cuda_version
 from .record import EnvironmentPlan
@@ -16,7 +16,7 @@ from .record import EnvironmentPlan
 
 @dataclass(frozen=True)
 class Unfit:
-    """A package whose wheels on an index do not use the GPUs of a host.
+    """A package that cannot be had with a stack, or whose wheels on an index do not use the GPUs of a host.
 
     Attributes:
         package: Its name.
@@ -24,6 +24,7 @@ class Unfit:
         cpu_only: Whether they work without the GPU, as they are meant to.
         built: Whether it can be built here instead, for this stack.
         remedy: What makes it so; where it is built, empty.
+        limit: Whether it cannot be had at all.
     """
 
     package: str
@@ -31,14 +32,44 @@ class Unfit:
     cpu_only: bool
     built: bool
     remedy: str = field(default="", compare=False)
+    limit: bool = False
+
+
+def _limited(package: Package, stack: Stack, observed: Observed) -> Unfit | None:
+    """Why a package cannot be had with a stack on a host; `None` where nothing is known against it."""
+    torch = stack.versions.get("torch", "")
+    if package.for_torch and torch not in package.for_torch:
+        why = f"its releases are built for torch {', '.join(sorted(package.for_torch))}"
+        got = f"stack {stack.name} has {torch}" if torch else "the environment has no stack"
+        remedy = f"choose a stack with such a torch, or leave {package.name} out"
+        return Unfit(package.name, f"{why}, and {got}", False, False, remedy, limit=True)
+    facts = {
+        "architecture": observed["cpu"]["architecture"],
+        "backend": stack.backend.rstrip("_0123456789"),
+        "machine": observed.get("machine", {}).get("kind", ""),
+        "stack": stack.name,
+    }
+    for limit in package.limits:
+        if all(facts[fact] in values for fact, values in limit.when.items()):
+            other = (
+                "choose another stack (wavesmith_explain=true lists them), or "
+                if "architecture" not in limit.when
+                else ""
+            )
+            return Unfit(package.name, limit.why, False, False, f"{other}leave {package.name} out", limit=True)
+    return None
 
 
 def unfit(packages: Sequence[Package], stack: Stack, policy: Collection[str], observed: Observed) -> list[Unfit]:
-    """The packages of an environment whose wheels on the index do not use this host's GPUs with a stack; none without a GPU stack."""
+    """The packages of an environment that cannot be had with a stack, and with one for CUDA those whose wheels do not use this host's GPUs."""
     found = []
     cuda = cuda_version(stack.backend)
     gpus = [gpu for gpu in observed["accelerators"] if gpu["vendor"] == "nvidia"]
     for package in packages:
+        limit = _limited(package, stack, observed)
+        if limit:
+            found.append(limit)
+            continue
         held = package.index_wheels.get(observed["cpu"]["architecture"])
         if not cuda or held is None:
             continue
@@ -112,7 +143,9 @@ def tell(item: EnvironmentPlan, found: Sequence[Unfit]) -> tuple[list[str], list
     for entry in found:
         if entry.built:
             continue
-        if entry.cpu_only:
+        if entry.limit:
+            refusals.append(Refusal(subject, f"{entry.package} cannot be had here: {entry.why}", entry.remedy))
+        elif entry.cpu_only:
             item.on_cpu.append(entry.package)
             remedy = f"{entry.remedy}; none is needed where the CPU is enough"
             warnings.append(f"{subject}: {entry.package} will not use the GPU, {entry.why}. Remedy: {remedy}")
@@ -126,5 +159,4 @@ def tell(item: EnvironmentPlan, found: Sequence[Unfit]) -> tuple[list[str], list
 def packages_of(names: Sequence[str], catalog: Catalog) -> list[Package]:
     """The catalog's packages among some names."""
     known: Mapping[str, Package] = catalog.packages
-    found = [known.get(name) or known.get(name_of(name)) for name in names]
-    return [package for package in found if package is not None]
+    return [known[name] for name in names if name in known]

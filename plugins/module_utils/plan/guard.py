@@ -16,6 +16,7 @@ from ..wanted.project import Declared, Project
 CONSTRAINTS = "wavesmith/constraints.txt"
 """In a prefix: the versions of all its packages, for whatever is installed there by hand."""
 LEFT_OUT = "left out"
+WITHOUT_STACK = "belongs to a stack, and the environment has none"
 
 
 def held(
@@ -24,8 +25,8 @@ def held(
     """The packages whose version nobody else decides, each with the reason.
 
     Args:
-        stack: Name of the stack.
-        family: Its packages.
+        stack: Name of the stack; empty for none.
+        family: Its packages; without one what any stack decides on.
         packages: Names of catalog packages with their overrides.
         projects: Projects with theirs.
     """
@@ -34,7 +35,7 @@ def held(
         found.update({name_of(line): f"{project.name}: {why}" for line, why in project.overrides.items()})
     for package, lines in packages:
         found.update({name_of(line): f"an override of the package {package}" for line in lines})
-    found.update(dict.fromkeys(family, f"belongs to the stack {stack}"))
+    found.update(dict.fromkeys(family, f"belongs to the stack {stack}" if stack else WITHOUT_STACK))
     return found
 
 
@@ -101,6 +102,24 @@ def locked(text: str) -> dict[str, str]:
     return {normal(name): version for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==(\S+)", text, re.MULTILINE)}
 
 
+def brought(environment: str, annotated: str, banned: Iterable[str]) -> str:
+    """Why an environment without a stack cannot have what was resolved: who needs the torch family, in uv's one-line annotations."""
+    needed_by = {
+        normal(name): [normal(word) for word in via.split(", ") if not word.startswith("-")]
+        for name, via in re.findall(r"^([A-Za-z0-9][\w.-]*)(?:==| @ )\S+.*?# via (.*)$", annotated, re.MULTILINE)
+    }
+    never = {*banned}
+    (first, *_) = sorted(never & {*needed_by}, key=lambda name: (name != "torch", name)) or [min(never)]
+    chain = [first]
+    while users := [name for name in needed_by.get(chain[-1], ()) if name not in chain]:
+        chain.append(min(users, key=lambda name: name in never))
+    needs = f"{chain[-1]} needs {first}" + (f" (by way of {', '.join(chain[-2:0:-1])})" if len(chain) > 2 else "")
+    return (
+        f"environment {environment}: {needs}, which belongs to a stack, but stack is none. "
+        f"Remedy: give the environment a stack (stack: auto), or leave {chain[-1]} out"
+    )
+
+
 def _entry(package: str, by: str, asked: str, got: str, why: Mapping[str, str]) -> Override:
     return {"package": package, "by": by, "asked": asked, "got": got, "why": why.get(package, "")}
 
@@ -123,7 +142,9 @@ def bind(variable: str, prefix: str) -> str:
     return f'case " ${{{variable}-}} " in *" {own} "*) ;; *) export {variable}="{own}${{{variable}:+ ${variable}}}" ;; esac'
 
 
-def constraints(packages: Mapping[str, str]) -> str:
-    """The text of the constraint file of a generation with these packages."""
+def constraints(packages: Mapping[str, str], held: Mapping[str, str] | None = None) -> str:
+    """The text of the constraint file of a generation with these packages; what is `held` without a stack, nothing can bring in."""
     head = "# What this generation was verified with. pip and uv keep to it; to have something else, change the inventory.\n"
-    return head + "".join(f"{name}=={version}\n" for name, version in sorted(packages.items()))
+    lines = [f"{name}=={version}\n" for name, version in sorted(packages.items())]
+    never = sorted(name for name, why in (held or {}).items() if why == WITHOUT_STACK and name not in packages)
+    return head + "".join([*lines, *(f"{name}<0\n" for name in never)])

@@ -9,15 +9,18 @@ from ..records.host import Observed
 from ..terms import names
 from ..terms.digest import digest
 from ..terms.refusal import Refusal
-from ..wanted.catalog import INDEX, Origin, Package, Stack
+from ..wanted.catalog import INDEX, Catalog, Origin, Package, Stack
 from ..wanted.project import Project
 from . import guard, lockfile
+from .ask import Asks, for_torch
+from .ask import overrides as narrowed
+from .lockfile import repositories
 from .record import SCHEMA, EnvironmentPlan
 
 
 def lock_of(
     item: EnvironmentPlan,
-    packages: Sequence[Package],
+    asks: Asks,
     projects: Sequence[Project],
     stack: Stack,
     origin: Origin,
@@ -32,15 +35,15 @@ def lock_of(
     minor = ".".join(item.python["version"].split(".")[:2])
     built = {wheel.name: wheel.version for wheel in item.wheels}
     requirements = sorted(
-        {requirement for package in packages for requirement in package.requires}
+        {requirement for package in asks.packages for requirement in for_torch(package, stack)}
         | {requirement for project in projects for requirement in project.requires}
         | {f"{name}=={version}" for name, version in built.items()}
     )
-    overrides = {line for package in packages for line in package.overrides}
+    overrides = {line for package in asks.packages for line in package.overrides}
     overrides |= {line for project in projects for line in project.overrides}
     requirements, overridden = (
         [*(pins[name] for name in sorted(named)), *stack.requires, *requirements],
-        sorted({*pins.values(), *brought, *stack.requires, *overrides}),
+        sorted({*pins.values(), *brought, *stack.requires, *narrowed(overrides, asks.lines)}),
     )
     inputs = {
         "requirements": requirements,
@@ -57,11 +60,14 @@ def lock_of(
     text, at_hand = found.text, found.status == "hit"
     # The family's members that were asked for, and once the lock is there also those that something else needs.
     resolved = guard.locked(text) if at_hand else {}
+    unpinned = {repository.name for repository in repositories(text)}
     item.versions = {
         name: resolved.get(name, version) if version.startswith(">=") else version
         for name, version in stack.versions.items()
         if name in named or name in resolved or name in built
     }
+    # Without a stack nobody decides on the torch family: what brings it in is refused. Only a line of the inventory can ask for one of it.
+    banned = sorted(_deciding(asks.catalog) - set(asks.lines) - set(item.versions)) if not stack.versions else []
     item.lock = {
         "key": found.key,
         "status": found.status,
@@ -69,16 +75,23 @@ def lock_of(
         "requirements": requirements,
         "overrides": overridden,
         "built": sorted(built),
+        "banned": banned,
         "sha256": hashlib.sha256(text.encode()).hexdigest() if at_hand else None,
         "declared": [
             *([declared.requirement, declared.by] for project in projects for declared in project.declared),
             *([line, f"the overrides of {project.name}"] for project in projects for line in project.overrides),
         ],
     }
-    family = [*stack.versions, *stack.brings, *map(names.name_of, stack.requires)]
-    item.held = guard.held(stack.name, family, [(package.name, package.overrides) for package in packages], projects)
+    family = [*stack.versions, *stack.brings, *map(names.name_of, stack.requires), *banned]
+    overriding = [(package.name, package.overrides) for package in asks.packages]
+    item.held = guard.held(stack.name if stack.versions else "", family, overriding, projects)
     item.overrides = guard.contradicted(
-        [declared for project in projects for declared in project.declared],
+        [
+            declared
+            for project in projects
+            for declared in project.declared
+            if names.name_of(declared.requirement) not in unpinned
+        ],
         {name: version for name, version in {**item.versions, **resolved, **built}.items() if version[0].isdigit()},
         item.held,
         item.python["version"],
@@ -86,6 +99,27 @@ def lock_of(
         at_hand,
     )
     return found.damage
+
+
+def _deciding(catalog: Catalog) -> set[str]:
+    """Every package that some stack decides on."""
+    stacks = catalog.stacks.values()
+    return {name for stack in stacks for name in (*stack.versions, *stack.brings, *map(names.name_of, stack.requires))}
+
+
+def imports_of(packages: Sequence[Package], lock: str | None) -> dict[str, str]:
+    """The module of each package that must import; empty where only the installed package says it. A lock says what is there at all."""
+    found = {package.name: package.module for package in packages if package.module}
+    unknown = [
+        package.name
+        for package in packages
+        if not package.module and "@" not in package.name and "+" not in package.name
+    ]
+    if lock is not None:
+        fetched = {repository.name for repository in repositories(lock)}
+        there = {*guard.locked(lock), *fetched}
+        unknown = [*(name for name in unknown if names.normal(name) in there), *(fetched - {*map(names.normal, found)})]
+    return {**found, **dict.fromkeys(unknown, "")}
 
 
 def _pin(version: str, local: str) -> str:

@@ -25,6 +25,11 @@ _HEAD = re.compile(re.escape(LOCK_MARK) + r"([0-9a-f]{64})(?: lines: ([0-9a-f]{6
 _CONFLICT = re.compile(r"(<{7}|>{7}|\|{7})( |$)|={7}$")
 _PIN = re.compile(r"([A-Za-z0-9][\w.-]*)(\[[\w,.-]+\])?==([^\s;\\]+)( *;[^\\]*)?( \\)?")
 _HASH = re.compile(r" +--hash=sha(256:[0-9a-f]{64}|384:[0-9a-f]{96}|512:[0-9a-f]{128})( \\)?")
+_REPOSITORY = re.compile(
+    r"^(?:(?P<name>[A-Za-z0-9][\w.-]*)(?P<extras>\[[^\]]*\])? *@ *)?git\+(?P<url>\S+)@(?P<commit>[0-9a-f]{40})"
+    r"(?:#subdirectory=(?P<folder>\S+))?(?: ;.*)?$",
+    re.MULTILINE,
+)
 _CHANNEL = {"channel", "fn", "name", "sha256", "subdir", "version"}
 ANEW = "restore the file (git checkout), or delete it to have it resolved again"
 
@@ -44,6 +49,40 @@ class Found:
     text: str
     status: str
     damage: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A line that takes a package from a commit of a repository.
+
+    Attributes:
+        name: The distribution; empty where the line does not say it.
+        extras: As ``[train]``; empty for none.
+        url: Address of the repository.
+        commit: The full commit.
+        folder: The folder in it; empty: its root.
+    """
+
+    name: str
+    extras: str
+    url: str
+    commit: str
+    folder: str
+
+
+def repositories(text: str) -> list[Repository]:
+    """The lines of a lock or of requirements that take a package from a repository."""
+    return [
+        Repository(
+            normal(match["name"] or ""), match["extras"] or "", match["url"], match["commit"], match["folder"] or ""
+        )
+        for match in _REPOSITORY.finditer(text)
+    ]
+
+
+def pinned(text: str) -> str:
+    """A lock without them: what the hashes of an index's files pin."""
+    return _REPOSITORY.sub("", text)
 
 
 def find(stem: str, inputs: str, locks: Mapping[str, str]) -> Found:
@@ -113,7 +152,9 @@ def flaw(text: str, inspected: Sequence[InspectedFile] = ()) -> tuple[int, str] 
             if pin or not _HASH.fullmatch(line.rstrip()):
                 return bare, f"has no sha256 for {open_pin}"
             bare = 0
-        if pin:
+        if _REPOSITORY.fullmatch(line):
+            open_pin = ""
+        elif pin:
             open_pin, bare = pin.group(1), number
         elif not open_pin or not _HASH.fullmatch(line.rstrip()):
             return number, f"is neither a pinned version nor a sha256: {line.strip()[:60]}"
@@ -129,6 +170,13 @@ def _edited(lines: Sequence[str], inspected: Sequence[InspectedFile]) -> tuple[i
     """The line whose version is not the one that was resolved and inspected."""
     known = {normal(file["name"]): file["version"] for file in inspected}
     for number, line in enumerate(lines, 1):
+        for repository in repositories(line):
+            commit = known.get(repository.name, "")
+            if not repository.commit.startswith(commit):
+                return (
+                    number,
+                    f"was edited: {repository.name} {repository.commit[:12]} is not the {commit} that was resolved",
+                )
         pin = _PIN.fullmatch(line.rstrip())
         if pin and known.get(normal(pin.group(1)), pin.group(3)) != pin.group(3):
             name, version = pin.group(1), pin.group(3)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ..records.host import Observed
 from ..records.model import FileOf, ModelOf, WeightsOf
 from ..terms.refusal import Refusal, suggest
-from ..wanted.catalog import Catalog, Stack
+from ..wanted.catalog import Catalog, Package, Stack
 from ..wanted.model import PACKAGE, Model, WeightFile, Weights
 from ..wanted.variables import Environment, Wanted
 from ..wanted.weights import folder, key
@@ -58,20 +58,22 @@ def asked(environment: Environment, catalog: Catalog, result: Plan) -> list[Mode
     return found
 
 
-def narrowed(stack: Stack, models: Sequence[Model]) -> Stack:
-    """The stack with the Pythons that its models work on; its name says who narrows."""
+def narrowed(stack: Stack, models: Sequence[Model], packages: Sequence[Package] = ()) -> Stack:
+    """The stack with the Pythons that its models and packages work on; its name says who narrows, and why."""
+    spans = [(model.name, model.python_minimum, model.python_maximum, "") for model in models]
+    spans += [(package.name, *package.python, package.python_why) for package in packages]
     narrow = [
-        model.name
-        for model in models
-        if model.python_minimum > stack.python_minimum or model.python_maximum < stack.python_maximum
+        f"{name} ({why})" if why else name
+        for name, oldest, newest, why in spans
+        if oldest > stack.python_minimum or newest < stack.python_maximum
     ]
     if not narrow:
         return stack
     return replace(
         stack,
         name=f"{stack.name} with {', '.join(narrow)}",
-        python_minimum=max([stack.python_minimum, *(model.python_minimum for model in models)]),
-        python_maximum=min([stack.python_maximum, *(model.python_maximum for model in models)]),
+        python_minimum=max([stack.python_minimum, *(oldest for _, oldest, _, _ in spans)]),
+        python_maximum=min([stack.python_maximum, *(newest for _, _, newest, _ in spans)]),
     )
 
 

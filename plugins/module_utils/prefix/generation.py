@@ -21,11 +21,13 @@ from ..host.tools import environment, explain, free_bytes, uv
 from ..host.wheels import kept_wheel
 from ..plan import guard
 from ..plan.archive import all_constraints
+from ..plan.lockfile import pinned
+from ..plan.lockfile import repositories as commits
 from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
 from ..terms.names import name_of, normal, package_of
-from . import models
+from . import models, repositories
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
 
@@ -209,9 +211,17 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
     job.progress("resolving", detail=spec["key"])
     try:
         paths = {name: os.path.join(folder, f"{name}.txt") for name in ("requirements", "overrides", "old", "lock")}
-        store.write_text(paths["requirements"], "\n".join(spec["requirements"]) + "\n")
+        tools, python = environment(root, package_index), _python(root, spec["python"])
+
+        def build(words: list[str]) -> None:
+            _with_older_tools(job, words, tools, spec["python"], paths["old"], [])
+
+        sources, bundle = os.path.join(folder, "sources"), spec.get("bundle", "")
+        lines, local = repositories.localized(
+            job, root, spec["requirements"], sources, python[:2], tools, bundle, build
+        )
+        store.write_text(paths["requirements"], "\n".join(lines) + "\n")
         store.write_text(paths["overrides"], "\n".join(spec["overrides"]) + "\n")
-        tools = environment(root, package_index)
         argv = [
             *compiling(root, spec),
             "--no-annotate",
@@ -230,9 +240,18 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
         try:
             _with_older_tools(job, [*argv, paths["requirements"]], tools, spec["python"], paths["old"], [])
         except Failed as error:
-            raise _with_origins(explain(error, f"resolving {spec['key']}"), spec["declared"]) from error
+            known = explain(error, f"resolving {spec['key']}", spec.get("known", []))
+            raise _with_origins(known, spec["declared"]) from error
         with open(paths["lock"], encoding="utf-8") as file:
-            return file.read()
+            text = file.read()
+        if {*guard.locked(text)} & {*spec.get("banned", [])}:
+            told = [word for word in argv if word not in ("--no-annotate", "--generate-hashes")]
+            job.run([*told, "--annotation-style", "line", paths["requirements"]], tools)
+            with open(paths["lock"], encoding="utf-8") as file:
+                raise Failed(guard.brought(spec["environment"], file.read(), spec["banned"]))
+        for place, line in local.items():
+            text = text.replace(f"{place}\n", f"{line}\n")
+        return text
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -326,12 +345,20 @@ def _fill(
     site = site_packages(prefix, spec["python"]["version"])
     wanted = re.findall(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", spec["lock"], re.MULTILINE)
     count = len(wanted) + len(spec["wheels"])
+    fetched = commits(spec["lock"])
+    count += len(fetched)
     wheels = [kept_wheel(root, wheel["key"]) for wheel in spec["wheels"]]
     wheels += [_own_wheel(prefix, wheel) for wheel in spec["projects"]]
     if not os.path.exists(python):
         raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
     lock = os.path.join(prefix, "wavesmith", "lock.txt")
     store.write_text(lock, spec["lock"])
+    scratch = os.path.join(root, "state", f"install-{spec['environment']}")
+    files = os.path.join(scratch, "lock.txt") if fetched else lock  # no hash pins a repository: its commit does
+    if fetched:
+        shutil.rmtree(scratch, ignore_errors=True)
+        os.makedirs(scratch)
+        store.write_text(files, pinned(spec["lock"]))
     free = free_bytes(root)
 
     def watch() -> None:
@@ -340,10 +367,20 @@ def _fill(
         job.progress("linking" if done else "downloading", done, count, f"{fetched:.0f} MiB written")
 
     add = [uv(root), "pip", "install", "--quiet", "--python", python, "--no-deps"]
-    locked = [*add, "--require-hashes", *_origin(spec), "--requirement", lock]
+    locked = [*add, "--require-hashes", *_origin(spec), "--requirement", files]
     old = os.path.join(root, "state", f"build-constraints-{spec['environment']}.txt")
     try:
         _with_older_tools(job, locked, tools, spec["python"], old, spec.get("constraints", []), watch)
+        wheels += repositories.wheels(
+            job,
+            root,
+            spec["lock"],
+            scratch,
+            ["--python", python],
+            tools,
+            spec.get("bundle", ""),
+            lambda words: _with_older_tools(job, words, tools, spec["python"], old, []),
+        )
         if wheels:
             job.run([*add, "--no-index", *wheels], tools)
         job.progress("checking bytes", count, count)
@@ -373,13 +410,15 @@ def _fill(
         )
     except Failed as error:
         raise explain(error, f"environment {spec['environment']}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
     job.progress("sealing", count, count)
     for name in (".lock", ".gitignore", "CACHEDIR.TAG"):  # uv's own; the lock file is writable for everyone
         if os.path.exists(os.path.join(prefix, name)):
             os.unlink(os.path.join(prefix, name))
     models.write(prefix, spec["models"], rooms)
     packages = _installed(site)
-    store.write_text(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages))
+    store.write_text(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages, spec["held"]))
     decided = cast(GenerationManifest, {key: value for key, value in spec.items() if key in DECIDED})
     manifest: GenerationManifest = {
         **decided,

@@ -28,7 +28,7 @@ from ..host.tools import environment
 from ..host.wheels import kept_wheel
 from ..plan import archive
 from ..plan.inspection import SCHEMA
-from ..plan.lockfile import body_digest
+from ..plan.lockfile import body_digest, pinned, repositories
 from ..records.inspection import ArchiveBuild, InspectedFile, InspectedLibrary, InspectedPart, Inspection
 from ..records.task import LockTask
 from ..terms.names import normal
@@ -74,7 +74,7 @@ def inspect(job: Job, root: str, spec: LockTask, lock: str, package_index: str) 
 def _files(root: str, spec: LockTask, lock: str, tools: dict[str, str]) -> Iterator[tuple[InspectedFile, str, int]]:
     """Each file of a lock, as the resolver tells it: what it is, its address, its size."""
     path = os.path.join(root, "state", f"locked-{spec['key']}.txt")
-    store.write_text(path, lock)
+    store.write_text(path, pinned(lock))
     try:
         argv = [*compiling(root, spec), "--no-deps", "--format", "pylock.toml", path]
         done = subprocess.run(argv, env=tools, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -84,6 +84,8 @@ def _files(root: str, spec: LockTask, lock: str, tools: dict[str, str]) -> Itera
         lines = done.stderr.strip().splitlines()
         raise ValueError(lines[-1] if lines else f"uv ended with {done.returncode}")
     yield from locked_files(done.stdout)
+    for repository in repositories(lock):
+        yield {"name": repository.name, "version": repository.commit[:12], "kind": "other", "unseen": ""}, "", 0
 
 
 def locked_files(text: str) -> Iterator[tuple[InspectedFile, str, int]]:

@@ -59,6 +59,7 @@ class LockPlan(TypedDict, total=False):
         requirements: What the resolver is asked for.
         overrides: What replaces anybody's requirements.
         built: Packages that are built from source.
+        banned: Packages that must not come in, because no stack decides on them.
         sha256: Of the lock at hand; `None` where it does not answer this.
         declared: Requirements that projects declare, each with who does.
     """
@@ -69,6 +70,7 @@ class LockPlan(TypedDict, total=False):
     requirements: list[str]
     overrides: list[str]
     built: list[str]
+    banned: list[str]
     sha256: Optional[str]
     declared: list[list[str]]
 

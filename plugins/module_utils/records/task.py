@@ -28,7 +28,22 @@ class OwnWheelFile(TypedDict):
     data: str
 
 
-class LockTask(TypedDict):
+class _LockTask(TypedDict):
+    """What every lock to resolve has."""
+
+    environment: str
+    generation: Optional[str]
+    python: PythonOf
+    origin_url: str
+    wheels: list[KeptWheel]
+    key: str
+    inputs: str
+    requirements: list[str]
+    overrides: list[str]
+    declared: list[list[str]]
+
+
+class LockTask(_LockTask, total=False):
     """A lock to resolve.
 
     Attributes:
@@ -42,18 +57,14 @@ class LockTask(TypedDict):
         requirements: What the resolver is asked for.
         overrides: What replaces anybody's requirements.
         declared: Requirements that projects declare, each with who does.
+        banned: Packages that must not come in, because no stack decides on them.
+        known: Names of the catalog, for one that the index does not have.
+        bundle: Address of an offline bundle, which has the commits of repositories; empty for none.
     """
 
-    environment: str
-    generation: Optional[str]
-    python: PythonOf
-    origin_url: str
-    wheels: list[KeptWheel]
-    key: str
-    inputs: str
-    requirements: list[str]
-    overrides: list[str]
-    declared: list[list[str]]
+    banned: list[str]
+    known: list[str]
+    bundle: str
 
 
 class ChannelLockTask(TypedDict):
@@ -109,9 +120,11 @@ class InstallTask(_InstallTask, total=False):
         projects: Wheels of projects.
         wheels: Packages that are built from source.
         constraints: What source archives are built with.
+        bundle: Address of an offline bundle, which has the commits of repositories; empty for none.
     """
 
     constraints: list[str]
+    bundle: str
 
 
 class ChannelContents(TypedDict):

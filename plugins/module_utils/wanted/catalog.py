@@ -204,8 +204,22 @@ class IndexWheels:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """Where a package cannot be had, and why.
+
+    Attributes:
+        why: The reason.
+        when: Conditions that all hold where it is so, each a list of values that fit: ``architecture``, ``backend`` (``cpu``, ``cuda`` …),
+            ``machine``, ``stack``.
+    """
+
+    why: str
+    when: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class Package:
-    """A package that an environment can ask for.
+    """A package that an environment can ask for; one that the catalog does not know has a name, what is asked for, and nothing else.
 
     Attributes:
         name: Distribution name, normalised.
@@ -214,14 +228,28 @@ class Package:
         module: Module that shows it is there.
         recipe: How it is built from source, where it has to be.
         index_wheels: What an index's wheels are, by CPU architecture, where it matters for a GPU.
+        needs: Packages of the catalog that it brings and whose entries count as well.
+        pins: What its newest release requires of others so narrowly that it decides which packages can be with it.
+        conflicts: Packages that cannot be in one environment with it, each with the reason.
+        limits: Where it cannot be had.
+        python: The oldest and the newest Python that it works on.
+        python_why: Why not on others.
+        for_torch: What is required of it by the version of torch that its releases were built for; empty: any torch.
     """
 
     name: str
     requires: tuple[str, ...]
-    overrides: tuple[str, ...]
-    module: str
-    recipe: Recipe | None
+    overrides: tuple[str, ...] = ()
+    module: str = ""
+    recipe: Recipe | None = None
     index_wheels: Mapping[str, IndexWheels] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    pins: Mapping[str, str] = field(default_factory=dict)
+    conflicts: Mapping[str, str] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    python: tuple[tuple[int, ...], tuple[int, ...]] = ((3, 0), (3, 99))
+    python_why: str = ""
+    for_torch: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -326,7 +354,7 @@ def stack(data: Mapping[str, Any], toolkits: Mapping[str, Range]) -> Stack:
 
 def package(data: Mapping[str, Any], files: Mapping[str, str]) -> Package:
     """A package from a checked file; `files` is the text of each lock and patch it names."""
-    recipe = data.get("recipe")
+    recipe, python = data.get("recipe"), data.get("python", {})
     return Package(
         name=data["name"],
         requires=tuple(data.get("requires", [data["name"]])),
@@ -337,6 +365,13 @@ def package(data: Mapping[str, Any], files: Mapping[str, str]) -> Package:
             architecture: IndexWheels(held["backend"], tuple(held.get("sms", ())))
             for architecture, held in data.get("index_wheels", {}).items()
         },
+        needs=tuple(data.get("needs", ())),
+        pins=dict(data.get("pins", {})),
+        conflicts=dict(data.get("conflicts", {})),
+        limits=tuple(Limit(entry["why"], _when(entry)) for entry in data.get("limits", ())),
+        python=(numbers(python.get("minimum", "3.0")), numbers(python.get("maximum", "3.99"))),
+        python_why=python.get("why", ""),
+        for_torch={torch: tuple(lines) for torch, lines in data.get("for_torch", {}).items()},
     )
 
 
