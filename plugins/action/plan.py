@@ -13,7 +13,6 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
@@ -24,7 +23,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, project_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
@@ -72,20 +71,26 @@ class ActionModule(ActionBase):
         catalog = replace(catalog, projects=projects)
         planned = decide.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
         plan = planned.data()
-        text = plan_text(host, planned, observed, explain=boolean(own.get("wavesmith_explain"), strict=False))
+        explain = boolean(own.get("wavesmith_explain"), strict=False)
+        text = plan_text(host, planned, observed, explain)
         saved = artifacts_folder(own) / host / "plan.json"
         saved.parent.mkdir(parents=True, exist_ok=True)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
             path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        Display().display(f"{text}\n  saved as {saved}")
+        progress.detail(f"{text}\n  saved as {saved}")
         if planned.refusals:
-            # Only the message: everything else would bury it, and the plan is saved.
+            # Only the message: everything else would bury it, and the plan is saved. The board shows the text where it is asked for.
             return {
                 "changed": False,
                 "failed": True,
                 "remote_runs": 1,
                 "msg": refusal_text(planned),
                 "saved": str(saved),
+                **(
+                    {"text": plan_text(host, replace(planned, refusals=[]), observed, explain)}
+                    if progress.speaks()
+                    else {}
+                ),
             }
         return {
             "changed": False,
@@ -94,6 +99,7 @@ class ActionModule(ActionBase):
             "phases": plan["phases"],
             "observed": observed,
             "text": text,
+            "saved": str(saved),
             "diff": _difference(planned),
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **phases(planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle),

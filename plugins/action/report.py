@@ -7,9 +7,9 @@ import shutil
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, ours
 
 
@@ -42,16 +42,16 @@ class ActionModule(ActionBase):
             )
         for row in rows:
             if row["verdict"]:
-                Display().display(render(row["verdict"], shutil.get_terminal_size((110, 24)).columns))
+                progress.detail(render(row["verdict"], shutil.get_terminal_size((110, 24)).columns))
             for line in guard.lines(row["overrides"]):
-                Display().display(f"[{host}] {row['environment']} overrides {line}")
+                progress.detail(f"[{host}] {row['environment']} overrides {line}")
             if row["generation"]:
                 place = f"{plan['root']}/envs/{row['environment']}/current"
-                Display().display(
+                progress.detail(
                     f"[{host}] {row['environment']} is generation {row['generation']} ({row['stack']}): source {place}/bin/activate"
                 )
             else:
-                Display().display(f"[{host}] {row['environment']} is not there yet")
+                progress.detail(f"[{host}] {row['environment']} is not there yet")
         report = {"schema": 1, "host": host, "root": plan["root"], "environments": rows, "warnings": plan["warnings"]}
         saved = artifacts_folder(ours(variables, self._templar)) / host / "report.json"
         saved.parent.mkdir(parents=True, exist_ok=True)

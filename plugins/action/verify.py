@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import checks
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, overlay_folder
@@ -30,7 +30,7 @@ class ActionModule(FollowAction):
         failed = []
         for environment, verdict in sorted(verdicts.items()):
             if verdict.get("exit") != 0:
-                Display().display(render(verdict, shutil.get_terminal_size((110, 24)).columns))
+                progress.detail(render(verdict, shutil.get_terminal_size((110, 24)).columns))
                 bad = [check for check in verdict.get("checks", []) if check["verdict"] == "fail"]
                 lines = [
                     f"  {check['id']}: {check['detail']}. Remedy: {check.get('remedy') or 'see its evidence'}"

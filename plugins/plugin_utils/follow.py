@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
 
 _display = Display()
 WAIT = 12.0
@@ -48,9 +49,8 @@ class FollowAction(ActionBase):
             if answer.get("adopted") and not shown:
                 _display.display(f"  [{host}] came back to work that an earlier run had started")
             now = time.monotonic()
-            progress = answer.get("progress", {})
             if answer["state"] != arguments["seen"] and now - shown >= QUIET:
-                _display.display(_line(host, progress, now - started, estimate))
+                progress.tell(self._update(host, answer.get("progress") or {}, now - started, estimate))
                 shown = now
             arguments["seen"] = answer["state"]
         if answer.get("failed") and answer.get("lines"):
@@ -62,13 +62,18 @@ class FollowAction(ActionBase):
         plan = (variables.get("wavesmith_plan") or {}).get("plan", {})
         return float(sum(step["seconds"] for step in plan.get("steps", []) if step["phase"] == self.phase))
 
+    def _update(self, host: str, said: dict[str, Any], elapsed: float, estimate: float) -> progress.Update:
+        return {
+            "host": host,
+            "phase": self.phase,
+            "doing": str(said.get("phase", "starting")),
+            "n": int(said.get("n", 0)),
+            "m": int(said.get("m", 0)),
+            "detail": str(said.get("detail", "")),
+            "elapsed": elapsed,
+            "estimate": estimate,
+        }
+
     def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """What else to do with the last answer; for the plugins of each module."""
         return answer
-
-
-def _line(host: str, progress: dict[str, Any], elapsed: float, estimate: float) -> str:
-    count = f" {progress['n']}/{progress['m']}" if progress.get("m") else ""
-    left = f", about {max(0, estimate - elapsed):.0f} s left" if estimate > elapsed else ""
-    detail = f" ({progress['detail']})" if progress.get("detail") else ""
-    return f"  [{host}] {progress.get('phase', 'starting')}{count}{detail}: {elapsed:.0f} s{left}"

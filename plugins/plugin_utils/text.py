@@ -6,6 +6,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import gu
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import duration
 
 
 def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) -> str:
@@ -30,7 +31,7 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) 
             continue
         versions = " ".join(f"{name} {version}" for name, version in sorted(item.versions.items()))
         lines += [
-            f"  environment {item.name}: {_STATES[item.state]}",
+            f"  environment {item.name}: {STATES[item.state]}",
             f"    stack    {item.stack} ({item.stack_why}){': ' + versions if versions else ''}",
             *(considered if explain else []),
             f"    variant  {item.variant}",
@@ -50,14 +51,14 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) 
             other = item.instead
             lines.append(
                 f"    instead  with index in wavesmith_policy: stack {other['stack']} (torch {other['torch']}) from an index, "
-                f"about {_duration(other['seconds'])} of building less"
+                f"about {duration(other['seconds'])} of building less"
             )
         lines.append(f"    now      {item.current or 'nothing'} -> {item.generation or 'known after the lock'}")
         lines += [f"    damage   {text}" for text in item.damage]
     if plan.steps:
-        lines.append(f"  steps, about {_duration(plan.seconds)} and {plan.disk_gib} GiB:")
+        lines.append(f"  steps, about {duration(plan.seconds)} and {plan.disk_gib} GiB:")
         lines += [
-            f"    {number}. {step['name']}: {step['detail']} (~{_duration(step['seconds'])})"
+            f"    {number}. {step['name']}: {step['detail']} (~{duration(step['seconds'])})"
             for number, step in enumerate(plan.steps, 1)
         ]
     elif not plan.refusals:
@@ -67,7 +68,7 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) 
     return "\n".join(lines)
 
 
-_STATES = {
+STATES = {
     "": "unknown",
     "new": "will be made",
     "change": "gets a new generation",
@@ -88,9 +89,3 @@ def _refusal(refusal: Refusal) -> str:
 def refusal_text(plan: Plan) -> str:
     """All refusals, one a line."""
     return "\n".join(_refusal(refusal) for refusal in plan.refusals)
-
-
-def _duration(seconds: int) -> str:
-    if seconds < 120:
-        return f"{seconds} s"
-    return f"{round(seconds / 60)} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

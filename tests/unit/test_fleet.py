@@ -103,7 +103,13 @@ class Fleet:
         argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(self.folder / "hosts.json")]
         return subprocess.Popen(
             [*argv, str(playbook or self.folder / "play.yml"), *arguments],
-            env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "NO_COLOR": "1", "LC_ALL": "C.UTF-8"},
+            env={
+                **os.environ,
+                "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+                "NO_COLOR": "1",
+                "LC_ALL": "C.UTF-8",
+                "WAVESMITH_BOARD": "detail",
+            },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""How long work is followed from the controller, and what is said meanwhile and at the end."""
+"""How long work is followed from the controller, and what is said meanwhile."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.callback import summary
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import follow
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import follow, progress
 
 
 class Action(follow.FollowAction):
@@ -35,6 +34,7 @@ def goes_on(state: str, **more: Any) -> dict[str, Any]:
 def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     lines: list[str] = []
     monkeypatch.setattr(follow, "_display", SimpleNamespace(display=lines.append))
+    monkeypatch.setattr(progress, "Display", lambda: SimpleNamespace(display=lines.append))
     monkeypatch.setattr(follow, "QUIET", 0.0)
     return lines
 
@@ -91,56 +91,3 @@ def test_a_worker_whose_controller_was_killed_lets_the_work_go(
 
 def test_a_module_that_says_nothing_of_finishing_has_finished(said: list[str]) -> None:
     assert Action({"changed": False}).run()["remote_runs"] == 1
-
-
-# The summary at the end
-
-
-@pytest.fixture
-def callback(monkeypatch: pytest.MonkeyPatch) -> summary.CallbackModule:
-    made = summary.CallbackModule()
-    made.lines = []
-    made._display = SimpleNamespace(display=made.lines.append)
-    return made
-
-
-def ok(callback: summary.CallbackModule, host: str, action: str, **result: Any) -> None:
-    task = SimpleNamespace(resolved_action=action, action=action)
-    callback.v2_runner_on_ok(
-        SimpleNamespace(task=task, host=SimpleNamespace(get_name=lambda: host), result=result or {"changed": False})
-    )
-
-
-def shown(callback: summary.CallbackModule, *hosts: str) -> str:
-    callback.v2_playbook_on_stats(SimpleNamespace(processed=dict.fromkeys(hosts)))
-    return "\n".join(callback.lines)
-
-
-def test_remote_runs_are_counted_for_each_host(callback: summary.CallbackModule) -> None:
-    ok(callback, "thor01", "wavesmith.provision.plan", remote_runs=1)
-    ok(callback, "thor01", "wavesmith.provision.packages", remote_runs=4)
-    ok(callback, "spark", "ansible.builtin.apt")
-    assert "REMOTE RUNS  spark 1, thor01 5" in shown(callback, "thor01", "spark")
-
-
-def test_what_the_controller_does_by_itself_is_no_remote_run(callback: summary.CallbackModule) -> None:
-    for action in ("ansible.builtin.set_fact", "ansible.builtin.include_role", "ansible.builtin.meta"):
-        ok(callback, "thor01", action)
-    ok(callback, "thor01", "wavesmith.provision.report", remote_runs=0)
-    assert "REMOTE RUNS  thor01 0" in shown(callback, "thor01")
-
-
-def test_a_step_is_shown_with_its_time_unless_it_was_short(
-    callback: summary.CallbackModule, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = iter([100.0, 107.5, 107.5, 107.6, 110.0])
-    monkeypatch.setattr(summary, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    callback.v2_playbook_on_task_start(SimpleNamespace(get_name=lambda: "install"), False)
-    callback.v2_playbook_on_task_start(SimpleNamespace(get_name=lambda: "blink"), False)
-    text = shown(callback)
-    assert "install      7.5 s" in text
-    assert "blink" not in text
-
-
-def test_a_run_without_hosts_has_no_remote_runs(callback: summary.CallbackModule) -> None:
-    assert "REMOTE RUNS  none" in shown(callback)

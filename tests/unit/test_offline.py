@@ -298,7 +298,12 @@ def playbook(
     (folder / "hosts.json").write_text(json.dumps(inventory))
     argv = [*before, str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(folder / "hosts.json")]
     argv += [str(ROOT / "playbooks" / name), "-e", json.dumps(variables), *arguments]
-    environment = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "LC_ALL": "C.UTF-8"}
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "LC_ALL": "C.UTF-8",
+        "WAVESMITH_BOARD": "detail",
+    }
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=900)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     return done.stdout

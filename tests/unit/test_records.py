@@ -24,6 +24,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.host i
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.inspection import Inspection
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.job import JobState, Outcome, Progress
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import InstallTask
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import Provenance, WheelManifest
 from ansible_collections.wavesmith.provision.plugins.modules import audit as audit_module
 from ansible_collections.wavesmith.provision.plugins.modules import observe as observe_module
@@ -45,6 +46,7 @@ KEPT: dict[str, type] = {
     "result": Outcome,
     "inspection": Inspection,
     "audit": AuditReport,
+    "times": Times,
 }
 """The JSON files that are kept, and what `wavesmith audit --json` prints, by the name of their schema."""
 

@@ -1,0 +1,386 @@
+"""What a run did so far, host by host, and how that is said; no clock and no screen of its own."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import Update, duration
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import STATES
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.times import PLANNED, Estimate
+
+OURS = "wavesmith.provision."
+QUIET_PHASES = ("plan", "report", "settings")
+"""What takes no time worth a word."""
+_PHASE_OF_ACTION = {
+    "toolbox": "prepare",
+    "elect": "build",
+    "wheelhouse": "build",
+    "wheels": "build",
+    "python_env": "install",
+    "packages": "install",
+}
+_PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare"}
+_DATA = ("report", "status", "current", "removed", "job")
+"""What a task of ours returns that is worth keeping for who reads JSON."""
+
+
+def phase_of(action: str, task: str, play: str) -> str:
+    """The phase that a task belongs to, from its module, its role, else the name of its play."""
+    name = action.removeprefix(OURS)
+    if name not in (action, "generation"):
+        return _PHASE_OF_ACTION.get(name, name)
+    return _PHASE_OF_ROLE.get(task.partition(" : ")[0], play.lower() or "tasks")
+
+
+@dataclass
+class Span:
+    """When a phase of a host began, and when its last task ended."""
+
+    began: float
+    ended: float
+    failed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.began
+
+
+@dataclass
+class Host:
+    """One host of the run."""
+
+    name: str
+    plan: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    saved: str = ""
+    estimates: dict[str, Estimate] = field(default_factory=dict)
+    subjects: dict[str, str] = field(default_factory=dict)
+    spans: dict[str, Span] = field(default_factory=dict)
+    now: str = ""
+    update: Update | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    changed: bool = False
+    refused: bool = False
+    unreachable: bool = False
+    failed: bool = False
+    runs: int = 0
+    worked: set[str] = field(default_factory=set)
+    recorded: Times | None = None
+
+    @property
+    def phases(self) -> list[str]:
+        """What the plan has it do."""
+        return [phase for phase in PHASES if phase in self.plan.get("phases", ())]
+
+    def estimate(self, phase: str) -> Estimate:
+        """What to expect of a phase."""
+        return self.estimates.get(phase, Estimate(0.0, PLANNED))
+
+    def begin(self, phase: str, now: float) -> None:
+        """A task of a phase starts here."""
+        if phase != self.now:
+            self.update = None
+        self.now = phase
+        self.spans.setdefault(phase, Span(now, now))
+
+    def end(self, phase: str, now: float, failed: bool = False) -> None:
+        """A task of a phase ended here."""
+        span = self.spans.setdefault(phase, Span(now, now))
+        span.ended, span.failed = now, span.failed or failed
+        self.now, self.update = "", None
+
+    def left(self, now: float) -> float:
+        """Seconds until the plan is done, as far as is known."""
+        waiting = sum(self.estimate(phase).seconds for phase in self.phases if phase not in self.spans)
+        here = self.estimate(self.now).seconds - self.elapsed(now) if self.now else 0.0
+        return waiting + max(0.0, here)
+
+    def elapsed(self, now: float) -> float:
+        """Seconds of the phase that it is in."""
+        return now - self.spans[self.now].began if self.now in self.spans else 0.0
+
+    def share(self, now: float) -> float:
+        """How much of the plan is done, 0 to 1, by the time it takes."""
+        done = sum(self.spans[phase].seconds for phase in self.phases if phase in self.spans and phase != self.now)
+        spent = done + self.elapsed(now)
+        whole = spent + self.left(now)
+        return spent / whole if whole else 0.0
+
+
+@dataclass
+class Problem:
+    """What went wrong, on the hosts where it did."""
+
+    message: str
+    hosts: list[str]
+
+
+@dataclass
+class Run:
+    """One playbook."""
+
+    playbook: str = ""
+    check: bool = False
+    hosts: dict[str, Host] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def host(self, name: str) -> Host:
+        """The host of a name, new where it was not met yet."""
+        return self.hosts.setdefault(name, Host(name))
+
+    def problem(self, host: str, message: str) -> None:
+        """Note what went wrong; the same thing on several hosts is one problem."""
+        for known in self.problems:
+            if known.message == message:
+                known.hosts += [host] if host not in known.hosts else []
+                return
+        self.problems.append(Problem(message, [host]))
+
+    @property
+    def planning(self) -> bool:
+        """Whether nothing is to be done but to plan."""
+        return self.playbook == "plan"
+
+
+def take(host: Host, action: str, result: Mapping[str, Any]) -> None:
+    """Keep of a task's result what the end of the run says."""
+    if result.get("changed"):
+        host.changed = True
+    if not action.startswith(OURS):
+        return
+    name = action.removeprefix(OURS)
+    if name == "plan" and "plan" in result and not host.plan:
+        host.plan, host.text = dict(result["plan"]), str(result.get("text", ""))
+        host.saved = str(result.get("saved", ""))
+    if name == "verify":
+        host.verdicts.update((result.get("result") or {}).get("verdicts") or {})
+    host.data.update({key: result[key] for key in _DATA if result.get(key)})
+
+
+def failure(action: str, task: str, result: Mapping[str, Any]) -> str:
+    """What a failed task says, with a remedy."""
+    message = str(result.get("msg") or "it failed").strip()
+    if "results" in result and message.startswith("One or more items failed"):
+        message = "; ".join(str(item.get("msg")) for item in result["results"] if item.get("failed"))
+    if "Remedy: " in message or message.startswith("the doctor's verdict"):
+        return message
+    if not action.startswith(OURS):
+        ran = result.get("cmd") or []
+        command = ran if isinstance(ran, str) else " ".join(map(str, ran))
+        said = str(result.get("stderr") or "").strip().splitlines()[-1:]
+        message = ": ".join([task, message.rstrip("."), *said]) + (f" ({command})" if command else "")
+    return f"{message.rstrip('.')}. Remedy: fix it and start again; -v shows Ansible's own words"
+
+
+def unreachable(result: Mapping[str, Any]) -> str:
+    """What a host that cannot be reached is said to be."""
+    said = str(result.get("msg") or "").strip().splitlines()
+    reason = f" ({said[-1].strip().rstrip('.')})" if said else ""
+    return (
+        f"this host: it cannot be reached{reason}. "
+        "Remedy: check its ansible_host, ansible_user and key in the inventory, and that ssh gets there"
+    )
+
+
+# The end
+
+
+def outcome(run: Run, host: Host) -> str:
+    """One word for what became of a host."""
+    if host.unreachable:
+        return "unreachable"
+    if host.refused:
+        return "refused"
+    if host.failed:
+        return "failed"
+    if run.planning or run.check:
+        return "would change" if host.phases or host.changed else "nothing to do"
+    return "changed" if host.changed else "nothing to do"
+
+
+def environments(host: Host) -> list[dict[str, Any]]:
+    """What is known of each environment: from the report, from the doctor, else from the plan."""
+    rows = host.data.get("report", {}).get("environments")
+    if rows is None:
+        rows = [
+            {
+                "environment": item["name"],
+                "generation": item.get("current"),
+                "stack": item.get("stack"),
+                "verdict": None,
+            }
+            for item in host.plan.get("environments", ())
+        ]
+    found = []
+    for row in rows:
+        verdict = host.verdicts.get(row["environment"]) or row["verdict"] or {}
+        counts = [check["verdict"] for check in verdict.get("checks", ())]
+        found.append(
+            {
+                "environment": row["environment"],
+                "generation": row["generation"],
+                "stack": row["stack"],
+                "verdict": verdict.get("verdict"),
+                "judged": verdict.get("started"),
+                "checks": {kind: counts.count(kind) for kind in ("pass", "fail", "skip")} if counts else None,
+            }
+        )
+    return found
+
+
+def healthy(host: Host) -> bool:
+    """Whether every environment of a host is there and was found healthy."""
+    rows = environments(host)
+    return bool(rows) and all(row["verdict"] == "healthy" for row in rows)
+
+
+NAMED = 5
+"""Hosts that the last sentence names."""
+MARKS = {"nothing to do": "✓", "changed": "✓", "would change": "○", "refused": "✗", "failed": "✗", "unreachable": "✗"}
+
+
+def host_line(run: Run, host: Host) -> str:
+    """What became of a host, in one line."""
+    end = outcome(run, host)
+    return f"{MARKS[end]} {host.name}: {'; '.join(_phrases(run, host, end)) or end}"
+
+
+def _phrases(run: Run, host: Host, end: str) -> list[str]:
+    if end in ("refused", "unreachable"):
+        return [f"{end}, nothing was changed" if not host.changed else end]
+    if end == "failed":
+        where = [phase for phase, span in host.spans.items() if span.failed]
+        after = f" in {where[-1]} after {duration(host.spans[where[-1]].seconds)}" if where else ""
+        kept = "; what is current stays in use" if host.plan and not run.planning else ""
+        return [f"failed{after}{kept}"]
+    found = []
+    if run.planning or run.check:
+        found = [
+            f"{item['name']} {STATES[item['state']]}" for item in host.plan.get("environments", ()) if item.get("state")
+        ]
+        if host.phases:
+            seconds = sum(host.estimate(phase).seconds for phase in host.phases)
+            found.append(f"about {duration(seconds)}")
+    elif host.data.get("removed"):
+        found = [f"removed of {name}: {', '.join(gone)}" for name, gone in host.data["removed"].items() if gone]
+    elif any(row["verdict"] for row in environments(host)):
+        found = [_environment(row) for row in environments(host)]
+    elif host.data.get("current"):
+        found = [f"{name} is generation {generation}" for name, generation in host.data["current"].items()]
+    elif host.plan and run.playbook in ("site", "verify", "report", "repair"):
+        found = [f"{row['environment']} is not there yet" for row in environments(host)]
+    warnings = len(host.plan.get("warnings", ()))
+    if warnings and not host.phases and not run.planning:
+        found.append(f"{warnings} warning{'s' if warnings > 1 else ''}, see playbooks/plan.yml")
+    return found
+
+
+def _environment(row: Mapping[str, Any]) -> str:
+    if not row["generation"]:
+        return f"{row['environment']} is not there yet"
+    if not row["verdict"]:
+        return f"{row['environment']} {row['generation']} not judged yet"
+    since = f" of {when(row['judged'])}" if row["judged"] else ""
+    checks = row["checks"]
+    counts = f" ({checks['pass']} pass, {checks['fail']} fail, {checks['skip']} skip)" if checks else ""
+    return f"{row['environment']} {row['generation']} {row['verdict']}{counts}{since}"
+
+
+def when(stamp: str) -> str:
+    """A time that is kept in UTC, as the clock here shows it."""
+    try:
+        read = datetime.datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=datetime.timezone.utc)
+    except ValueError:
+        return stamp
+    return read.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def sentence(run: Run, seconds: float) -> str:
+    """The whole run in one sentence."""
+    ends = {host.name: outcome(run, host) for host in run.hosts.values()}
+    if not ends:
+        return "no host took part. Remedy: check the inventory and -l"
+    bad = [name for name, end in ends.items() if end in ("refused", "failed", "unreachable")]
+    changed = [name for name, end in ends.items() if end in ("changed", "would change")]
+    judged = [host for host in run.hosts.values() if any(row["verdict"] for row in environments(host))]
+    of = f"of {len(ends)} host{'s' if len(ends) > 1 else ''}"
+    parts = []
+    if judged and not (run.planning or run.check):
+        good = [
+            host for host in judged if ends[host.name] not in ("failed", "unreachable", "refused") and healthy(host)
+        ]
+        parts.append(f"{len(good)} {of} healthy")
+    elif run.planning or run.check:
+        parts.append(f"{len(ends) - len(bad) - len(changed)} {of} as intended")
+    else:
+        parts.append(f"{len(ends) - len(bad)} {of} done")
+    if changed:
+        parts.append(f"{len(changed)} {'would change' if run.planning or run.check else 'changed'}")
+    elif not bad and not run.planning:
+        parts.append("nothing to do" if judged or run.check else "nothing changed")
+    for end in ("refused", "failed", "unreachable"):
+        named = [name for name in bad if ends[name] == end]
+        if named:
+            more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""
+            parts.append(f"{len(named)} {end}: {', '.join(named[:NAMED])}{more}")
+    if run.check:
+        parts.append("check mode, nothing was changed")
+    return f"{', '.join(parts)} ({duration(seconds)})" if seconds >= 10 else f"{', '.join(parts)} ({seconds:.1f} s)"
+
+
+def error_lines(run: Run) -> list[str]:
+    """Each problem once, with its hosts in the inventory's order."""
+    found = []
+    for problem in run.problems:
+        first, *more = problem.message.splitlines()
+        found.append(f"✗ {', '.join(name for name in run.hosts if name in problem.hosts)}: {first}")
+        found += [f"  {line}" for line in more]
+    return found
+
+
+def as_data(run: Run, seconds: float) -> dict[str, Any]:
+    """The run for a program."""
+    return {
+        "schema": 1,
+        "playbook": run.playbook,
+        "check": run.check,
+        "seconds": round(seconds, 1),
+        "summary": sentence(run, seconds),
+        "hosts": {
+            host.name: {
+                "outcome": outcome(run, host),
+                "changed": host.changed,
+                "remote_runs": host.runs,
+                "phases": {phase: round(span.seconds, 1) for phase, span in host.spans.items()},
+                "estimates": {phase: made._asdict() for phase, made in host.estimates.items()},
+                "environments": environments(host),
+                **({"plan": host.plan} if host.plan else {}),
+                **{key: value for key, value in host.data.items() if key != "report"},
+            }
+            for host in run.hosts.values()
+        },
+        "errors": [
+            {"hosts": problem.hosts, "message": line, **_parts(line)}
+            for problem in run.problems
+            for line in _messages(problem.message)
+        ],
+    }
+
+
+def _messages(message: str) -> list[str]:
+    """A message's refusals, one each, where every line is one; else the whole."""
+    lines = message.splitlines()
+    return lines if all("Remedy: " in line for line in lines) else [message]
+
+
+def _parts(message: str) -> dict[str, str]:
+    said, _, remedy = message.partition("Remedy: ")
+    item, colon, problem = said.strip().rstrip(".").partition(": ")
+    return {"item": item if colon else "", "problem": problem if colon else item, "remedy": remedy.strip()}
