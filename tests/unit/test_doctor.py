@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import http.server
 import json
 import os
@@ -25,11 +24,10 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import 
     isolation,
     native,
     prefixes,
-    run,
+    registry,
     stack,
     table,
     voice,
-    worker,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import pip as doctor_pip
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import (
@@ -148,6 +146,11 @@ def write_spec(path: Path, prefix: Path, **entries: Any) -> Path:
     }
     path.write_text(json.dumps(raw))
     return path
+
+
+def test_what_a_check_comes_after_is_there() -> None:
+    ids = {check.id for check in registry.CHECKS}
+    assert {name for check in registry.CHECKS for name in check.after} <= ids
 
 
 def run_doctor(tmp_path: Path, spec: Path, *options: str) -> tuple[int, dict[str, Any]]:
@@ -510,25 +513,27 @@ def test_imports_go_on_after_a_package_that_crashes(leaky: Path, context_of: Cal
 
 
 def test_binaries_that_do_not_serve_the_gpu_are_a_failure_with_their_targets(
-    good: Path, context_of: Callable[..., Context]
+    good: Path, context_of: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = {"id": "no_code_for_gpu", "detail": "it cannot serve SM 11.0", "remedy": "choose another stack"}
-    read = {"read": True, "sms": ["11.0"], "targets": {"sass": {}}, "problems": [problem]}
-    result = perform(stack.CHECKS[2], context_of(good, binaries=read))
+    monkeypatch.setattr(stack, "problems", lambda *_: ([problem], {"targets": {"sass": {}}, "cpu_only": []}))
+    result = perform(stack.CHECKS[2], context_of(good, sms=["11.0"]))
     assert (result["verdict"], result["detail"], result["remedy"]) == ("fail", problem["detail"], problem["remedy"])
     assert result["evidence"] == {"GPUs": ["11.0"], "targets": {"sass": {}}}
 
 
-def test_binaries_that_serve_the_gpu_pass(good: Path, context_of: Callable[..., Context]) -> None:
-    read = {"read": True, "sms": ["11.0"], "targets": {}, "problems": []}
-    assert perform(stack.CHECKS[2], context_of(good, binaries=read))["verdict"] == "pass"
+def test_binaries_that_serve_the_gpu_pass(
+    good: Path, context_of: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack, "problems", lambda *_: ([], {"targets": {}, "cpu_only": []}))
+    assert perform(stack.CHECKS[2], context_of(good, sms=["11.0"]))["verdict"] == "pass"
 
 
 def test_what_is_built_for_the_cpu_only_is_named_where_there_is_a_gpu(
-    good: Path, context_of: Callable[..., Context]
+    good: Path, context_of: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = {"read": True, "sms": ["12.1"], "targets": {}, "problems": [], "cpu_only": ["ctranslate2", "onnxruntime"]}
-    result = perform(stack.CHECKS[2], context_of(good, binaries=read))
+    monkeypatch.setattr(stack, "problems", lambda *_: ([], {"targets": {}, "cpu_only": ["ctranslate2", "onnxruntime"]}))
+    result = perform(stack.CHECKS[2], context_of(good, sms=["12.1"]))
     assert result["verdict"] == "pass"
     assert result["detail"].endswith("; ctranslate2, onnxruntime: built for the CPU only")
 
@@ -536,7 +541,7 @@ def test_what_is_built_for_the_cpu_only_is_named_where_there_is_a_gpu(
 def test_binaries_that_nobody_has_to_read_are_skipped_not_passed(
     good: Path, context_of: Callable[..., Context]
 ) -> None:
-    assert perform(stack.CHECKS[2], context_of(good, binaries={"read": False}))["verdict"] == "skip"
+    assert perform(stack.CHECKS[2], context_of(good))["verdict"] == "skip"
 
 
 def test_what_a_check_computes_with_and_is_not_there_is_a_skip_not_a_failure(
@@ -578,35 +583,6 @@ def test_whatever_a_check_does_becomes_its_verdict(
     assert bool(result["remedy"]) == (verdict == "fail")
 
 
-def test_a_worker_that_dies_fails_its_check_and_the_rest_goes_on(tmp_path: Path, leaky: Path) -> None:
-    """The first worker is killed, the second one runs what is left."""
-    base, mark = os.readlink(leaky / "bin/python"), tmp_path / "died"
-    python = leaky / "bin/python"
-    python.unlink()
-    python.write_text(f'#!/bin/sh\n[ -e {mark} ] || {{ touch {mark}; kill -9 $$; }}\nexec {base} "$@"\n')
-    python.chmod(0o755)
-    spec = write_spec(tmp_path / "spec.json", leaky)
-    code, verdict = run_doctor(tmp_path, spec, "--only", "native.onnx", "--only", "torch", "--only", "voice.mel")
-    assert code == verdict["exit"] == 1
-    assert [check["verdict"] for check in verdict["checks"]] == ["fail", "skip", "skip"]
-    assert "ended by signal 9" in verdict["checks"][0]["detail"]
-    assert verdict["checks"][1]["detail"] == "torch is not part of this environment"
-
-
-def test_a_worker_that_hangs_is_ended(tmp_path: Path, leaky: Path, context_of: Callable[..., Context]) -> None:
-    python = leaky / "bin/python"
-    python.unlink()
-    python.write_text("#!/bin/sh\nexec sleep 60\n")
-    python.chmod(0o755)
-    spec = write_spec(tmp_path / "spec.json", leaky)
-    begun: list[str] = []
-    check = dataclasses.replace(native.CHECKS[3], timeout=0.3)
-    found = list(worker.run_heavy([check], context_of(leaky), spec, lambda check: begun.append(check.id)))
-    assert [result["verdict"] for result in found] == ["fail"]
-    assert "no answer within 0.3 s" in found[0]["detail"]
-    assert begun == ["native.onnxruntime"]
-
-
 def test_a_healthy_prefix_exits_zero(tmp_path: Path, good: Path) -> None:
     code, verdict = run_doctor(tmp_path, write_spec(tmp_path / "spec.json", good), "--only", "isolation.pythonhome")
     assert code == 0
@@ -617,7 +593,16 @@ def test_a_healthy_prefix_exits_zero(tmp_path: Path, good: Path) -> None:
         "verdict": "healthy",
         "exit": 0,
     }
-    assert sorted(verdict["checks"][0]) == ["detail", "evidence", "id", "remedy", "seconds", "title", "verdict"]
+    assert sorted(verdict["checks"][0]) == [
+        "cpu",
+        "detail",
+        "evidence",
+        "id",
+        "remedy",
+        "seconds",
+        "title",
+        "verdict",
+    ]
 
 
 def test_a_leaky_prefix_exits_one(tmp_path: Path, leaky: Path) -> None:
@@ -667,7 +652,16 @@ def test_a_copy_of_its_rooms_is_all_that_a_host_needs(tmp_path: Path, good: Path
         "--out",
         tmp_path / "out/verdict.json",
     ]
-    argv += ["--evidence", tmp_path / "evidence", "--only", "isolation.user", "--only", "torch"]
+    argv += [
+        "--evidence",
+        tmp_path / "evidence",
+        "--only",
+        "isolation.user",
+        "--only",
+        "torch",
+        "--progress",
+        "--quiet",
+    ]
     done = subprocess.run([str(word) for word in argv], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -683,8 +677,8 @@ def test_sounds_of_an_earlier_run_are_forgotten(tmp_path: Path) -> None:
 
 
 def test_ids_are_unique_and_every_check_has_a_remedy() -> None:
-    assert len({check.id for check in run.CHECKS}) == len(run.CHECKS)
-    assert all(check.remedy and check.title for check in run.CHECKS)
+    assert len({check.id for check in registry.CHECKS}) == len(registry.CHECKS)
+    assert all(check.remedy and check.title for check in registry.CHECKS)
 
 
 # The table

@@ -1,8 +1,8 @@
 """The doctor: checks an environment from inside and states a verdict.
 
-In: a spec of the generation. Out: `checks[{id, verdict, detail, evidence, remedy}]` and an exit status: 0 healthy, 1 failed, 2 could not judge.
+In: a spec of the generation. Out: a `Verdict` and an exit status: 0 healthy, 1 failed, 2 could not judge.
 It runs under the interpreter of the generation that it judges and uses the standard library alone until a check asks for more; a copy of
-this room, `models`, `audit` and `terms` is all that a host needs. Asked by `verify`.
+this room, `models`, `audit`, `records` and `terms` is all that a host needs. Asked by `verify`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "guard",
     "installed",
     "isolation",
+    "jit",
     "models",
     "native",
     "pip",
     "prefixes",
+    "registry",
     "run",
+    "schedule",
     "stack",
     "structure",
     "voice",

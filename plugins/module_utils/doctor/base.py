@@ -11,12 +11,16 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable
+from typing import Any, Callable
 
-if TYPE_CHECKING:  # this room travels without that one
-    from ..records.model import ModelOf
+from ..records.generation import CheckResult, Outcome
+from ..records.model import ModelOf
+from . import words
 
-PASS, FAIL, SKIP = "pass", "fail", "skip"
+PASS: Outcome = "pass"
+FAIL: Outcome = "fail"
+SKIP: Outcome = "skip"
+UNJUDGED: Outcome = "unjudged"
 REPAIR = "run the provisioning again: it makes a new generation beside this one and switches to it once it is verified"
 
 
@@ -33,7 +37,7 @@ class Failed(Exception):
         evidence: What was measured.
     """
 
-    def __init__(self, detail: str, remedy: str = "", evidence: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, detail: str, remedy: str = "", evidence: Mapping[str, object] | None = None) -> None:
         super().__init__(detail)
         self.remedy = remedy
         self.evidence = dict(evidence or {})
@@ -51,7 +55,9 @@ class Spec:
         imports: Distribution name to module name, for every package that must import.
         versions: Distribution name to version, for the packages of the stack.
         accelerated: Whether torch must compute on an accelerator; a fall to the CPU is then a failure.
-        binaries: What was read out of the libraries: ``read``, ``sms``, ``targets``, ``problems`` and ``cpu_only``.
+        sms: Compute capabilities of the NVIDIA GPUs that it serves.
+        built: Packages of it that were built from source.
+        prebuilt: Whether wheels with GPU code that others built are allowed.
         hub: Address of the model hub, empty where none is in reach.
         models: The models of the environment by name, as `records.model.ModelOf`.
         speakers: Models of this host that speak: ``environment``, ``model`` and the ``command`` that runs it.
@@ -66,7 +72,9 @@ class Spec:
     versions: Mapping[str, str] = field(default_factory=dict)
     imports: Mapping[str, str] = field(default_factory=dict)
     accelerated: bool = False
-    binaries: Mapping[str, Any] = field(default_factory=dict)
+    sms: Sequence[str] = ()
+    built: Sequence[str] = ()
+    prebuilt: bool = True
     hub: str = ""
     models: Mapping[str, ModelOf] = field(default_factory=dict)
     speakers: Sequence[Mapping[str, str]] = ()
@@ -100,7 +108,9 @@ class Spec:
             versions=_texts(stack, "versions"),
             imports=_texts(raw, "imports"),
             accelerated=_entry(raw, "accelerated", bool, False),
-            binaries=_entry(raw, "binaries", dict, {}),
+            sms=_entry(raw, "sms", list, []),
+            built=_entry(raw, "built", list, []),
+            prebuilt=_entry(raw, "prebuilt", bool, True),
             hub=_entry(raw, "hub", str, "") or "",
             models={model["name"]: model for model in _entry(raw, "models", list, [])},
             speakers=_entry(raw, "speakers", list, []),
@@ -165,18 +175,23 @@ class Finding:
     """What a check that did not fail reports."""
 
     detail: str
-    evidence: Mapping[str, Any] = field(default_factory=dict)
+    evidence: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Check:
-    """One verification.
+    """One verification, judged in a process of its own.
 
     Attributes:
         run: Returns a finding, or raises `Failed` or `Skipped`.
         remedy: What to do when it fails and the failure itself names nothing better.
-        heavy: Loads packages of the environment into its process, and so runs in the worker process.
-        timeout: Seconds after which a heavy check is ended.
+        heavy: It loads packages of the environment into its process, which begins with torch loaded.
+        timeout: Seconds after which it is ended, and could not be judged.
+        needs: Packages of the environment without which it is skipped.
+        after: Checks whose files it works with.
+        cost: About how many seconds it takes; the longest begin first.
+        applies: Why it does not apply to an environment; empty where it does.
+        alone: It measures, and nothing else may run meanwhile.
     """
 
     id: str
@@ -185,43 +200,58 @@ class Check:
     remedy: str = REPAIR
     heavy: bool = False
     timeout: float = 180.0
+    needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    cost: float = 0.5
+    applies: Callable[[Spec], str] = lambda _: ""
+    alone: bool = False
 
     def result(
         self,
-        verdict: str,
+        verdict: Outcome,
         detail: str,
-        evidence: Mapping[str, Any] | None = None,
+        evidence: Mapping[str, object] | None = None,
         remedy: str = "",
         seconds: float = 0.0,
-    ) -> dict[str, Any]:
-        """One entry of the verdict's `checks`; only a failure carries a remedy."""
+        cpu: float = 0.0,
+    ) -> CheckResult:
+        """One entry of the verdict's `checks`; what is not good carries a remedy."""
         return {
             "id": self.id,
             "title": self.title,
             "verdict": verdict,
             "detail": detail,
             "evidence": dict(evidence or {}),
-            "remedy": (remedy or self.remedy) if verdict == FAIL else "",
+            "remedy": (remedy or self.remedy) if verdict in (FAIL, UNJUDGED) else "",
             "seconds": round(seconds, 3),
+            "cpu": round(cpu, 3),
         }
 
 
-def perform(check: Check, context: Context) -> dict[str, Any]:
+def perform(check: Check, context: Context) -> CheckResult:
     """Run one check; whatever it raises becomes its verdict."""
-    started = time.monotonic()
+    started, used = time.monotonic(), sum(os.times()[:4])
+
+    def result(verdict: Outcome, detail: str, evidence: Mapping[str, object], remedy: str = "") -> CheckResult:
+        cpu = sum(os.times()[:4]) - used
+        return check.result(verdict, detail, evidence, remedy, time.monotonic() - started, cpu)
+
     try:
+        for package in check.needs:
+            context.wants(package)
+        if why := check.applies(context.spec):
+            raise Skipped(why)
         finding = check.run(context)
-        outcome = (PASS, finding.detail, finding.evidence, "")
+        return result(PASS, finding.detail, finding.evidence)
     except Skipped as reason:
-        outcome = (SKIP, str(reason), {}, "")
+        return result(SKIP, str(reason), {})
     except Failed as failure:
-        outcome = (FAIL, str(failure), failure.evidence, failure.remedy)
-    except Exception as error:  # a check that breaks is a failed check, never a broken doctor
+        return result(FAIL, str(failure), failure.evidence, failure.remedy)
+    except (Exception, SystemExit) as error:  # a check that breaks is a failed check, never a broken doctor
         place = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{os.path.basename(place.filename)}:{place.lineno}"
-        outcome = (FAIL, f"{type(error).__name__}: {error}", {"where": where}, "")
-    verdict, detail, evidence, remedy = outcome
-    return check.result(verdict, detail, evidence, remedy, time.monotonic() - started)
+        told = words.lines("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        return result(FAIL, f"{type(error).__name__}: {error}", {"where": where, "said": told})
 
 
 @dataclass(frozen=True)
@@ -234,9 +264,8 @@ class Ran:
 
     @property
     def tail(self) -> str:
-        """The last thing it said."""
-        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit {self.code}"
+        """The line that says most of why it ended so."""
+        return words.summary(self.err) or words.summary(self.out) or words.ending(self.code)
 
 
 def command(argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, timeout: float = 300.0) -> Ran:

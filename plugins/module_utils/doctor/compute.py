@@ -12,7 +12,6 @@ TOLERANCE = 1e-4
 
 def torch_computes(context: Context) -> Finding:
     """Compute on the CPU, and on the accelerator where the environment is for one; never the CPU in its stead."""
-    context.wants("torch")
     context.needs("numpy")
     import torch
 
@@ -114,5 +113,7 @@ CHECKS = (
         torch_computes,
         "torch of this stack does not work on this host: " + REPAIR,
         heavy=True,
+        needs=("torch",),
+        cost=1.0,
     ),
 )

@@ -261,16 +261,15 @@ def libraries(context: Context) -> Finding:
     preload = decoys / "preloaded.so"
     if libm:
         shutil.copyfile(libm, preload)  # a real one: a false one is only complained about
-    evidence: dict[str, Any] = {}
-    for attack, variables in {
-        "nothing hostile": {},
+    attacks = {
         "LD_LIBRARY_PATH": {"LD_LIBRARY_PATH": str(decoys)},
         "LD_PRELOAD": {"LD_PRELOAD": str(preload)},
         "LD_AUDIT": {"LD_AUDIT": str(preload)},
-    }.items():
-        ran = command(
-            [context.spec.python, "-c", _LOADED, "math", "zlib", name], {**calm(place), **variables}, place, 180.0
-        )
+    }
+
+    def attempt(variables: Mapping[str, str]) -> str | list[str]:
+        argv: list[str | Path] = [context.spec.python, "-c", _LOADED, "math", "zlib", name]
+        ran = command(argv, {**calm(place), **variables}, place, 180.0)
         loaded = ran.out.split("\n") if ran.code == 0 else []
         wrong = [f"{name} cannot be imported: {ran.tail}"] if ran.code else []
         wrong += [f"{path} was loaded" for path in loaded if below(path, decoys)]
@@ -279,7 +278,13 @@ def libraries(context: Context) -> Finding:
             for path in loaded
             if os.path.basename(path) in own and not below(path, prefix)
         ]
-        evidence[attack] = wrong or "no effect"
+        return wrong or "no effect"
+
+    # All at once first: only where something gets through is it worth to load the package again for each.
+    together = attempt({key: value for variables in attacks.values() for key, value in variables.items()})
+    evidence: dict[str, Any] = dict.fromkeys(attacks, together)
+    if together != "no effect":
+        evidence = {attack: attempt(variables) for attack, variables in {"nothing hostile": {}, **attacks}.items()}
     remedy = f"a library of the system is found first: {WRAPPER_REMEDY}"
     finding = sum_up(evidence, "ways to put a foreign library first have no effect", remedy)
     return Finding(finding.detail, {**finding.evidence, "imported": name, "libraries of its own": sorted(own)})
@@ -342,10 +347,10 @@ CHECKS = (
     Check("isolation.pythonhome", "PYTHONHOME is ignored", pythonhome, WRAPPER_REMEDY),
     Check("isolation.system_site", "no system packages", system_site),
     Check("isolation.pth_files", "nothing leads out of the prefix", pth_files),
-    Check("isolation.pip_user", "pip stays in the prefix", pip_user, WRAPPER_REMEDY),
+    Check("isolation.pip_user", "pip stays in the prefix", pip_user, WRAPPER_REMEDY, cost=2.5),
     Check("isolation.pip_settings", "pip's own settings lead nowhere else", pip_settings),
-    Check("isolation.libraries", "no foreign library comes first", libraries, WRAPPER_REMEDY, timeout=900.0),
+    Check("isolation.libraries", "no foreign library comes first", libraries, WRAPPER_REMEDY, timeout=600.0, cost=2.5),
     Check("isolation.activated", "another active environment has no effect", activated, WRAPPER_REMEDY),
     Check("isolation.sudo", "sudo has no effect", sudo, WRAPPER_REMEDY),
-    Check("isolation.console_scripts", "scripts use the prefix", console_scripts, WRAPPER_REMEDY),
+    Check("isolation.console_scripts", "scripts use the prefix", console_scripts, WRAPPER_REMEDY, cost=1.0),
 )

@@ -6,20 +6,19 @@ What is judged is a file: a sentence spoken by a model of this host, or by espea
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..models import kept, measure, sound
 from ..models.run import loaded, runner
+from ..records.model import ModelAnswer, ModelOf
+from . import jit
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, command
 from .evidence import write_spectrograms
 from .structure import STRUCTURES
 from .voice import SENTENCE
 from .worker import quiet
-
-if TYPE_CHECKING:  # this room travels without that one
-    from ..records.model import ModelAnswer, ModelOf
 
 SPOKEN, TRANSCRIPT, PICTURE = "spoken.wav", "transcript.txt", "spoken.png"
 LEAD, TAIL = 0.5, 0.7
@@ -37,7 +36,18 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
     for name in (name for name in sorted(models) if _why(models[name])):
         if name in STRUCTURES:
             title = f"{name} with random weights"
-            found.append(Check(f"models.structure.{name}", title, STRUCTURES[name], heavy=True, timeout=900.0))
+            structure = STRUCTURES[name]
+            found.append(
+                Check(
+                    f"models.structure.{name}",
+                    title,
+                    structure,
+                    heavy=True,
+                    timeout=900.0,
+                    after=("voice.resample",),
+                    cost=30.0,
+                )
+            )
         found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name)))
     usable = {name: model for name, model in models.items() if not _why(model)}
     tasks: dict[str, list[str]] = {}
@@ -46,19 +56,30 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
     speaking = [_check(f"speaks.{name}", f"{name} speaks", _speaks(name)) for name in tasks.get("tts", ())]
     found += speaking
     if set(tasks) & {"transcribe", "segments", "pitch"} and not speaking:
-        found.append(_check("spoken", "a sentence is spoken", spoken))
+        found.append(_check("spoken", "a sentence is spoken", spoken, after=("voice.speak",), cost=1.5))
+    heard = tuple(check.id for check in speaking) or ("models.spoken",)
     found += [
-        _check(f"understands.{name}", f"{name} understands it", _understands(name))
+        _check(f"understands.{name}", f"{name} understands it", _understands(name), after=heard, cost=5.0)
         for name in tasks.get("transcribe", ())
     ]
-    found += [_check(f"edges.{name}", f"{name} finds its edges", _edges(name)) for name in tasks.get("segments", ())]
+    found += [
+        _check(f"edges.{name}", f"{name} finds its edges", _edges(name), after=heard)
+        for name in tasks.get("segments", ())
+    ]
     if tasks.get("pitch"):
-        found.append(_check("pitch", "its pitch is agreed on", pitch(tasks["pitch"])))
+        found.append(_check("pitch", "its pitch is agreed on", pitch(tasks["pitch"]), after=heard, cost=6.0))
     return tuple(found)
 
 
-def _check(name: str, title: str, run: Any, remedy: str = REPAIR) -> Check:
-    return Check(f"models.{name}", title, run, remedy, heavy=True)
+def _check(
+    name: str,
+    title: str,
+    run: Callable[[Context], Finding],
+    remedy: str = REPAIR,
+    after: tuple[str, ...] = (),
+    cost: float = 0.5,
+) -> Check:
+    return Check(f"models.{name}", title, run, remedy, heavy=True, after=after, cost=cost)
 
 
 def _why(model: ModelOf) -> str:
@@ -233,6 +254,7 @@ def pitch(names: list[str]) -> Any:
 
     def agreed(context: Context) -> Finding:
         """Each hears the pitch of a tone that is known, and on the sentence they agree with one another."""
+        jit.without()
         import numpy
 
         evidence: dict[str, Any] = {"tolerance": PITCH}

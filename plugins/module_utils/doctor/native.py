@@ -102,7 +102,6 @@ def ffmpeg(context: Context) -> Finding:
 
 def espeak(context: Context) -> Finding:
     """phonemizer's espeak backend loads its library; where it does not, the dynamic linker's own words are shown."""
-    context.wants("phonemizer")
     names = [os.environ.get("PHONEMIZER_ESPEAK_LIBRARY"), ctypes.util.find_library("espeak-ng"), "libespeak-ng.so.1"]
     evidence: dict[str, Any] = {"espeak-ng": shutil.which("espeak-ng")}
     loaded, reasons = "", []
@@ -182,7 +181,6 @@ def onnxruntime(context: Context) -> Finding:
 
 def sherpa_onnx(context: Context) -> Finding:
     """sherpa-onnx, without a model: its native buffer and its WAV writer give back what they were given."""
-    context.wants("sherpa-onnx")
     import numpy
     import sherpa_onnx as sherpa
 
@@ -206,13 +204,14 @@ def sherpa_onnx(context: Context) -> Finding:
 
 
 CHECKS = (
-    Check("native.libraries", "native libraries resolve", libraries),
+    Check("native.libraries", "native libraries resolve", libraries, cost=2.5),
     Check(
         "native.ffmpeg",
         "ffmpeg works from Python",
         ffmpeg,
         "install ffmpeg (apt-get install ffmpeg) and libsndfile1",
         heavy=True,
+        cost=1.5,
     ),
     Check(
         "native.espeak",
@@ -220,7 +219,8 @@ CHECKS = (
         espeak,
         "install espeak-ng (apt-get install espeak-ng), or point PHONEMIZER_ESPEAK_LIBRARY at its shared library",
         heavy=True,
+        needs=("phonemizer",),
     ),
     Check("native.onnxruntime", "onnxruntime computes", onnxruntime, heavy=True),
-    Check("native.sherpa_onnx", "sherpa-onnx works", sherpa_onnx, heavy=True),
+    Check("native.sherpa_onnx", "sherpa-onnx works", sherpa_onnx, heavy=True, needs=("sherpa-onnx",)),
 )

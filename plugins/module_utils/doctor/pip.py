@@ -73,8 +73,7 @@ def pip_user(context: Context) -> Finding:
         settings(f"system-{number}", "pip/pip.conf", line)  # pip reads such a folder as it reads /etc
         hostile[f"{shown} in pip.conf of the system"] = (home, {"XDG_CONFIG_DIRS": str(place / f"system-{number}")})
 
-    def attempt(name: str) -> str | list[str]:
-        folder, variables = hostile[name]
+    def attempt(folder: Path, variables: dict[str, str]) -> str | list[str]:
         root = Path(tempfile.mkdtemp(prefix="root-", dir=place))
         env = {**calm(folder), **variables}
         ran = command([context.spec.python, "-m", "pip", *options, "--root", root, wheel], env, place)
@@ -83,8 +82,18 @@ def pip_user(context: Context) -> Finding:
         wrong = [f"it installed to {path}" for path in landed] or ([f"pip fails: {ran.tail}"] if ran.code else [])
         return wrong or "no effect"
 
-    with ThreadPoolExecutor() as pool:
-        evidence.update(zip(hostile, pool.map(attempt, hostile)))
+    # Two runs with everything that cannot cancel out; only where something gets through does each get a run of its own.
+    runs: dict[bool, dict[str, str]] = {True: {}, False: {}}
+    for name, (_, variables) in hostile.items():
+        runs[name == "PIP_NO_USER=1" or name.startswith("prefix = ")].update(variables)
+    together = {
+        attempt(place / f"user-{number}", variables) == "no effect" for number, variables in enumerate(runs.values())
+    }
+    if together == {True}:
+        evidence.update(dict.fromkeys(hostile, "no effect"))
+    else:
+        with ThreadPoolExecutor() as pool:
+            evidence.update(zip(hostile, pool.map(lambda name: attempt(*hostile[name]), hostile)))
     return sum_up(evidence, "ways to make pip install elsewhere are refused or without effect", WRAPPER_REMEDY)
 
 

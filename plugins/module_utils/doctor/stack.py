@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..audit.binaries import problems
+from . import words
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, below, command
 from .installed import modules_of
 from .prefixes import site_packages
@@ -157,33 +159,32 @@ def _import_process(
                 timeout=timeout,
                 check=False,
             ).returncode
-            reason = f"the process was ended by signal {-code}" if code < 0 else f"the process ended with exit {code}"
+            reason = words.ending(code)
         except subprocess.TimeoutExpired:
             reason = "the import did not end in time"
         except OSError as error:
             reason = f"cannot run {argv[0]}: {error.strerror or error}"
         for stream in (said, complained):
             stream.seek(0)
-        tail = complained.read().strip().splitlines()[-1:]
+        why = words.summary(complained.read())
         lines = [json.loads(line) for line in said if line.startswith("{") and line.endswith("}\n")]
-    return lines, reason + (f": {tail[0]}" if tail else "")
+    return lines, reason + (f": {why}" if why else "")
 
 
 def binaries(context: Context) -> Finding:
     """The libraries hold machine code for the GPUs of this host, and come from where the policy allows."""
-    read = context.spec.binaries
-    if not read.get("read"):
+    spec = context.spec
+    unfit, report = problems(str(spec.prefix), spec.sms, spec.built, spec.prebuilt)
+    if report is None:
         raise Skipped("this host has no NVIDIA GPU, and its policy allows CUDA code that others built")
-    on_cpu = read.get("cpu_only") or []
-    evidence = {
-        "GPUs": read["sms"],
-        "targets": read["targets"],
-        **({"built for the CPU only": on_cpu} if on_cpu else {}),
-    }
-    for problem in read["problems"]:
+    on_cpu = report["cpu_only"]
+    evidence: dict[str, object] = {"GPUs": list(spec.sms), "targets": report["targets"]}
+    if on_cpu:
+        evidence["built for the CPU only"] = on_cpu
+    for problem in unfit:
         raise Failed(problem["detail"], problem["remedy"], evidence)
-    note = f"; {', '.join(on_cpu)}: built for the CPU only" if on_cpu and read["sms"] else ""
-    return Finding(f"there is machine code for SM {', '.join(read['sms']) or '(no GPU)'}{note}", evidence)
+    note = f"; {', '.join(on_cpu)}: built for the CPU only" if on_cpu and spec.sms else ""
+    return Finding(f"there is machine code for SM {', '.join(spec.sms) or '(no GPU)'}{note}", evidence)
 
 
 CHECKS = (
@@ -193,6 +194,8 @@ CHECKS = (
         "packages import",
         imports,
         f"add what the message says is missing to that package's entry in the catalog, or {REPAIR}",
+        timeout=IMPORT_TIMEOUT + 30.0,
+        cost=6.0,
     ),
-    Check("stack.binaries", "binaries serve the GPU", binaries),
+    Check("stack.binaries", "binaries serve the GPU", binaries, timeout=600.0, cost=3.0),
 )

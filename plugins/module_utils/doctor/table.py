@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
-MARKS = {"pass": "✓", "fail": "✗", "skip": "·"}
+MARKS = {"pass": "✓", "fail": "✗", "skip": "·", "unjudged": "?"}
 NARROWEST = 60
 
 
@@ -61,12 +61,12 @@ def render(verdict: Mapping[str, Any], width: int = 110) -> str:
         seconds = f"{float(check.get('seconds') or 0.0):6.1f} s"
         lines.append(f"{mark} {pad(str(check.get('id', '')), names)} {pad(parts[0], room)} {seconds}")
         lines += [" " * (names + 3) + part for part in parts[1:]]
-        if check.get("verdict") == "fail" and check.get("remedy"):
+        if check.get("remedy"):
             remedy = wrap(f"remedy: {check['remedy']}", columns - names - 5)
             lines += [" " * (names + 3) + ("→ " if number == 0 else "  ") + part for number, part in enumerate(remedy)]
     counts = {kind: sum(1 for check in checks if check.get("verdict") == kind) for kind in MARKS}
-    total = f"{counts['pass']} pass, {counts['fail']} fail, {counts['skip']} skip"
+    total = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count or kind != "unjudged")
     outcome = str(verdict.get("verdict", "unjudged"))
-    mark = MARKS[{"healthy": "pass", "failed": "fail"}.get(outcome, "skip")]
+    mark = MARKS[{"healthy": "pass", "failed": "fail"}.get(outcome, "unjudged")]
     lines += [rule, f"{mark} {outcome}: {total}, {float(verdict.get('seconds') or 0.0):.1f} s"]
     return "\n".join(line.rstrip() for line in lines) + "\n"

@@ -9,8 +9,9 @@ import unicodedata
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
+from . import jit
 from .base import Check, Context, Failed, Finding, Skipped, command
 from .evidence import read_wav, write_spectrograms, write_wav
 from .worker import quiet
@@ -106,7 +107,6 @@ def resample(context: Context) -> Finding:
 
 def phonemes(context: Context) -> Finding:
     """phonemizer and espeak-ng itself give the same phonemes."""
-    context.wants("phonemizer")
     program = shutil.which("espeak-ng")
     if not program:
         raise Skipped("espeak-ng is not on PATH")
@@ -143,9 +143,8 @@ def bare(text: str) -> str:
 
 def mel(context: Context) -> Finding:
     """librosa and torchaudio compute the same mel spectrogram."""
-    context.wants("librosa")
-    context.wants("torchaudio")
     samples = _speech(context, RATE)
+    jit.without()
     import librosa
     import numpy
     import torch
@@ -194,7 +193,6 @@ def mel(context: Context) -> Finding:
 
 def pitch(context: Context) -> Finding:
     """WORLD analyses the speech and resynthesises it; its pitch is kept."""
-    context.wants("pyworld")
     samples = _speech(context, RATE).astype("float64")
     import numpy
     import pyworld
@@ -301,7 +299,6 @@ def encodec(context: Context) -> Finding:
 
 def dac(context: Context) -> Finding:
     """The Descript codec, a small one, encodes and decodes."""
-    context.wants("descript-audio-codec")
     samples = _speech(context, 44100)
     import dac as descript
     import torch
@@ -318,7 +315,6 @@ def dac(context: Context) -> Finding:
 
 def dualcodec(context: Context) -> Finding:
     """DualCodec, a small one, encodes speech and semantic features and decodes them."""
-    context.wants("dualcodec")
     samples = _speech(context, RATE)
     import torch
     from dualcodec import DualCodec
@@ -347,7 +343,6 @@ def dualcodec(context: Context) -> Finding:
 
 def vocos(context: Context) -> Finding:
     """Vocos, a small one, turns mel features back into a waveform."""
-    context.wants("vocos")
     samples = _speech(context, RATE)
     import torch
     from vocos.feature_extractors import MelSpectrogramFeatures
@@ -437,25 +432,61 @@ def _speech(context: Context, rate: int) -> Any:
     return numpy.asarray(read_wav(path)[1], dtype="float32") / 32768
 
 
-def _heavy(name: str, title: str, run: Callable[[Context], Finding], remedy: str = "") -> Check:
-    return (
-        Check(f"voice.{name}", title, run, remedy, heavy=True)
-        if remedy
-        else Check(f"voice.{name}", title, run, heavy=True)
-    )
-
-
+AFTER = ("voice.resample",)
+"""What works with the speech that espeak-ng spoke."""
 CHECKS = (
-    _heavy("speak", "espeak-ng speaks", speak, ESPEAK_REMEDY),
-    _heavy("resample", "ffmpeg resamples", resample, "install ffmpeg (apt-get install ffmpeg)"),
-    _heavy("phonemes", "phonemes agree", phonemes, ESPEAK_REMEDY),
-    _heavy("mel", "mel spectrograms agree", mel),
-    _heavy("pitch", "pitch is kept", pitch),
-    _heavy("alignment", "monotonic alignment", alignment),
+    Check("voice.speak", "espeak-ng speaks", speak, ESPEAK_REMEDY, cost=0.1),
+    Check(
+        "voice.resample",
+        "ffmpeg resamples",
+        resample,
+        "install ffmpeg (apt-get install ffmpeg)",
+        after=("voice.speak",),
+    ),
+    Check("voice.phonemes", "phonemes agree", phonemes, ESPEAK_REMEDY, heavy=True, needs=("phonemizer",)),
+    Check(
+        "voice.mel", "mel spectrograms agree", mel, heavy=True, needs=("librosa", "torchaudio"), after=AFTER, cost=1.0
+    ),
+    Check("voice.pitch", "pitch is kept", pitch, heavy=True, needs=("pyworld",), after=AFTER, cost=1.5),
+    Check(
+        "voice.alignment", "monotonic alignment", alignment, heavy=True, needs=("monotonic_alignment_search",), cost=0.2
+    ),
     # It may fetch 93 MB from the hub.
-    Check("voice.codec_encodec", "EnCodec round trip", encodec, heavy=True, timeout=900.0),
-    _heavy("codec_dac", "Descript codec round trip", dac),
-    _heavy("codec_dualcodec", "DualCodec round trip", dualcodec),
-    _heavy("codec_vocos", "Vocos round trip", vocos),
-    _heavy("spectrograms", "spectrograms are drawn", spectrograms),
+    Check(
+        "voice.codec_encodec",
+        "EnCodec round trip",
+        encodec,
+        heavy=True,
+        timeout=900.0,
+        needs=("encodec",),
+        after=AFTER,
+        cost=3.0,
+    ),
+    Check(
+        "voice.codec_dac",
+        "Descript codec round trip",
+        dac,
+        heavy=True,
+        needs=("descript-audio-codec",),
+        after=AFTER,
+        cost=3.0,
+    ),
+    Check(
+        "voice.codec_dualcodec",
+        "DualCodec round trip",
+        dualcodec,
+        heavy=True,
+        needs=("dualcodec",),
+        after=AFTER,
+        cost=3.0,
+    ),
+    Check("voice.codec_vocos", "Vocos round trip", vocos, heavy=True, needs=("vocos",), after=AFTER, cost=1.0),
+    Check(
+        "voice.spectrograms",
+        "spectrograms are drawn",
+        spectrograms,
+        heavy=True,
+        after=("voice.pitch", *(f"voice.codec_{name}" for name in CODECS)),
+        cost=0.3,
+    ),
 )

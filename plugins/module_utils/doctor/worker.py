@@ -1,23 +1,23 @@
-"""The worker: one process that loads the environment's heavy packages once and runs the checks that need them.
+"""The nursery: a process that loads torch once and forks a child for each check, so that none can take another down.
 
-The doctor itself stays outside it, so that a package which takes its process down is a failed check and nothing more.
+The doctor itself stays outside of it, loads nothing of the environment, and ends what takes too long (`schedule`).
 """
 
 from __future__ import annotations
 
+import faulthandler
+import importlib.util
 import json
 import os
-import queue
-import subprocess
+import select
+import signal
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable
 
-from .base import FAIL, Check, Context, calm, perform
+from .base import Check, Context, calm, perform
 
 # The rooms are loaded by path and `sys.path` is left alone: a folder beside them could shadow the standard library.
 START = """
@@ -28,6 +28,17 @@ package = sys.modules["wavesmith_rooms"] = types.ModuleType("wavesmith_rooms")
 package.__path__ = [rooms]
 sys.exit(importlib.import_module("wavesmith_rooms.doctor").main(argv))
 """
+PRELOADED = ("numpy", "torch")
+"""What the heavy checks have in common. None of it starts threads or opens a GPU while it is imported: a fork would lose them."""
+UNLOADED = 3
+"""Exit of a nursery that could not load these: another one without them lets each check meet the reason itself."""
+LAST_WORDS = 0.5
+"""Seconds before its end in which a check that hangs tells where it is."""
+
+
+def workers() -> int:
+    """How many checks run at once."""
+    return max(2, min(4, len(os.sched_getaffinity(0))))
 
 
 def quiet(context: Context) -> dict[str, str]:
@@ -41,117 +52,104 @@ def quiet(context: Context) -> dict[str, str]:
         "PHONEMIZER_ESPEAK_LIBRARY",
         "HF_TOKEN",
         "SSL_CERT_FILE",
+        "NUMBA_CACHE_DIR",
     )
     hub = {"HF_ENDPOINT": context.spec.hub} if context.spec.hub else {"HF_HUB_OFFLINE": "1"}
-    if context.spec.hub and context.spec.root.is_absolute():
+    if context.spec.root.is_absolute():
         hub["HF_HUB_CACHE"] = str(context.spec.root / "weights/hub")  # fetched once for all environments
+    threads = str(max(1, len(os.sched_getaffinity(0)) // workers()))
     return {
         **calm(Path(scratch)),
+        "NUMBA_CACHE_DIR": f"{scratch}/numba",
         **{name: os.environ[name] for name in kept if name in os.environ},
         **hub,
         "PYTHONDONTWRITEBYTECODE": "1",
-        "NUMBA_CACHE_DIR": f"{scratch}/numba",
         "MPLCONFIGDIR": f"{scratch}/matplotlib",
         "HF_HUB_DISABLE_TELEMETRY": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        # As many threads as there are cores for each check that runs at the same time.
+        **{f"{library}_NUM_THREADS": threads for library in ("OMP", "MKL", "OPENBLAS", "NUMBA")},
     }
 
 
-def work(checks: Sequence[Check], context: Context) -> None:
-    """Be the worker: run the checks and print one JSON object before and one after each."""
-    out = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints must not mix with the results
-    for check in checks:
-        print(json.dumps({"start": check.id}), file=out, flush=True)
-        print(json.dumps({"result": perform(check, context)}, default=str), file=out, flush=True)
-    out.flush()
-    os._exit(0)  # finalisers of native libraries have nothing more to say
+def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str]) -> int:
+    """Be the nursery: load `modules`, then fork a child for each check that is named on standard input.
 
-
-def run_heavy(
-    checks: Sequence[Check],
-    context: Context,
-    spec_file: Path,
-    begin: Callable[[Check], None],
-) -> Iterator[dict[str, Any]]:
-    """Run checks in a worker; a new one is started for what is left when it dies or hangs.
-
-    Args:
-        spec_file: The specification, which the worker reads again.
-        begin: Called as each check begins.
+    On standard output it says, a JSON object a line, that it is ready, and of each child its ``started`` and ``ended``.
     """
-    left = list(checks)
-    while left:
-        started: Check | None = None
-        began = time.monotonic()
-        for message in _worker(left, context, spec_file):
-            if "start" in message:
-                started = next(check for check in left if check.id == message["start"])
-                began = time.monotonic()
-                begin(started)
-            elif "result" in message:
-                yield message["result"]
-                left.pop(0)
-                started = None
-            elif left:
-                victim = started or left[0]
-                if started is None:
-                    begin(victim)
-                yield victim.result(FAIL, message["ended"], seconds=time.monotonic() - began)
-                left.pop(0)
+    say = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # what a library prints must not mix with what is said
+    try:
+        for module in modules:
+            if importlib.util.find_spec(module) is not None:
+                importlib.import_module(module)
+    except (Exception, SystemExit) as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return UNLOADED
+    print(json.dumps({"ready": True}), file=say, flush=True)
+    children: dict[int, str] = {}
+    asked = b""
+    while True:
+        if select.select([0], [], [], 0.01 if children else None)[0]:
+            block = os.read(0, 65536)
+            if not block:  # the doctor is gone or has all that it wanted
+                for pid in children:
+                    end(pid)
+                os._exit(0)
+            *names, asked = (asked + block).split(b"\n")
+            for name in names:
+                pid = os.fork()
+                if pid == 0:
+                    _judge(checks[name.decode()], context)
+                children[pid] = name.decode()
+                print(json.dumps({"started": name.decode(), "pid": pid}), file=say, flush=True)
+        while children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            if pid in children:
+                code = os.waitstatus_to_exitcode(status)
+                print(json.dumps({"ended": children.pop(pid), "code": code}), file=say, flush=True)
 
 
-def _worker(checks: Sequence[Check], context: Context, spec_file: Path) -> Iterator[Mapping[str, Any]]:
-    """What one worker says; at last `{"ended": why}`."""
-    argv = [str(context.spec.python), "-W", "ignore", "-c", START, str(Path(__file__).resolve().parents[1])]
-    argv += ["--spec", str(spec_file), "--evidence", str(context.evidence), "--scratch", str(context.scratch)]
-    argv += ["--worker", ",".join(check.id for check in checks)]
-    with tempfile.TemporaryFile("w+", dir=context.scratch) as complained:
+def _judge(check: Check, context: Context) -> None:
+    """Be a child: judge one check, leave its result in a file, and end without asking anybody's finalisers."""
+    try:
+        os.setpgid(0, 0)  # so that what it starts ends with it
+        log = os.open(log_path(context.scratch, check), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        for target, source in ((0, nothing), (1, log), (2, log)):
+            os.dup2(source, target)
+        sys.stdout = os.fdopen(
+            1, "w", buffering=1, errors="replace", closefd=False
+        )  # so that nothing is lost where it ends at once
+        faulthandler.enable()
+        faulthandler.dump_traceback_later(max(0.1, check.timeout - LAST_WORDS))
+        own = Path(tempfile.mkdtemp(prefix=f"{check.id}-", dir=context.scratch))
+        result = perform(check, replace(context, scratch=own))
+        partial = result_path(context.scratch, check).with_suffix(".part")
+        partial.write_text(json.dumps(result, default=str), encoding="utf-8")
+        partial.rename(result_path(context.scratch, check))
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(0)
+
+
+def end(pid: int) -> None:
+    """End a child and what it started."""
+    for kill in (os.killpg, os.kill):
         try:
-            process = subprocess.Popen(
-                argv,
-                env=quiet(context),
-                cwd=context.scratch,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=complained,
-                encoding="utf-8",
-                errors="replace",
-            )
-        except OSError as error:
-            yield {"ended": f"cannot run {argv[0]}: {error.strerror or error}"}
-            return
-        said: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_listen, args=(process, said), daemon=True).start()
-        late, timeout = False, checks[0].timeout
-        try:
-            while True:
-                try:
-                    line = said.get(timeout=timeout)
-                except queue.Empty:
-                    late = True
-                    break
-                if line is None:
-                    break
-                if line.startswith('{"'):
-                    message = json.loads(line)
-                    timeout = next((check.timeout for check in checks if check.id == message.get("start")), timeout)
-                    yield message
-        finally:
-            if process.poll() is None and (late or sys.exc_info()[0] is not None):
-                process.kill()
-            process.wait()
-        complained.seek(0)
-        tail = complained.read().strip().splitlines()[-1:]
-    why = f"gave no answer within {timeout:g} s" if late else _ending(process.returncode)
-    yield {"ended": why + (f": {tail[0]}" if tail else "")}
+            kill(pid, signal.SIGKILL)
+        except OSError:
+            continue
 
 
-def _listen(process: subprocess.Popen[str], said: queue.Queue[str | None]) -> None:
-    if process.stdout is not None:
-        for line in process.stdout:
-            said.put(line)
-    said.put(None)
+def log_path(scratch: Path, check: Check) -> Path:
+    """Where a check's process writes what it prints."""
+    return scratch / f"{check.id}.log"
 
 
-def _ending(code: int) -> str:
-    return f"the process was ended by signal {-code}" if code < 0 else f"the process ended with exit {code}"
+def result_path(scratch: Path, check: Check) -> Path:
+    """Where a check's process leaves its result."""
+    return scratch / f"{check.id}.json"

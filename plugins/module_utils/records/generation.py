@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Optional, TypedDict
+from typing import Literal, Optional, TypedDict
 
 from .model import ModelOf
 
@@ -100,33 +100,39 @@ class GenerationManifest(_GenerationManifest, total=False):
     models: list[ModelOf]
 
 
+Outcome = Literal["pass", "fail", "skip", "unjudged"]
+Health = Literal["healthy", "failed", "unjudged"]
+
+
 class CheckResult(TypedDict, total=False):
     """What one check found.
 
     Attributes:
         id: The check's name, such as ``stack.imports``.
         title: What it is about, for people.
-        verdict: ``pass``, ``fail`` or ``skip``.
+        verdict: ``pass``, ``fail``, ``skip`` (the reason is the detail) or ``unjudged``: it ran out of time.
         detail: What was found, in a sentence.
         evidence: What was measured, by the check's own names.
         remedy: What to do; empty where nothing is.
         seconds: How long it took.
+        cpu: Seconds of processor time that it took, with the commands it started; much less than `seconds` on a busy host.
     """
 
     id: str
     title: str
-    verdict: Literal["pass", "fail", "skip"]
+    verdict: Outcome
     detail: str
-    evidence: dict[str, Any]
+    evidence: dict[str, object]
     remedy: str
     seconds: float
+    cpu: float
 
 
 class _Verdict(TypedDict):
     """What every verdict has."""
 
     schema: Literal[1]
-    verdict: Literal["healthy", "failed", "unjudged"]
+    verdict: Health
     exit: int
     checks: list[CheckResult]
 

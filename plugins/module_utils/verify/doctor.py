@@ -7,10 +7,8 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from .. import audit, doctor, models, terms
-from ..audit.binaries import problems
+from .. import audit, doctor, models, records, terms
 from ..doctor import run as _run  # noqa: F401  (named so that its modules travel to the host)
 from ..doctor.worker import START
 from ..host import rooms, store
@@ -22,8 +20,36 @@ from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
 from ..wanted.weights import HUB_CACHE
 
-_ROOMS = (audit, doctor, models, terms)
+_ROOMS = (audit, doctor, models, records, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
+PLACE = "wavesmith/doctor"
+"""Where it lies in a prefix."""
+_PROGRAM = """\
+#!/bin/sh
+# Judge this environment: see --help. It needs no network and no rights but to read the environment.
+exec "{prefix}/bin/python" -W ignore -c '{start}' "{prefix}/{place}/rooms" --spec "{prefix}/{place}/spec.json" "$@"
+"""
+_FOR_THE_HOST = """\
+#!/bin/sh
+# wavesmith-doctor [ENVIRONMENT] [OPTION...]: judge an environment of this host, or all of them; the worst exit status counts.
+case "${{1-}}" in
+-* | "") set -- "" "$@" ;;
+esac
+name=$1
+shift
+worst=0
+for program in "{root}"/envs/${{name:-*}}/current/bin/wavesmith-doctor; do
+    if [ ! -x "$program" ]; then
+        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run playbooks/verify.yml, or use one of:" $(cd "{root}/envs" && echo *) >&2
+        exit 2
+    fi
+    "$program" "$@"
+    status=$?
+    # 1, a failed check, is worse than 2, which could not be judged.
+    if [ "$worst" -eq 0 ] || [ "$status" -eq 1 ]; then worst=$status; fi
+done
+exit "$worst"
+"""
 
 
 def sources(own: Mapping[str, str]) -> dict[str, bytes]:
@@ -56,6 +82,25 @@ def speakers(root: str, judged: Mapping[str, str]) -> list[dict[str, str]]:
     return found
 
 
+def install(root: str, prefix: str, question: Mapping[str, object], files: Mapping[str, bytes]) -> str:
+    """Put the doctor and what it is asked into a generation, with a program to run it there and one for the whole host.
+
+    Like verdict and evidence it is written anew whenever the generation is judged.
+
+    Returns:
+        The program's path.
+    """
+    folder = os.path.join(prefix, PLACE)
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, text in files.items():
+        store.write_text(os.path.join(folder, "rooms", name), text.decode())
+    store.write_json(os.path.join(folder, "spec.json"), question)
+    program = os.path.join(prefix, "bin", "wavesmith-doctor")
+    store.write_text(program, _PROGRAM.format(prefix=prefix, place=PLACE, start=START), 0o755)
+    store.write_text(os.path.join(root, "bin", "wavesmith-doctor"), _FOR_THE_HOST.format(root=root), 0o755)
+    return program
+
+
 def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged: Mapping[str, str]) -> Verdict:
     """Judge one generation with the doctor's `files` and return the verdict without its evidence.
 
@@ -72,43 +117,25 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
         raise Failed(
             f"generation {spec['generation']} of {spec['environment']} is not complete. Remedy: provision this host"
         )
-    work = os.path.join(root, "state", "doctor")
-    shutil.rmtree(work, ignore_errors=True)
-    for name, text in {**files, **own_runners(manifest.get("models", []))}.items():
-        store.write_text(os.path.join(work, "rooms", name), text.decode())
     evidence = os.path.join(prefix, "wavesmith", "evidence")
     shutil.rmtree(evidence, ignore_errors=True)
     os.makedirs(evidence)
-    paths = {name: os.path.join(work, f"{name}.json") for name in ("spec", "verdict")}
-    stack = {"name": manifest["stack"], "backend": manifest["backend"], "versions": manifest["versions"]}
-    question: dict[str, Any] = {
+    question: dict[str, object] = {
         "environment": manifest["environment"],
         "generation": manifest["generation"],
+        "prefix": prefix,
+        "root": root,
+        "stack": {"name": manifest["stack"], "backend": manifest["backend"], "versions": manifest["versions"]},
         "imports": manifest["imports"],
         "accelerated": manifest["accelerated"],
+        "sms": manifest.get("sms", []),
+        "built": list(manifest["wheels"]),
+        "prebuilt": manifest.get("prebuilt", True),
         "models": manifest.get("models", []),
         "speakers": speakers(root, judged),
+        "hub": "",
     }
-    job.progress(f"{spec['environment']}: reading binaries")
-    sms = manifest.get("sms", [])
-    unfit, report = problems(prefix, sms, list(manifest["wheels"]), manifest.get("prebuilt", True))
-    binaries = {"sms": sms, "problems": unfit, "read": report is not None}
-    if report is not None:
-        binaries.update(targets=report["targets"], cpu_only=report["cpu_only"])
-    question.update(stack=stack, prefix=prefix, root=root, hub="", binaries=binaries)
-    store.write_json(paths["spec"], question)
-    argv = [
-        os.path.join(prefix, "bin", "python"),
-        "-c",
-        START,
-        os.path.join(work, "rooms"),
-        "--spec",
-        paths["spec"],
-        "--out",
-        paths["verdict"],
-        "--evidence",
-        evidence,
-    ]
+    program = install(root, prefix, question, {**files, **own_runners(manifest.get("models", []))})
 
     def watch() -> None:
         with open(job.log_path, "rb") as log:
@@ -125,16 +152,18 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
                     return
 
     job.progress(f"{spec['environment']}: doctor")
-    # Byte code of the doctor and caches of what it imports belong to its work folder, not to a home directory or the generation.
+    work = os.path.join(root, "state", "doctor")
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    kept = os.path.join(work, "verdict.json")
+    argv = [program, "--progress", "--quiet", "--out", kept, "--evidence", evidence]
     tools = {
         **environment(root, ""),
         "PYTHONDONTWRITEBYTECODE": "1",
-        "NUMBA_CACHE_DIR": os.path.join(work, "numba"),
-        "MPLCONFIGDIR": work,
         "HF_HUB_CACHE": os.path.join(root, HUB_CACHE),
     }
     job.run(argv, tools, folder=work, watch=watch, ok=(0, 1, 2))
-    verdict = store.read_record(paths["verdict"], Verdict, f"read {job.log_path}")
+    verdict = store.read_record(kept, Verdict, f"read {job.log_path}")
     if verdict is None:
         raise Failed(f"the doctor left no verdict on {spec['environment']}. Remedy: read {job.log_path}")
     store.write_json(os.path.join(prefix, store.VERDICT), verdict)

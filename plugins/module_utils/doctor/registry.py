@@ -1,0 +1,49 @@
+"""The registry: every check there is for an environment, in the order in which they are shown."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from . import compute, guard, isolation, jit, models, native, stack, voice
+from .base import Check, Context, Failed, Finding, Spec
+
+CHECKS: tuple[Check, ...] = (
+    *isolation.CHECKS,
+    *stack.CHECKS,
+    *guard.CHECKS,
+    *native.CHECKS,
+    *jit.CHECKS,
+    *compute.CHECKS,
+    *voice.CHECKS,
+)
+
+
+def all_checks(spec: Spec) -> tuple[Check, ...]:
+    """The checks, after them those of the environment's models, and those of the user's own (``own/*.py``, each with a `CHECKS` like here).
+
+    A file of theirs that cannot be loaded becomes a check that fails and says why.
+    """
+    found = [*CHECKS, *models.checks(spec.models)]
+    try:
+        own = importlib.import_module(".own", __package__)
+    except ImportError:
+        return tuple(found)
+    for module in pkgutil.iter_modules(own.__path__):
+        try:
+            found += importlib.import_module(f".own.{module.name}", __package__).CHECKS
+        except (Exception, SystemExit) as error:  # whatever a file of theirs does wrong
+            found.append(_unusable(module.name, f"{type(error).__name__}: {error}"))
+    return tuple(found)
+
+
+def _unusable(name: str, problem: str) -> Check:
+    def fail(_: Context) -> Finding:
+        raise Failed(f"checks/{name}.py cannot be used: {problem}", "correct the file in wavesmith_catalog")
+
+    return Check(f"own.{name}", f"the check {name} can be used", fail)
+
+
+def chosen(name: str, only: list[str]) -> bool:
+    """Whether a check is among those that were asked for, by the beginnings of their ids."""
+    return not only or any(name.startswith(prefix) for prefix in only)
