@@ -136,13 +136,22 @@ def _paired(path: Path, stack: catalog.Stack, pairing: dict[str, Any]) -> None:
     versions = {**stack.versions, **stack.brings}
     torch = versions["torch"].removeprefix(">=")
     for name, rows in pairing.items():
-        fits = next((row["fits"] for row in rows if name != "sources" and _within(torch, row["torch"])), "")
-        wanted = f"=={torch}" if fits == "same" else fits
-        if name in versions and not _within(versions[name].removeprefix(">="), wanted):
+        if name == "sources" or name not in versions:
+            continue
+        row: dict[str, Any] = next((row for row in rows if _within(torch, row["torch"])), {"fits": ""})
+        wanted = f"=={torch}" if row["fits"] == "same" else row["fits"]
+        if not _within(versions[name].removeprefix(">="), wanted):
             known = f"it takes {wanted}" if wanted else "no version is known to fit"
             raise AnsibleError(
                 f"{path}: {name} {versions[name]} does not belong to torch {torch}: {known}. "
                 "Remedy: correct the version, or add the pair with its source to catalog/pairing.yml"
+            )
+        cuda = catalog.cuda_version(stack.backend)
+        by_others = any(origin.kind != catalog.SOURCE for origin in stack.origins)
+        if cuda and by_others and cuda not in row.get("cuda", [cuda]):
+            raise AnsibleError(
+                f"{path}: there is no {name} {versions[name]} for CUDA {cuda}, and one for another CUDA does not import beside torch "
+                f"{torch}: upstream built it for {', '.join(row['cuda'])}. Remedy: take a torch for one of these, or build {name} from source"
             )
 
 

@@ -26,7 +26,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variabl
 BUILDS: dict[str, Any] = yaml.safe_load(Path(__file__).with_name("official_builds.yml").read_text())
 SAMPLES = Path(__file__).with_name("samples")
 UV_RELEASE, VARIANTS_RELEASE = "2.11.0", BUILDS["variants"]["release"]
-"""The release that each is asked for: the one of our own CUDA stacks, and the newest that has variants."""
+"""The release that each is asked for: the newest with builds for CUDA 12.8 and 13.0, and the newest that has variants."""
 
 POLICY = Wanted(()).policy
 CPU, NONE = "cpu", "none"

@@ -318,6 +318,44 @@ def test_a_stack_whose_versions_do_not_belong_together_is_refused(
     assert said.startswith(f"{path}: {package} {version} does not belong to torch 2.11.0: it takes {fits}. Remedy: ")
 
 
+# torch 2.15.0 of the package index is CUDA 13.2, torchaudio 2.11.0 is 13.0: `import torchaudio` raises, though the ABI is stable.
+@pytest.mark.parametrize("backend", ["cuda13_2", "cuda12_9", "cuda13_4"])
+def test_a_torchaudio_for_another_cuda_than_torchs_is_refused(folder: Path, backend: str) -> None:
+    path = edit(folder / "stacks" / "cuda13_0.yml", lambda data: data.update(backend=backend))
+    cuda = cuda_version(backend)
+    said = complaint(folder)
+    assert said.startswith(f"{path}: there is no torchaudio 2.11.0 for CUDA {cuda}, and one for another CUDA does not import")
+    assert "upstream built it for 12.6, 12.8, 13.0. Remedy: " in said
+
+
+def test_a_torchaudio_that_is_built_here_is_for_the_cuda_of_its_torch(folder: Path) -> None:
+    newer = {"torch": "2.13.0", "torchvision": "0.28.0", "torchaudio": "2.11.0", "torchcodec": "0.13.0"}
+    edit(folder / "stacks" / "thor.yml", lambda data: data.update(backend="cuda13_2", versions=newer, brings={"triton": "3.7.1"}))
+    assert "torchaudio" in catalog_files.load(folder).stacks["thor"].versions
+
+
+@pytest.mark.parametrize(
+    ("torch", "package", "version", "fits"),
+    [
+        ("2.14.1", "torchvision", "0.29.0", ">=0.29.1"),
+        ("2.15.0", "torchvision", "0.29.0", ">=0.29.1"),
+        ("2.14.1", "torchcodec", "0.11.1", ">=0.12"),
+        ("2.12.1", "torchcodec", "0.11.1", ">=0.12"),
+        ("2.12.1", "triton", "3.7.0", "==3.7.1"),
+        ("2.14.1", "triton", "3.9.0", "==3.8.*"),
+        ("2.15.0", "triton", "4.0.0", "==3.9.*"),
+    ],
+)
+def test_what_wheels_say_of_each_other_is_held(folder: Path, torch: str, package: str, version: str, fits: str) -> None:
+    """Each is what the metadata of the published wheels requires, or upstream's table of versions."""
+    path = edit(
+        folder / "stacks" / "cpu.yml", lambda data: data.update(versions={"torch": torch, package: version}, brings={})
+    )
+    assert complaint(folder).startswith(
+        f"{path}: {package} {version} does not belong to torch {torch}: it takes {fits}. Remedy: "
+    )
+
+
 def test_torchaudio_2_10_is_paired_with_its_own_torch_only(folder: Path) -> None:
     edit(folder / "stacks" / "thor.yml", lambda data: data["versions"].update(torchaudio="2.11.0"))
     assert "torchaudio 2.11.0 does not belong to torch 2.10.0: it takes ==2.10.0" in complaint(folder)

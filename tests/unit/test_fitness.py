@@ -85,6 +85,56 @@ def test_where_it_can_be_built_the_stack_stays() -> None:
     assert (result.environments[0].stack, built(result)) == ("cuda13_0", ["ctranslate2"])
 
 
+@pytest.mark.parametrize(
+    ("machine", "package"),
+    [("rtx5090-595", "flash-attn"), ("h100-580", "flash-attn"), ("rtx5090-595", "k2")],
+)
+def test_what_builds_against_an_older_torch_only_gets_a_stack_with_that_torch(machine: str, package: str) -> None:
+    item = planned(machine, package, toolkits=[TOOLKIT]).environments[0]
+    assert (item.stack, item.versions["torch"]) == ("cuda13_0_torch2_11", "2.11.0")
+    why = next(entry["why"] for entry in item.considered if entry["stack"] == "cuda13_0")
+    assert why == f"{package}: it builds against torch 2.10.0, 2.11.0, not 2.14.1"
+
+
+def test_what_builds_against_any_torch_gets_the_newest() -> None:
+    assert planned("rtx5090-595", "torch_scatter", toolkits=[TOOLKIT]).environments[0].stack == "cuda13_0"
+
+
+NVCC_13_2 = {**TOOLKIT, "version": "13.2", "path": "/usr/local/cuda-13.2"}
+
+
+@pytest.mark.parametrize("machine", ["jetson-thor-jp72", "jetson-thor-jp721"])
+def test_a_thor_with_jetpack_7_2_builds_with_the_toolkit_that_it_has(machine: str) -> None:
+    result = planned(machine, "torchaudio", toolkits=[NVCC_13_2], policy=("wheelhouse", "source"), python="3.12")
+    (item,) = result.environments
+    assert (result.refusals, item.stack) == ([], "thor_cuda13_2")
+    assert {wheel.name: wheel.version for wheel in item.wheels} == {"torch": "2.13.0", "torchaudio": "2.11.0"}
+    assert item.wheels[0].spec["cuda_home"] == "/usr/local/cuda-13.2"
+    assert item.wheels[0].spec["environment"]["PYTORCH_BUILD_VERSION"] == "2.13.0+cu132"
+
+
+@pytest.mark.parametrize(
+    ("machine", "toolkits", "stack"),
+    [
+        ("jetson-thor", [TOOLKIT], "thor"),
+        ("jetson-thor-jp72", [TOOLKIT, NVCC_13_2], "thor"),
+        ("jetson-thor", [], "thor"),  # and is told which toolkit to install
+    ],
+)
+def test_a_thor_with_the_toolkit_of_cuda_13_0_or_none_keeps_the_stack_that_its_owner_wants(
+    machine: str, toolkits: list[Any], stack: str
+) -> None:
+    result = planned(machine, toolkits=toolkits, policy=("wheelhouse", "source"), python="3.12")
+    assert result.environments[0].stack == stack
+
+
+def test_what_is_to_be_built_is_not_taken_from_an_index_for_want_of_a_toolkit() -> None:
+    older = {**TOOLKIT, "version": "12.8"}
+    result = planned("jetson-thor", toolkits=[older], policy=("source", "index"), python="3.12")
+    assert result.environments[0].stack == "thor"
+    assert "install cuda-toolkit-13-0" in result.refusals[0].remedy
+
+
 def test_without_such_a_package_the_stack_stays() -> None:
     assert planned("rtx4090", "transformers", toolkits=[]).environments[0].stack == "cuda13_0"
 

@@ -514,7 +514,7 @@ def test_a_group_that_builds_everything_is_told_what_wheels_of_an_index_would_sa
     item = only(decide(observed, policy=("wheelhouse", "source")))
     assert item.stack == "thor"
     torch = next(wheel for wheel in item.wheels if wheel.name == "torch")
-    assert item.instead == {"stack": "cuda13_0", "torch": "2.11.0", "seconds": torch.seconds}
+    assert item.instead == {"stack": "cuda13_0", "torch": "2.14.1", "seconds": torch.seconds}
     assert only(decide(observed)).instead == {}
 
 
@@ -529,7 +529,7 @@ def test_a_build_is_estimated_by_the_jobs_that_memory_and_cores_allow() -> None:
 def test_a_package_may_name_its_variant_where_it_is_that_of_torch() -> None:
     asked = replace(SPEECH, packages=("torch", "torchaudio-python311-cuda13_0-sm110-armv9"))
     result = decide(thor(), asked)
-    assert (result.refusals, only(result).versions) == ([], {"torch": "2.11.0", "torchaudio": "2.11.0"})
+    assert (result.refusals, only(result).versions) == ([], {"torch": "2.14.1", "torchaudio": "2.11.0"})
 
 
 @pytest.mark.parametrize(

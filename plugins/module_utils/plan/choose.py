@@ -230,8 +230,12 @@ def _nothing_fits(item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], g
     # What a stack without code for the GPU would say is beside the point where another one has it.
     near = [stack for stack in near if fits[stack.name].code and fits[stack.name].meant] or near
     names: dict[str, list[str]] = {}
+    told: set[tuple[str, tuple[str, ...]]] = set()
     for stack in near:
-        if fits[stack.name].meant:
+        # Of stacks for one backend, or for one kind of machine, the first stands for the others that lack the same.
+        kin = (fits[stack.name].problem, stack.machines or (stack.backend,))
+        if fits[stack.name].meant and kin not in told:
+            told.add(kin)
             names.setdefault(fits[stack.name].problem, []).append(stack.name)
     problem = "; ".join(f"{', '.join(stacks)}: {why}" for why, stacks in names.items())
     remedies = [next((fits[stack.name].remedy for stack in near if fits[stack.name].remedy), "")]

@@ -10,7 +10,7 @@ from ..audit.verdict import GPU_BUILDS, capability, parse_sm, runs
 from ..records.host import Gpu, Observed
 from ..terms.names import normal
 from ..terms.refusal import Refusal
-from ..wanted.catalog import SOURCE, WITH_STACK, Catalog, Package, Stack, cuda_version
+from ..wanted.catalog import ALWAYS, SOURCE, WITH_STACK, Catalog, Package, Stack, cuda_version
 from .record import EnvironmentPlan
 
 
@@ -73,11 +73,7 @@ def unfit(packages: Sequence[Package], stack: Stack, policy: Collection[str], ob
         held = package.index_wheels.get(observed["cpu"]["architecture"])
         if not cuda or held is None:
             continue
-        if (
-            package.recipe
-            and package.recipe.use == WITH_STACK
-            and all(origin.kind == SOURCE for origin in stack.origins)
-        ):
+        if package.recipe and package.recipe.use == WITH_STACK and _from_source(stack):
             continue  # it is built with the stack
         if held.backend == "cpu":
             why = f"its wheels on the index for {observed['cpu']['architecture']} are for the CPU only"
@@ -113,7 +109,7 @@ def _no_build(package: Package, stack: Stack, policy: Collection[str], observed:
     steps = []
     if SOURCE not in policy:
         steps.append("add source to wavesmith_policy")
-    if cuda not in [toolkit["version"] for toolkit in observed["toolkits"] if toolkit["nvcc"]]:
+    if cuda not in _toolkits(observed):
         steps.append(f"install cuda-toolkit-{cuda.replace('.', '-')} on the host")
     gcc = observed["compilers"].get("gcc")
     if gcc and stack.gcc and gcc not in stack.gcc:
@@ -124,16 +120,54 @@ def _no_build(package: Package, stack: Stack, policy: Collection[str], observed:
 def prefers_another(
     stack: Stack, others: Sequence[Stack], packages: Sequence[Package], policy: Collection[str], observed: Observed
 ) -> str:
-    """Why a stack gives way to another that fits as well: a package is built for the other one's CUDA. Empty where it does not."""
-    wrong = [item for item in unfit(packages, stack, policy, observed) if not item.built and not item.cpu_only]
-    if not wrong:
-        return ""
-    names = {item.package for item in wrong}
+    """Why a stack gives way to another that fits as well and has none of its obstacles. Empty where it does not."""
+    wrong = _obstacles(stack, packages, policy, observed)
     for other in others:
-        left = {item.package for item in unfit(packages, other, policy, observed) if not item.built}
-        if not names & left:
-            return f"{wrong[0].package}: {wrong[0].why}"
+        if _TOOLKIT in wrong and not _from_source(other):
+            continue  # what is to be built from source is not taken from an index for want of a toolkit
+        if wrong and not wrong.keys() & _obstacles(other, packages, policy, observed).keys():
+            return next(iter(wrong.values()))
     return ""
+
+
+_TOOLKIT = "nvcc"
+
+
+def _obstacles(
+    stack: Stack, packages: Sequence[Package], policy: Collection[str], observed: Observed
+) -> dict[str, str]:
+    """What would not work with a stack where another one may do: by the name of a package, or `_TOOLKIT`."""
+    found = {
+        item.package: f"{item.package}: {item.why}"
+        for item in unfit(packages, stack, policy, observed)
+        if not item.built and not item.cpu_only
+    }
+    for package in packages:
+        if why := _of_other_torch(package, stack):
+            found[package.name] = f"{package.name}: {why}"
+    cuda, toolkits = cuda_version(stack.backend), _toolkits(observed)
+    if _from_source(stack) and SOURCE in policy and toolkits and cuda not in toolkits:
+        found[_TOOLKIT] = f"it is built with CUDA {cuda}, this host has the toolkit of {', '.join(toolkits)}"
+    return found
+
+
+def _of_other_torch(package: Package, stack: Stack) -> str:
+    """Why what is always built has no release for the stack's torch; empty where it has one."""
+    torch, recipe = stack.versions.get("torch", ""), package.recipe
+    if recipe is None or recipe.use != ALWAYS or not torch:
+        return ""
+    if any(not release.torch or torch in release.torch for release in recipe.releases):
+        return ""
+    known = dict.fromkeys(version for release in recipe.releases for version in release.torch)
+    return f"it builds against torch {', '.join(known)}, not {torch}"
+
+
+def _from_source(stack: Stack) -> bool:
+    return all(origin.kind == SOURCE for origin in stack.origins)
+
+
+def _toolkits(observed: Observed) -> list[str]:
+    return [toolkit["version"] for toolkit in observed.get("toolkits", ()) if toolkit["nvcc"]]
 
 
 def tell(item: EnvironmentPlan, found: Sequence[Unfit]) -> tuple[list[str], list[Refusal]]:
