@@ -68,6 +68,20 @@ def test_what_the_index_has_for_this_gpu_is_taken_from_it() -> None:
     assert built(planned("dgx-spark", "onnxruntime-gpu")) == []
 
 
+# --- a stack that older releases of a package go with
+
+
+@pytest.mark.parametrize(
+    ("machine", "capped"), [("wsl2-arc", True), ("wsl2-rx6700xt", True), ("rtx4090", False), ("zen4", False)]
+)
+def test_transformers_stay_below_4_52_where_torch_is_older_than_2_6(machine: str, capped: bool) -> None:
+    """From 4.52 on they call torch.load only with torch 2.6 or newer, from 5.16 on they do not see torch 2.4."""
+    (item,) = planned(machine, "transformers").environments
+    assert (item.stack == "directml") is capped
+    assert ("transformers<4.52" in item.lock["overrides"]) is capped
+    assert item.held.get("transformers") == ("belongs to the stack directml" if capped else None)
+
+
 # --- another stack
 
 
@@ -146,7 +160,7 @@ def test_without_such_a_package_the_stack_stays() -> None:
     ("package", "remedy"),
     [
         ("onnxruntime", "the distribution onnxruntime-gpu"),
-        ("sherpa-onnx", "a build from source with an onnxruntime for GPUs"),
+        ("sherpa-onnx", "a build from source on a stack of CUDA 12, for which upstream has an onnxruntime"),
         ("ctranslate2", "install cuda-toolkit-13-0 on the host, so that it is built from source"),
     ],
 )

@@ -533,7 +533,7 @@ def test_a_library_opened_by_name_of_another_cuda_is_refused() -> None:
     [
         ("ctranslate2", "name ctranslate2 in the environment's packages, so that it is built from source"),
         ("onnxruntime", "the distribution onnxruntime-gpu"),
-        ("sherpa-onnx", "a build from source with an onnxruntime for GPUs"),
+        ("sherpa-onnx", "a build from source on a stack of CUDA 12, for which upstream has an onnxruntime"),
     ],
 )
 def test_a_build_for_the_cpu_on_a_host_whose_gpu_is_to_be_used_is_said_with_the_way_out(name: str, way: str) -> None:

@@ -37,6 +37,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
     Source,
     SystemPackages,
 )
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -252,6 +253,8 @@ def test_places_stay_open_until_the_build_starts() -> None:
         ({"backend": ("cuda",)}, True),
         ({"backend": ("cpu", "cuda")}, True),
         ({"backend": ("rocm",)}, False),
+        ({"cuda": ("13",)}, True),
+        ({"cuda": ("12",), "backend": ("cuda",)}, False),
         ({"architecture": ("aarch64",), "machine": ("jetson",)}, True),
         ({"architecture": ("x86_64",), "machine": ("jetson",)}, False),
         ({"sm": ("11.0",)}, True),
@@ -262,6 +265,28 @@ def test_places_stay_open_until_the_build_starts() -> None:
 def test_variables_hold_where_all_their_conditions_do(when: dict[str, tuple[str, ...]], holds: bool) -> None:
     made = replace(VOICE, settings=(Settings({"USE_NCCL": "0"}, when),))
     assert ("USE_NCCL" in render("voice", made, RELEASE, THOR)[0]["environment"]) is holds
+
+
+@pytest.mark.parametrize(
+    ("backend", "architecture", "gpu"),
+    [
+        ("cuda12_8", "x86_64", True),
+        ("cuda12_6", "x86_64", True),
+        ("cuda13_0", "x86_64", False),
+        ("cuda13_2", "x86_64", False),
+        ("cuda12_8", "aarch64", False),
+        ("cpu", "x86_64", False),
+    ],
+)
+def test_sherpa_onnx_takes_upstreams_onnxruntime_for_cuda_12_on_cuda_12_only(
+    backend: str, architecture: str, gpu: bool
+) -> None:
+    """Upstream's build for the GPU fetches an onnxruntime of CUDA 12: beside a stack of CUDA 13 it would be mixed in silence."""
+    found = catalog_files.load().packages["sherpa-onnx"].recipe
+    assert found is not None
+    target = Target(Variant("3.12", backend, "9.0" if backend != "cpu" else "", "generic"), architecture, gcc="13.3.0")
+    spec, _ = render("sherpa-onnx", found, found.releases[0], target)
+    assert ("-DSHERPA_ONNX_ENABLE_GPU=ON" in spec["environment"]["SHERPA_ONNX_CMAKE_ARGS"]) is gpu
 
 
 def test_system_packages_are_needed_where_all_their_conditions_hold_and_are_not_in_the_key() -> None:

@@ -55,7 +55,7 @@ GPU_BUILDS = {
     "torchvision": "the index that torch is from",
     "ctranslate2": "the x86_64 wheels of the index hold CUDA 12 code; a build from source for the rest",
     "onnxruntime": "the distribution onnxruntime-gpu",
-    "sherpa_onnx": "a build from source with an onnxruntime for GPUs",
+    "sherpa_onnx": "a build from source on a stack of CUDA 12, for which upstream has an onnxruntime",
     "k2": "a build from source",
     "bitsandbytes": "the manylinux wheels of the index",
     "faiss": "conda, or a build from source",

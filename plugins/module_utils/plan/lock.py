@@ -43,7 +43,7 @@ def lock_of(
     overrides |= {line for project in projects for line in project.overrides}
     requirements, overridden = (
         [*(pins[name] for name in sorted(named)), *stack.requires, *requirements],
-        sorted({*pins.values(), *brought, *stack.requires, *narrowed(overrides, asks.lines)}),
+        sorted({*pins.values(), *brought, *stack.requires, *narrowed({*overrides, *stack.overrides}, asks.lines)}),
     )
     inputs = {
         "requirements": requirements,
@@ -82,7 +82,7 @@ def lock_of(
             *([line, f"the overrides of {project.name}"] for project in projects for line in project.overrides),
         ],
     }
-    family = [*stack.versions, *stack.brings, *map(names.name_of, stack.requires), *banned]
+    family = [*stack.versions, *stack.brings, *map(names.name_of, (*stack.requires, *stack.overrides)), *banned]
     overriding = [(package.name, package.overrides) for package in asks.packages]
     item.held = guard.held(stack.name if stack.versions else "", family, overriding, projects)
     item.overrides = guard.contradicted(

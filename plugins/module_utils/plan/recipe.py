@@ -228,6 +228,7 @@ def render(
     }
     facts = {
         "backend": target.backend,
+        "cuda": variant.backend.removeprefix("cuda").partition("_")[0] if target.backend == "cuda" else "",
         "architecture": target.architecture,
         "machine": target.machine,
         "sm": variant.sm,

@@ -54,6 +54,7 @@ class Stack:
         origins: Where its wheels come from, in order of preference.
         brings: What its wheels require in an exact version (triton).
         requires: Requirements that every environment of the stack gets.
+        overrides: Requirements that replace what others declare, of packages that not every environment has.
         architectures: CPU architectures it has wheels for.
         machines: Kinds of machine it is for (``jetson``); empty: all.
         sms: Compute capabilities with SASS in its wheels, by CPU architecture.
@@ -73,6 +74,7 @@ class Stack:
     origins: tuple[Origin, ...]
     brings: Mapping[str, str] = field(default_factory=dict)
     requires: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ("x86_64", "aarch64")
     machines: tuple[str, ...] = ()
     sms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -341,6 +343,7 @@ def stack(data: Mapping[str, Any], toolkits: Mapping[str, Range]) -> Stack:
         ),
         brings=dict(data.get("brings", {})),
         requires=tuple(data.get("requires", ())),
+        overrides=tuple(data.get("overrides", ())),
         architectures=tuple(data.get("architectures", ("x86_64", "aarch64"))),
         machines=tuple(data.get("machines", ())),
         sms={arch: tuple(sms) for arch, sms in data.get("sms", {}).items()},
