@@ -324,13 +324,18 @@ def test_a_torchaudio_for_another_cuda_than_torchs_is_refused(folder: Path, back
     path = edit(folder / "stacks" / "cuda13_0.yml", lambda data: data.update(backend=backend))
     cuda = cuda_version(backend)
     said = complaint(folder)
-    assert said.startswith(f"{path}: there is no torchaudio 2.11.0 for CUDA {cuda}, and one for another CUDA does not import")
+    assert said.startswith(
+        f"{path}: there is no torchaudio 2.11.0 for CUDA {cuda}, and one for another CUDA does not import"
+    )
     assert "upstream built it for 12.6, 12.8, 13.0. Remedy: " in said
 
 
 def test_a_torchaudio_that_is_built_here_is_for_the_cuda_of_its_torch(folder: Path) -> None:
     newer = {"torch": "2.13.0", "torchvision": "0.28.0", "torchaudio": "2.11.0", "torchcodec": "0.13.0"}
-    edit(folder / "stacks" / "thor.yml", lambda data: data.update(backend="cuda13_2", versions=newer, brings={"triton": "3.7.1"}))
+    edit(
+        folder / "stacks" / "thor.yml",
+        lambda data: data.update(backend="cuda13_2", versions=newer, brings={"triton": "3.7.1"}),
+    )
     assert "torchaudio" in catalog_files.load(folder).stacks["thor"].versions
 
 
