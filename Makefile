@@ -103,6 +103,10 @@ format: venv-dev ## Format the Python files and fix what can be fixed without th
 	ruff check --fix-only --quiet
 	ruff format
 
+.PHONY: catalog-check
+catalog-check: venv ## Compare what the catalog pins with the package index and upstream: make catalog-check ARGS=--large
+	@python -m wavesmith catalog check $(ARGS)
+
 .PHONY: lock
 lock: venv ## Resolve requirements/*.txt again: make lock ARGS=--upgrade
 	@requirements/lock.sh .venv/bin/uv $(ARGS)
