@@ -180,8 +180,8 @@ def test_every_package_and_model_of_our_own_inventories_is_known(path: Path) -> 
 
 def test_the_systems_we_prepare_are_known_by_id_and_version() -> None:
     assert {name: known.versions for name, known in CATALOG.platforms.items()} == {
-        "debian": ("12",),
-        "ubuntu": ("24.04",),
+        "debian": ("12", "13"),
+        "ubuntu": ("22.04", "24.04", "25.10"),
     }
 
 

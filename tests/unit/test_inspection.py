@@ -533,6 +533,10 @@ def test_a_library_opened_by_name_of_another_cuda_is_refused() -> None:
     [
         ("ctranslate2", "name ctranslate2 in the environment's packages, so that it is built from source"),
         ("onnxruntime", "the distribution onnxruntime-gpu"),
+        ("faiss-cpu", "conda, or a build from source"),
+        ("llama-cpp-python", "a build from source with GGML_CUDA"),
+        ("jaxlib", "the extra of jax for CUDA, as jax[cuda13]"),
+        ("onnxruntime-genai", "the distribution onnxruntime-genai-cuda"),
         ("sherpa-onnx", "a build from source on a stack of CUDA 12, for which upstream has an onnxruntime"),
     ],
 )

@@ -50,7 +50,7 @@ _OPENED_BY_NEED = re.compile(
     r"lib(?:cudart|cublas|cublasLt|cudnn\w*|cufft|curand|cusolver|cusparse|amdhip64|rocblas)\.so\.\d.*"
 )
 
-# Who brings a library: packages of Debian and Ubuntu (seen in Debian 12's own packages; where Ubuntu 24.04 appends t64 both are named).
+# Who brings a library: packages of Debian and Ubuntu (seen in Debian 12's own packages; where newer systems append t64 both are named).
 SYSTEM_PACKAGES = (
     ("libav[cdfu]*.so.*", "ffmpeg"),
     ("libsw[rs]*.so.*", "ffmpeg"),
@@ -58,10 +58,10 @@ SYSTEM_PACKAGES = (
     ("libespeak-ng.so.1", "espeak-ng"),
     ("libsox.so.*", "sox"),
     ("libportaudio.so.2", "libportaudio2"),
-    ("libasound.so.2", "libasound2 (libasound2t64 on Ubuntu 24.04)"),
+    ("libasound.so.2", "libasound2 (libasound2t64 from Debian 13 and Ubuntu 24.04 on)"),
     ("libGL.so.1", "libgl1"),
     ("libEGL.so.1", "libegl1"),
-    ("libg*-2.0.so.0", "libglib2.0-0 (libglib2.0-0t64 on Ubuntu 24.04)"),
+    ("libg*-2.0.so.0", "libglib2.0-0 (libglib2.0-0t64 from Debian 13 and Ubuntu 24.04 on)"),
     ("libX11.so.6", "libx11-6"),
     ("libxcb.so.1", "libxcb1"),
     ("libSM.so.6", "libsm6"),
@@ -75,18 +75,18 @@ SYSTEM_PACKAGES = (
     ("libnuma.so.1", "libnuma1"),
     ("libtbb.so.12", "libtbb12"),
     ("libheif.so.1", "libheif1"),
-    ("libmpi.so.40", "libopenmpi3 (libopenmpi3t64 on Ubuntu 24.04)"),
+    ("libmpi.so.40", "libopenmpi3 (libopenmpi3t64 on Ubuntu 24.04, libopenmpi40 on newer ones and Debian 13)"),
     ("libOpenCL.so.1", "ocl-icd-libopencl1"),
     ("libusb-1.0.so.0", "libusb-1.0-0"),
-    ("libmpg123.so.0", "libmpg123-0 (libmpg123-0t64 on Ubuntu 24.04)"),
+    ("libmpg123.so.0", "libmpg123-0 (libmpg123-0t64 from Debian 13 and Ubuntu 24.04 on)"),
     ("libfftw3f*.so.3", "libfftw3-single3"),
     ("libfftw3*.so.3", "libfftw3-double3"),
     ("libmecab.so.2", "libmecab2"),
     ("libopus.so.0", "libopus0"),
     ("libfluidsynth.so.3", "libfluidsynth3"),
     ("librubberband.so.2", "librubberband2"),
-    ("libmagic.so.1", "libmagic1 (libmagic1t64 on Ubuntu 24.04)"),
-    ("libaio.so.1", "libaio1 (libaio1t64 on Ubuntu 24.04)"),
+    ("libmagic.so.1", "libmagic1 (libmagic1t64 from Debian 13 and Ubuntu 24.04 on)"),
+    ("libaio.so.1", "libaio1 (libaio1t64 from Debian 13 and Ubuntu 24.04 on)"),
     ("libpython3.*.so.1.0", "{name}"),
 )
 # … and distributions of the package index, each with the libraries that its wheels list (read from their central directories).

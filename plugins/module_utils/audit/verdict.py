@@ -60,7 +60,20 @@ GPU_BUILDS = {
     "bitsandbytes": "the manylinux wheels of the index",
     "faiss": "conda, or a build from source",
     "llama_cpp": "a build from source with GGML_CUDA",
+    "pywhispercpp": "a build from source with GGML_CUDA",
+    "jaxlib": "the extra of jax for CUDA, as jax[cuda13]",
+    "onnxruntime_genai": "the distribution onnxruntime-genai-cuda",
 }
+# Distributions that are not named after their folder.
+FOLDERS = {"faiss-cpu": "faiss", "llama-cpp-python": "llama_cpp"}
+
+
+def gpu_build(distribution: str) -> str:
+    """Who has the build for GPUs of a distribution; empty where none is known."""
+    known = {name.replace("_", "-"): name for name in GPU_BUILDS}
+    return GPU_BUILDS.get(FOLDERS.get(distribution) or known.get(distribution, ""), "")
+
+
 _OF_ROCM = re.compile(r"lib(?:torch_hip|c10_hip|amdhip64|hip\w+|roc\w+|MIOpen|rccl|hsa-runtime64)\.so[.0-9]*")
 _SYSTEMS = {
     "win": "Windows",

@@ -6,9 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..audit.fatbin import Target
-from ..audit.verdict import GPU_BUILDS, capability, parse_sm, runs
+from ..audit.verdict import capability, gpu_build, parse_sm, runs
 from ..records.host import Gpu, Observed
-from ..terms.names import normal
 from ..terms.refusal import Refusal
 from ..wanted.catalog import ALWAYS, SOURCE, WITH_STACK, Catalog, Package, Stack, cuda_version
 from .record import EnvironmentPlan
@@ -104,7 +103,7 @@ def _no_build(package: Package, stack: Stack, policy: Collection[str], observed:
     cuda = cuda_version(stack.backend)
     recipe = package.recipe
     if recipe is None or not (recipe.contents.not_cpu_only or recipe.contents.sass):
-        other = {normal(name): way for name, way in GPU_BUILDS.items()}.get(package.name, "")
+        other = gpu_build(package.name)
         return f"for the GPU: {other}" if other else "add a recipe that builds it for the GPU (docs/recipes.md)"
     steps = []
     if SOURCE not in policy:

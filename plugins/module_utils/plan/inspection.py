@@ -19,11 +19,10 @@ from ..audit.libraries import (
     some,
     system_package,
 )
-from ..audit.verdict import GPU_BUILDS
+from ..audit.verdict import gpu_build
 from ..records import shape
 from ..records.host import Observed
 from ..records.inspection import InspectedFile, Inspection
-from ..terms.names import normal
 from ..terms.refusal import Refusal
 from ..wanted.catalog import SOURCE, Catalog
 from . import archive
@@ -212,9 +211,9 @@ def _on_the_cpu(
     result: Judged,
 ) -> None:
     """Builds for the CPU only of packages that have others, on a host whose GPU is to be used."""
-    others = {normal(name): other for name, other in GPU_BUILDS.items()}
     for file in files:
-        if file.get("accelerated") is not False or file["name"] not in others:
+        other = gpu_build(file["name"])
+        if file.get("accelerated") is not False or not other:
             continue
         title = f"{file['name']} {file['version']}"
         package = catalog.packages.get(file["name"])
@@ -228,7 +227,7 @@ def _on_the_cpu(
                 )
             )
         elif file["name"] not in item.on_cpu:
-            way = others[file["name"]]
+            way = other
             if recipe is not None and recipe.contents.not_cpu_only:
                 way = f"name {file['name']} in the environment's packages, so that it is built from source"
                 way += "" if SOURCE in policy else ", and add source to wavesmith_policy"
