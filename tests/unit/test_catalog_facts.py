@@ -405,6 +405,45 @@ def test_a_large_library_is_read_only_where_that_is_asked_for(
     assert recorded.check("voicer", "--large") == FINE
 
 
+@pytest.mark.parametrize(
+    ("held", "requires", "code"),
+    [
+        ("{backend: cuda13}", ("flashinfer_python[cu13]==0.7.2",), FINE),
+        ("{backend: cuda13}", ("nvidia-cublas-cu13; sys_platform == 'linux'",), FINE),
+        ("{backend: cuda12}", ("nvidia-cublas-cu13",), WRONG),
+        ("{backend: cuda13}", ("torch",), WRONG),
+        ("{backend: cpu}", ("torch",), FINE),
+    ],
+)
+def test_what_computes_may_be_in_what_a_wheel_requires(
+    recorded: Recorded, held: str, requires: tuple[str, ...], code: int
+) -> None:
+    package(recorded, held, needed="")
+    recorded.wheel("voicer", "1.1", requires=requires)
+    assert recorded.check("voicer") == code
+
+
+# --- every way to state a requirement
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [
+        ("packages/voicer.yml", "requires: ['tinylib>=3']\nmodule: voicer\n"),
+        ("packages/voicer.yml", "requires: []\noverrides: ['tinylib>=3']\nmodule: voicer\n"),
+        ("packages/voicer.yml", "requires: []\nfor_torch: {2.14.1: ['tinylib>=3']}\nmodule: voicer\nsources: [x]\n"),
+        ("packages/voicer.yml", "requires: []\npins: {tinylib: '>=3'}\nmodule: voicer\nsources: [x]\n"),
+    ],
+)
+def test_a_requirement_is_asked_for_however_it_is_stated(
+    recorded: Recorded, capsys: pytest.CaptureFixture[str], place: str, text: str
+) -> None:
+    recorded.wheel("tinylib", "2.0", "py3-none-any")
+    recorded.entry(place, f"name: voicer\n{text}")
+    assert recorded.check("voicer") == WRONG
+    assert f"{place}: tinylib>=3: no release answers it: its newest is 2.0" in capsys.readouterr().out
+
+
 # --- compilers
 
 

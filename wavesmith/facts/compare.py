@@ -132,13 +132,25 @@ def stack_sms(
 
 
 def index_wheels(
-    path: Path, place: str, item: str, file: File, artifact: Artifact, architecture: str, pinned: Mapping[str, Any]
+    path: Path,
+    place: str,
+    item: str,
+    file: File,
+    artifact: Artifact,
+    requires: Iterable[str],
+    architecture: str,
+    pinned: Mapping[str, Any],
 ) -> Fact:
     """Whether an index's wheels are what the catalog says: for the CPU, or for one CUDA and some GPUs."""
     if artifact.skipped:
         return _unread(place, item, file, artifact)
     backend, held = wheels.backend(artifact), wheels.sms(artifact)
     sms = list(pinned.get("sms", ()))
+    if backend == "cpu" and not sms:  # what computes may be in what it requires: flashinfer_python[cu13]
+        major = pinned["backend"].removeprefix("cuda")
+        others = [line for line in requires if re.search(rf"(?<![a-z0-9])cu{major}(?![0-9])", line.partition(";")[0])]
+        if others:
+            return Fact(place, item, RIGHT, f"it requires {others[0]}", file.name)
     if backend == pinned["backend"] and (not sms or sorted(sms) == sorted(held)):
         return Fact(place, item, RIGHT, f"{backend} {' '.join(held)}".strip(), file.name)
     detail = (
@@ -166,6 +178,8 @@ def _unread(place: str, item: str, file: File, artifact: Artifact) -> Fact:
 def requirement(place: str, line: str, project: Project, source: str) -> Fact:
     """Whether some release answers a requirement."""
     asked = Requirement(line)
+    if asked.url:
+        return Fact(place, line, UNASKED, f"it comes from {asked.url}", "")
     known = {file.version for file in project.files if not file.yanked}
     fits = [
         version for version in known if asked.specifier.contains(version, prereleases=bool(asked.specifier.prereleases))

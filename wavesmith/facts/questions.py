@@ -55,7 +55,7 @@ class Question:
 
 def questions(folder: Path, name: str = "") -> list[Question]:
     """All questions of a catalog; `name` keeps those of one entry (``cuda13_0``, ``onnxruntime-gpu``, ``cuda``)."""
-    found = [*_stacks(folder), *_packages(folder), *_locks(folder), *_toolkits(folder)]
+    found = [*_stacks(folder), *_packages(folder), *_models(folder), *_locks(folder), *_toolkits(folder)]
     return [question for question in found if name in ("", Path(question.place).stem)]
 
 
@@ -158,7 +158,7 @@ def _requirement(place: str, requirement: str) -> Callable[[Tools], list[Fact]]:
 
 def _packages(folder: Path) -> Iterator[Question]:
     for path, place, package in _files(folder, "packages"):
-        for requirement in [*package.get("requires", [package["name"]]), *package.get("overrides", ())]:
+        for requirement in _lines(package, [package["name"]]):
             yield Question(place, requirement, _requirement(place, requirement))
         for architecture, held in package.get("index_wheels", {}).items():
             yield Question(
@@ -169,6 +169,20 @@ def _packages(folder: Path) -> Iterator[Question]:
         for release in package.get("recipe", {}).get("releases", ()):
             item = f"{package['name']} {release['version']}"
             yield Question(place, item, _source(path, place, item, package["name"], release))
+
+
+def _lines(entry: Mapping[str, Any], by_itself: Sequence[str] = ()) -> Iterator[str]:
+    """Every requirement that an entry states, in whichever way."""
+    yield from entry.get("requires", by_itself)
+    yield from entry.get("overrides", ())
+    yield from (line for lines in entry.get("for_torch", {}).values() for line in lines)
+    yield from (f"{name}{fits}" for name, fits in entry.get("pins", {}).items())
+
+
+def _models(folder: Path) -> Iterator[Question]:
+    for _, place, model in _files(folder, "models"):
+        for requirement in _lines(model):
+            yield Question(place, requirement, _requirement(place, requirement))
 
 
 def _index_wheels(
@@ -183,7 +197,9 @@ def _index_wheels(
         file = _newest_wheel(project, asked, architecture)
         if file is None:
             return [Fact(place, item, WRONG, f"no release has a wheel for {architecture}", tools.index.shown)]
-        return [compare.index_wheels(path, place, item, file, wheels.binaries(file, tools.most), architecture, held)]
+        requires = wheels.said(file, name).requires
+        artifact = wheels.binaries(file, tools.most)
+        return [compare.index_wheels(path, place, item, file, artifact, requires, architecture, held)]
 
     return ask
 
