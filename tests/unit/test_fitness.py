@@ -172,6 +172,18 @@ def test_what_cannot_be_built_and_computes_on_the_cpu_is_a_warning_with_its_reme
     assert (result.refusals, result.environments[0].on_cpu) == ([], [package])
 
 
+@pytest.mark.parametrize(
+    ("machine", "other"),
+    [("jetson-thor-jp72", True), ("jetson-thor-jp721", True), ("jetson-thor", False), ("dgx-spark", False)],
+)
+def test_a_thor_with_jetpack_7_2_is_not_sent_for_another_toolkit_alone(machine: str, other: bool) -> None:
+    toolkits = [{**TOOLKIT, "version": "13.2"}] if other else [{**TOOLKIT, "version": "12.9"}]
+    (warning,) = planned(machine, "ctranslate2", toolkits=toolkits).warnings
+    assert "Remedy: install cuda-toolkit-13-0 on the host, so that it is built from source" in warning
+    said = "; or set wavesmith_stack: thor_cuda13_2, which is built with the toolkit of this host; none is needed"
+    assert (said in warning) is other
+
+
 def test_where_the_policy_allows_no_building_that_is_part_of_the_remedy() -> None:
     (warning,) = planned("dgx-spark", "ctranslate2", policy=("index",)).warnings
     assert "add source to wavesmith_policy" in warning

@@ -20,7 +20,7 @@ from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import ask, conda, environ, models
 from .choose import NO_STACK, choose, unknown_stack
-from .fitness import tell, unfit
+from .fitness import tell, unfit, with_own_toolkit
 from .generation import settle
 from .guard import locked
 from .inspection import inspection_of, judge
@@ -182,7 +182,11 @@ def _environment(
         )
     if item.phases:
         built = {wheel.name for wheel in item.wheels}
-        warnings, refusals = tell(item, [entry for entry in short if entry.package not in built])
+        warnings, refusals = tell(
+            item,
+            [entry for entry in short if entry.package not in built],
+            with_own_toolkit(stack, catalog, wanted.policy, observed),
+        )
         result.warnings += warnings
         result.refusals += refusals
     if "install" in item.phases and item.lock["status"] == "hit":

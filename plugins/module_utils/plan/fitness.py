@@ -113,7 +113,10 @@ def _no_build(package: Package, stack: Stack, policy: Collection[str], observed:
     gcc = observed["compilers"].get("gcc")
     if gcc and stack.gcc and gcc not in stack.gcc:
         steps.append(f"install a gcc of {stack.gcc}")
-    return " and ".join(steps) + ", so that it is built from source" if steps else ""
+    return " and ".join(steps) + _BUILT if steps else ""
+
+
+_BUILT = ", so that it is built from source"
 
 
 def prefers_another(
@@ -169,8 +172,25 @@ def _toolkits(observed: Observed) -> list[str]:
     return [toolkit["version"] for toolkit in observed.get("toolkits", ()) if toolkit["nvcc"]]
 
 
-def tell(item: EnvironmentPlan, found: Sequence[Unfit]) -> tuple[list[str], list[Refusal]]:
-    """What is said of packages that do not use the GPU and are not built; also kept in `item.on_cpu`."""
+def with_own_toolkit(stack: Stack, catalog: Catalog, policy: Collection[str], observed: Observed) -> str:
+    """The stack that is built for this kind of machine with the toolkit that the host has, where the stack's own is not there."""
+    toolkits, kind = _toolkits(observed), observed.get("machine", {}).get("kind", "")
+    if SOURCE not in policy or cuda_version(stack.backend) in toolkits:
+        return ""
+    for other in catalog.stacks.values():
+        if _from_source(other) and kind in other.machines and cuda_version(other.backend) in toolkits:
+            return other.name
+    return ""
+
+
+def tell(item: EnvironmentPlan, found: Sequence[Unfit], other: str = "") -> tuple[list[str], list[Refusal]]:
+    """What is said of packages that do not use the GPU and are not built; also kept in `item.on_cpu`.
+
+    Args:
+        item: The environment.
+        found: The packages.
+        other: A stack that is built with the toolkit of the host (`with_own_toolkit`).
+    """
     warnings, refusals = [], []
     subject = f"environment {item.name}"
     for entry in found:
@@ -180,7 +200,11 @@ def tell(item: EnvironmentPlan, found: Sequence[Unfit]) -> tuple[list[str], list
             refusals.append(Refusal(subject, f"{entry.package} cannot be had here: {entry.why}", entry.remedy))
         elif entry.cpu_only:
             item.on_cpu.append(entry.package)
-            remedy = f"{entry.remedy}; none is needed where the CPU is enough"
+            another = (
+                f"; or set wavesmith_stack: {other}, which is built with the toolkit of this host" if other else ""
+            )
+            way = f"{entry.remedy}{another if entry.remedy.endswith(_BUILT) else ''}"
+            remedy = f"{way}; none is needed where the CPU is enough"
             warnings.append(f"{subject}: {entry.package} will not use the GPU, {entry.why}. Remedy: {remedy}")
         else:
             problem = f"{entry.package} would not run on the GPU: {entry.why}"
