@@ -98,6 +98,10 @@ lint: venv-dev ## Check style and types
 	antsibull-changelog lint
 	ansible-lint --offline --strict
 
+.PHONY: advisories
+advisories: venv ## Look up known vulnerabilities of the locked tools, where an index of advisories answers
+	@requirements/advisories.sh uv
+
 .PHONY: format
 format: venv-dev ## Format the Python files and fix what can be fixed without thought
 	ruff check --fix-only --quiet

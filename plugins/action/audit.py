@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.report import text
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import CANNOT
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction
 
 
-class ActionModule(ActionBase):
+class ActionModule(AskingAction):
     """Fill in from the plan what to look at, run the module once, and fail on what does not serve."""
 
     _supports_check_mode = True
@@ -23,9 +23,7 @@ class ActionModule(ActionBase):
         if not questions["paths"]:
             Display().display(f"[{host}] nothing to audit: no environment is current here, and no path was named")
             return {"changed": False, "remote_runs": 0, "reports": [], "text": ""}
-        answer: dict[str, Any] = self._execute_module(
-            module_name="wavesmith.provision.audit", module_args=questions, task_vars=variables
-        )
+        answer = self.ask("audit", questions, variables)
         answer["remote_runs"] = 1
         if answer.get("failed") or "reports" not in answer:
             return {**answer, "failed": True}

@@ -30,7 +30,7 @@ class ActionModule(FollowAction):
             keys = sorted({wheel["key"] for item in todo for wheel in item["wheels"]})
             signing = {"root": root, "state": "collected", "keys": keys, "builder": host}
             if keys and not self._task.check_mode:
-                signed = self._execute_module("wavesmith.provision.wheelhouse", signing, task_vars=variables)
+                signed = self.ask("wheelhouse", signing, variables)
                 if signed.get("failed"):
                     return {**signed, "remote_runs": 1}
                 kept.trust(host, signed["public"])

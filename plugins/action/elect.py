@@ -27,6 +27,7 @@ class ActionModule(ActionBase):
         """Return what this host builds, fetches, and gives to others before and after the building."""
         variables = task_vars or {}
         host, groups = variables["inventory_hostname"], variables["groups"]
+        builders = groups.get("builders", ())
         kept = wheelhouse_of(ours(variables, self._templar), len(groups["all"]))
         batch = list(variables["ansible_play_batch"])
         # Every host's worker comes here; the first one elects for all, because reading a thousand plans takes a while.
@@ -37,7 +38,7 @@ class ActionModule(ActionBase):
             if not (folder / "shares.json").exists():
                 planned = {name: variables["hostvars"][name].get("wavesmith_plan") or {} for name in batch}
                 plans = {name: found["plan"] for name, found in planned.items() if found.get("plan")}
-                shares = elect(plans, groups.get("builders", ()), kept.offered())
+                shares = elect(plans, builders, kept.offered())
                 _show(shares)
                 for name, share in shares.items():
                     (folder / f"host-{name}.json").write_text(json.dumps(asdict(share)), encoding="utf-8")
@@ -45,7 +46,12 @@ class ActionModule(ActionBase):
         saved = folder / f"host-{host}.json"
         mine: dict[str, Any] = json.loads(saved.read_text(encoding="utf-8")) if saved.exists() else asdict(Share())
         built = [spec["key"] for spec in mine["build"]]
-        return {"changed": False, "remote_runs": 0, **mine, "keep": built if kept.shared else []}
+        return {
+            "changed": False,
+            "remote_runs": 0,
+            **mine,
+            "keep": built if kept.shared and (host in builders or not builders) else [],
+        }
 
 
 def _show(shares: Mapping[str, Share]) -> None:

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX, head
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX, flaw, head
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder, ours
 
@@ -18,9 +18,9 @@ class ActionModule(FollowAction):
     phase = "lock"
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Keep only the locks this host was elected for: the first host in the play that needs one resolves it."""
+        """Keep only the locks this host was elected for: a host of the group `builders` that needs one resolves it, else the first."""
         variables = task_vars or {}
-        host = variables["inventory_hostname"]
+        host, builders = variables["inventory_hostname"], variables["groups"].get("builders", ())
         mine = []
         for spec in self._task.args.get("locks") or []:
             needing = [
@@ -31,6 +31,7 @@ class ActionModule(FollowAction):
                     for other in (variables["hostvars"][name].get("wavesmith_plan") or {}).get("lock", [])
                 )
             ]
+            needing.sort(key=lambda name: name not in builders)
             if not needing or needing[0] == host:
                 mine.append(spec)
         self._task.args["locks"] = mine
@@ -40,11 +41,22 @@ class ActionModule(FollowAction):
         """Write each lock below the inventory, with a first line that says what it was resolved from and seals the others, and its inspection beside it."""
         folder = locks_folder(ours(variables, self._templar))
         inputs = {spec["key"]: spec["inputs"] for spec in self._task.args["locks"]}
-        for key, text in (answer.pop("result", None) or {}).items():
-            if key.endswith(SUFFIX):
-                _write(folder / f"{key}.json", text)
-            else:
-                _write(folder / f"{key}.txt", head(inputs[key], text) + text)
+        given = answer.pop("result", None) or {}
+        # Every host of its kind gets what one has resolved: only what was asked for is taken, and only what a lock may say.
+        for key in [key for key in inputs if isinstance(given.get(key), str)]:
+            text = head(inputs[key], given[key]) + given[key]
+            wrong = flaw(text)
+            if wrong:
+                host = variables["inventory_hostname"]
+                problem = f"lock {key}: {host} gave one whose line {wrong[0]} {wrong[1]}"
+                return {
+                    **answer,
+                    "failed": True,
+                    "msg": f"{problem}. Remedy: find out who works on {host}, and resolve on another host",
+                }
+            _write(folder / f"{key}.txt", text)
+            if isinstance(given.get(key + SUFFIX), str):
+                _write(folder / f"{key}{SUFFIX}.json", given[key + SUFFIX])
         return answer
 
 

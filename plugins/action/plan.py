@@ -12,9 +12,9 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
+from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
     WHEELHOUSE,
@@ -24,6 +24,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
@@ -40,7 +41,7 @@ with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
     catalog_files.load()
 
 
-class ActionModule(ActionBase):
+class ActionModule(AskingAction):
     """Observe, plan, show, save."""
 
     _supports_check_mode = True
@@ -58,12 +59,13 @@ class ActionModule(ActionBase):
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         locks = read_locks(own)
         questions = self._questions(wanted, catalog, locks)
-        answer = self._execute_module(
-            module_name="wavesmith.provision.observe", module_args=questions, task_vars=variables
-        )
+        answer = self.ask("observe", questions, variables)
         if answer.get("failed") or "observed" not in answer:
             return {**answer, "failed": True}
-        observed = answer["observed"]
+        try:
+            observed = observed_of(answer)
+        except shape.WrongRecord as error:
+            return {"changed": False, "failed": True, "remote_runs": 1, "msg": str(error)}
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
         kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
         # Not asked where it may not be used; its silence is said, and what it has is built then.

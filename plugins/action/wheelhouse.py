@@ -9,6 +9,7 @@ from ansible.errors import AnsibleError
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import StoreError
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import WheelManifest
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.digest import digest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import SOURCE
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import read
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import wheelhouse
@@ -49,15 +50,15 @@ class ActionModule(FollowAction):
     def _ask(self, variables: dict[str, Any], **arguments: Any) -> dict[str, Any]:
         """One run of the module on the host."""
         given = {"root": self._task.args.get("root", ""), "state": self._task.args["state"], **arguments}
-        answer: dict[str, Any] = self._execute_module(
-            module_name="wavesmith.provision.wheelhouse", module_args=given, task_vars=variables
-        )
+        answer = self.ask("wheelhouse", given, variables)
         answer["remote_runs"] = 1
         return answer
 
     def _collect(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
         keys = self._task.args.get("keys") or []
-        host = variables["inventory_hostname"]
+        host, builders = variables["inventory_hostname"], variables["groups"].get("builders", ())
+        if builders and host not in builders:
+            keys = []  # what it built in need is its own: others take wheels of builders only
         if not keys or self._task.check_mode:
             return {"changed": bool(keys), "remote_runs": 0}
         answer = self._ask(variables, keys=keys, builder=host)
@@ -96,6 +97,7 @@ class ActionModule(FollowAction):
             self._task.args = {
                 **{name: self._task.args[name] for name in ("root", "state")},
                 "sources": sources,
+                "expected": {key: digest(stored[key]) for key in sources if key in stored},
                 "signers": kept.signers_text(),
             }
             answer = super().run(None, variables)

@@ -13,7 +13,7 @@ version_added: "0.1.0"
 description:
   - Reads the plans that M(wavesmith.provision.plan) registered as C(wavesmith_plan) on the hosts of the play (of the batch, with
     C(serial)) and shares out the wheels that are missing, so that each wheel key is built once. Nothing is run on the hosts.
-  - A host that plans the key builds it, one of the group C(builders) before others; the longest builds go to different hosts.
+  - A host that plans the key builds it, where the group C(builders) has hosts only those build for others; the longest builds go to different hosts.
   - A wheel that the wheelhouse or a host of the play has is not built.
 options: {}
 attributes:

@@ -78,6 +78,7 @@ from contextlib import nullcontext
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host import store
+from ..module_utils.host.module import settle
 from ..module_utils.prefix.conda import register
 
 
@@ -111,6 +112,7 @@ def main() -> None:
     given = module.params
     names = sorted(given["environments"])
     root = given["root"] or store.existing_root()
+    settle(module, root)
     started = time.monotonic()
     before = _listing(root, names)
     after = dict(before)

@@ -204,8 +204,11 @@ observed:
       type: raw
 """
 
+from typing import Any
+
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.host import owner
 from ..module_utils.host.store import survey
 from ..module_utils.observe.host import Host
 from ..module_utils.observe.probe import observe
@@ -237,7 +240,9 @@ def main() -> None:
         timeout=given["timeout"],
         libraries=given["libraries"],
     )
-    observed = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
+    observed: dict[str, Any] = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
+    if given["probe_root"] == "/":
+        observed["findings"] = [*seen["findings"], *owner.findings(seen["root"])]
     # Ansible hands the arguments back as `invocation`: credentials in a URL must not travel with them.
     given["sources"] = {name: source["url"] for name, source in seen["sources"].items()}
     given["default_index"] = split_url(given["default_index"]).shown

@@ -55,7 +55,7 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.host.module import package_index
+from ..module_utils.host.module import package_index, settle
 from ..module_utils.host.store import StoreError, pointed
 from ..module_utils.host.tools import make_toolbox, uv
 
@@ -71,6 +71,7 @@ def main() -> None:
         supports_check_mode=True,
     )
     given = module.params
+    settle(module, given["root"])
     folder = os.path.join(given["root"], "toolbox")
     digest = hashlib.sha256(given["lock"].encode()).hexdigest()[:16]
     path = os.path.join(folder, digest)

@@ -63,6 +63,10 @@ options:
     description: Who may sign, in the form of C(allowed_signers) of ssh-keygen(1); given by the action plugin.
     type: str
     default: ""
+  expected:
+    description: Digest of the manifest of each key that the controller keeps; given by the action plugin.
+    type: dict
+    default: {}
   builder:
     description: The host's name as a signer; given by the action plugin.
     type: str
@@ -138,7 +142,8 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host import store
-from ..module_utils.host.module import OPTIONS, serve
+from ..module_utils.host.job import Job
+from ..module_utils.host.module import OPTIONS, serve, settle
 from ..module_utils.terms.digest import digest
 from ..module_utils.wheels import wheelhouse
 from ..module_utils.wheels.manifest import KEYS
@@ -159,12 +164,14 @@ def main() -> None:
             "keep": {"type": "int", "default": 2},
             "sources": {"type": "dict", "default": {}},
             "signers": {"type": "str", "default": ""},
+            "expected": {"type": "dict", "default": {}},
             "builder": {"type": "str", "default": ""},
         },
         supports_check_mode=True,
     )
     given = module.params
     given["root"] = root = given["root"] or store.existing_root()
+    settle(module, root)
     served = given["state"] == "served"
     folder = os.path.join(root, "wheelhouse" if served else given["folder"])
     try:
@@ -185,8 +192,12 @@ def main() -> None:
         )
     # Ansible hands the arguments back as `invocation`: credentials in an address must not travel with them.
     sources, given["sources"] = given["sources"], {}
+
+    def work(job: Job) -> dict[str, Any]:
+        return wheelhouse.bring(job, folder, sources, given["signers"], served, given["expected"])
+
     name = f"{given['state']}-{digest([folder, sorted(sources)])[:16]}"
-    serve(module, name, list(sources), lambda job: wheelhouse.bring(job, folder, sources, given["signers"], served))
+    serve(module, name, list(sources), work)
 
 
 def _sign(root: str, keys: list[str], builder: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ import os
 import time
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import one_line
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction
 
 _display = Display()
 WAIT = 12.0
@@ -20,7 +21,7 @@ QUIET = 2.0
 RUN = hashlib.sha256(f"{os.environ.get('HOSTNAME', '')}-{os.getppid()}-{time.time()}".encode()).hexdigest()[:12]
 
 
-class FollowAction(ActionBase):
+class FollowAction(AskingAction):
     """Runs the module of its own name again and again until the job it started has ended."""
 
     _supports_async = False
@@ -36,8 +37,8 @@ class FollowAction(ActionBase):
         arguments = {**self._task.args, "run": run, "wait": WAIT, "seen": ""}
         started, shown, runs, controller = time.monotonic(), 0.0, 0, os.getppid()
         while True:
-            answer = self._execute_module(
-                module_name=self._task.resolved_action or self._task.action, module_args=arguments, task_vars=variables
+            answer = self.ask(
+                (self._task.resolved_action or self._task.action).rpartition(".")[2], arguments, variables
             )
             runs += 1
             answer["remote_runs"] = runs
@@ -49,10 +50,11 @@ class FollowAction(ActionBase):
             if answer.get("adopted") and not shown:
                 _display.display(f"  [{host}] came back to work that an earlier run had started")
             now = time.monotonic()
-            if answer["state"] != arguments["seen"] and now - shown >= QUIET:
-                progress.tell(self._update(host, answer.get("progress") or {}, now - started, estimate))
+            state = str(answer.get("state", ""))
+            if state != arguments["seen"] and now - shown >= QUIET:
+                progress.tell(self._update(host, dict(answer.get("progress") or {}), now - started, estimate))
                 shown = now
-            arguments["seen"] = answer["state"]
+            arguments["seen"] = state
         if answer.get("failed") and answer.get("lines"):
             answer["msg"] = "\n".join([answer["msg"], *(f"  | {line}" for line in answer.pop("lines"))])
         return self.conclude(answer, variables)
@@ -66,10 +68,10 @@ class FollowAction(ActionBase):
         return {
             "host": host,
             "phase": self.phase,
-            "doing": str(said.get("phase", "starting")),
-            "n": int(said.get("n", 0)),
-            "m": int(said.get("m", 0)),
-            "detail": str(said.get("detail", "")),
+            "doing": one_line(str(said.get("phase", "starting"))),
+            "n": _number(said.get("n")),
+            "m": _number(said.get("m")),
+            "detail": one_line(str(said.get("detail", ""))),
             "elapsed": elapsed,
             "estimate": estimate,
         }
@@ -77,3 +79,8 @@ class FollowAction(ActionBase):
     def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """What else to do with the last answer; for the plugins of each module."""
         return answer
+
+
+def _number(value: object) -> int:
+    """A count, whatever the host says in its place."""
+    return int(value) if isinstance(value, (int, float)) and abs(value) < 1e9 else 0

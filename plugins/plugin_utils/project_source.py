@@ -13,6 +13,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import masked
+
 _NEVER = {".git", ".hg", ".venv", "venv", "__pycache__", "build", "dist", "node_modules"}
 """Folders that hold nothing of a project's own, where git does not say which files are its own."""
 
@@ -93,11 +95,13 @@ class _Commit:
 
     def _fetch(self, folder: Path, address: str) -> None:
         self._git("init", "--quiet", "--bare", folder=folder)
-        done = self._git("fetch", "--quiet", "--depth=1", "--", address, self._commit, folder=folder)
+        # The address may hold a password, so it is no argument that others see.
+        known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.origin.url", "GIT_CONFIG_VALUE_0": address}
+        done = self._git("fetch", "--quiet", "--depth=1", "origin", self._commit, folder=folder, environ=known)
         if done.returncode:
             said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["git failed"]
             raise Unusable(
-                f"commit {self._commit[:12]} cannot be fetched from its repository: {said[0]}",
+                f"commit {self._commit[:12]} cannot be fetched from its repository: {masked(said[0])}",
                 "check git, commit and the network of this machine, or name a folder of your own under path",
             )
         try:
@@ -105,10 +109,19 @@ class _Commit:
         except OSError:  # another one was first
             pass
 
-    def _git(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    def _git(
+        self, *arguments: str, folder: Path | None = None, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         argv = ["git", "-c", "safe.directory=*", "--git-dir", str(folder or self._repository), *arguments]
-        environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-        return subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        # No protocol that runs a command of the address, whatever this user's git allows.
+        ours = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file", "LC_ALL": "C"}
+        return subprocess.run(
+            argv,
+            env={**os.environ, **ours, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
 
     def read(self, file: str) -> str:
         done = self._git("show", f"{self._commit}:{file}")

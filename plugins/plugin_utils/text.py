@@ -6,6 +6,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import gu
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import one_line
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import duration
 
 
@@ -65,7 +66,7 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) 
         lines.append("  nothing to do")
     lines += [f"  warning: {text}" for text in plan.warnings]
     lines += [f"  refused: {_refusal(refusal)}" for refusal in plan.refusals]
-    return "\n".join(lines)
+    return "\n".join(map(one_line, lines))
 
 
 STATES = {
@@ -88,4 +89,4 @@ def _refusal(refusal: Refusal) -> str:
 
 def refusal_text(plan: Plan) -> str:
     """All refusals, one a line."""
-    return "\n".join(_refusal(refusal) for refusal in plan.refusals)
+    return "\n".join(one_line(_refusal(refusal)) for refusal in plan.refusals)

@@ -143,16 +143,20 @@ def test_every_host_gets_each_wheel_it_misses_exactly_once(
 ) -> None:
     keys = {name * 32 for name in offered}
     shares = elect(fleet(hosts), builders, keys)
-    everywhere = [spec["key"] for share in shares.values() for spec in share.build]
+    trusted = {host for host in hosts if host in builders or not builders}
+    everywhere = [spec["key"] for host, share in shares.items() if host in trusted for spec in share.build]
     assert len(everywhere) == len(set(everywhere))
     assert not keys & set(everywhere)
-    held = {name * 32 for wheels in hosts.values() for name, status in wheels if status == "hit"}
+    held = {name * 32 for host in trusted for name, status in hosts[host] if status == "hit"}
     assert not held & set(everywhere)
     for host, wheels in hosts.items():
         missing = sorted(name * 32 for name, status in wheels if status != "hit")
         brought = [entry["key"] for entry in (*shares[host].fetch, *shares[host].later)]
         own = [spec["key"] for spec in shares[host].build if spec["key"] in missing]
         assert sorted(brought + own) == missing
+        for entry in (*shares[host].later, *shares[host].fetch):
+            assert entry["source"] in ("", *trusted)
+        assert host in trusted or own == [spec["key"] for spec in shares[host].build]
         for entry in shares[host].later:
             assert entry["key"] in [spec["key"] for spec in shares[entry["source"]].build]
         for entry in shares[host].fetch:
@@ -175,3 +179,14 @@ def test_no_wheel_is_built_before_what_it_is_compiled_against(hosts: dict[str, l
         for number, spec in enumerate(share.build):
             for key in spec["against"]["torch"]:
                 assert key not in order or key == spec["key"] or order.index(key) < number
+
+
+def test_where_there_are_builders_nobody_else_builds_for_others() -> None:
+    shares = elect({host: plan(wheel(A)) for host in ("thor01", "thor02")}, builders=["elsewhere"])
+    assert built(shares) == {"thor01": [A], "thor02": [A]}
+    assert not shares["thor01"].later and not shares["thor02"].later
+
+
+def test_where_there_are_builders_a_wheel_that_another_claims_to_have_is_not_taken() -> None:
+    shares = elect({"liar": plan(wheel(A, "hit")), "thor01": plan(wheel(A))}, builders=["thor01"])
+    assert built(shares) == {"thor01": [A]} and not shares["liar"].give

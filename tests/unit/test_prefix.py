@@ -389,6 +389,23 @@ def test_the_libraries_of_nvidia_itself_may_be_prebuilt_everywhere(host: Host) -
     assert host.install()["packages"] == 1
 
 
+@pytest.mark.parametrize(
+    "path", ["scripts/python", "scripts/python3", "scripts/activate", "data/pip.conf", "data/pyvenv.cfg"]
+)
+def test_a_wheel_does_not_put_a_script_over_python(host: Host, path: str) -> None:
+    host.serve("evil", {"evil.py": "", f"evil-1.0.data/{path}": "#!/bin/sh\necho owned\n"})
+    # uv itself refuses scripts by the name of python.
+    with pytest.raises(Failed, match=r"in the place of \S+, which isolates this environment. Remedy: |uv ended with"):
+        host.install()
+    assert not host.prefix().exists()
+
+
+def test_a_wheel_does_not_replace_what_isolates(host: Host) -> None:
+    host.serve("evil", {"_wavesmith_isolation.py": ""})
+    with pytest.raises(Failed, match="in the place of .*_wavesmith_isolation.py"):
+        host.install()
+
+
 def test_a_wheel_that_is_not_in_the_wheelhouse_is_refused(host: Host) -> None:
     host.make()
     spec = {**host.spec(), "wheels": [{"name": "pyworld", "key": "abc"}]}

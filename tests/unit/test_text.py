@@ -130,10 +130,10 @@ def test_locks_lie_beside_the_inventory_unless_they_are_said_to_lie_elsewhere(tm
 def test_a_resolved_lock_is_kept_with_what_it_was_resolved_from(tmp_path: Path) -> None:
     action = object.__new__(lock_action.ActionModule)
     action._templar = SimpleNamespace(template=lambda value: value)
-    action._task = SimpleNamespace(args={"locks": [{"key": "speech-cpu", "inputs": "abc"}]})
+    action._task = SimpleNamespace(args={"locks": [{"key": "speech-cpu", "inputs": "a" * 64}]})
     body = "torch==2.11.0\n"
     action.conclude({"result": {"speech-cpu": body}}, {"inventory_dir": str(tmp_path)})
-    assert (tmp_path / "locks" / "speech-cpu.txt").read_text() == lockfile.head("abc", body) + body
+    assert (tmp_path / "locks" / "speech-cpu.txt").read_text() == lockfile.head("a" * 64, body) + body
     assert [item.name for item in (tmp_path / "locks").iterdir()] == ["speech-cpu.txt"]
 
 

@@ -27,6 +27,7 @@ import jinja2
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store as host_store
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import sha256
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.digest import digest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import manifest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import wheelhouse as wheels_wheelhouse
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import Untrusted
@@ -198,6 +199,25 @@ def test_an_unknown_signer_is_refused(builder: Builder, tmp_path: Path) -> None:
 def test_a_stranger_with_a_known_builders_name_is_refused(builder: Builder, tmp_path: Path) -> None:
     stranger = Builder(tmp_path / "stranger")
     assert "is not thor01's" in refused(stranger, tmp_path / "there", builder.signers)
+
+
+def test_an_old_manifest_put_back_is_refused(builder: Builder, tmp_path: Path) -> None:
+    """A wheelhouse that gives what was signed for the same key once, and is not what the controller keeps today."""
+    kept = digest(json.loads((builder.folder / "manifest.json").read_text()))
+    take, there = wheels_wheelhouse.taker(f"{builder.folder}/"), tmp_path / "there"
+    there.mkdir()
+    with pytest.raises(Untrusted, match="is not the one that the controller keeps for this key.* Remedy: "):
+        wheels_wheelhouse.publish(take, str(there), KEY, builder.signers, expected="0" * 64)
+    assert not list(there.iterdir())
+    assert wheels_wheelhouse.publish(take, str(there), KEY, builder.signers, expected=kept)
+
+
+def test_a_key_that_is_there_is_never_replaced_by_another_wheel(builder: Builder, tmp_path: Path) -> None:
+    builder.give(tmp_path / "there")
+    before = (tmp_path / "there" / KEY / WHEEL).read_bytes()
+    other = Builder(tmp_path / "other", "spark01")
+    assert other.give(tmp_path / "there", builder.signers + other.signers) is False
+    assert (tmp_path / "there" / KEY / WHEEL).read_bytes() == before
 
 
 def test_a_wheel_under_another_key_is_refused(builder: Builder, tmp_path: Path) -> None:

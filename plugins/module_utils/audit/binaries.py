@@ -24,6 +24,8 @@ from .verdict import LIBRARY, PREFIX, WHEEL, Artifact, Library, judge, parse_sm
 
 _NAME = re.compile(r".+\.so(\.[0-9]+)*")
 _CHUNK = 1 << 20
+_LARGE, _DENSEST = 64 << 20, 100
+"""From this size on, what is compressed more than this is no library but a bomb: torch's, of 900 MiB and more, are at 2 to 12."""
 
 
 class Unusable(Exception):
@@ -107,6 +109,9 @@ def read_wheel(file: IO[bytes], path: str, most: int | None = None) -> Artifact:
                     continue
                 if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     unread.append((member.filename, "a compression that wheels do not have"))
+                    continue
+                if member.file_size > _LARGE and member.file_size > _DENSEST * member.compress_size:
+                    unread.append((member.filename, "compressed more than any library can be"))
                     continue
                 with archive.open(member) as source:
                     start = source.read(4)

@@ -28,6 +28,10 @@ class NotElf(ValueError):
     """The file is no ELF object, or a damaged one."""
 
 
+_LONGEST_DYNAMIC = 1 << 20
+"""Bytes of a dynamic section; real ones take some hundred."""
+
+
 def read_dynamic(path: Path) -> Dynamic:
     """Read the dynamic section of an ELF file; 32 and 64 bit, either byte order.
 
@@ -105,7 +109,7 @@ def _read(file: int) -> Dynamic:
         if kind == PT_LOAD:
             loads.append((address, offset, length))
         elif kind == PT_DYNAMIC:
-            dynamic = os.pread(file, length, offset)
+            dynamic = os.pread(file, min(length, _LONGEST_DYNAMIC), offset)
     pairs: list[tuple[int, int]] = []
     for tag, value in struct.iter_unpack(order + ("qQ" if wide else "iI"), dynamic):
         if tag == DT_NULL:

@@ -32,6 +32,8 @@ _FATBIN = struct.Struct("<IHHQ")
 _ENTRY = struct.Struct("<HHIQ")
 _SECTION = struct.Struct("<IIQQQQII")
 _ELF_START = b"\x7fELF\x02\x01"  # 64 bit, little-endian: the only kind CUDA has code for
+_MOST_SECTIONS = 1 << 18
+"""Those of any real library; a larger table only costs memory."""
 _WHOLE_NAME = 64
 
 
@@ -98,7 +100,11 @@ def read(data: Bytes) -> Code:
 
 
 def sections(data: Bytes) -> Iterator[tuple[str, int, int]]:
-    """The name, start and end of every section with content; ends are never behind the end of the file."""
+    """The name, start and end of every section with content; ends are never behind the end of the file.
+
+    Sections do not overlap: a table that says so is somebody's trap, and its rest is left unread.
+    """
+    left = len(data)
     try:
         (table,) = struct.unpack_from("<Q", data, 0x28)
         size, count, names = struct.unpack_from("<HHH", data, 0x3A)
@@ -110,10 +116,13 @@ def sections(data: Bytes) -> Iterator[tuple[str, int, int]]:
         text = _SECTION.unpack_from(data, table + names * size)[4]
     except (struct.error, OverflowError):
         return
-    for number in range(min(count, (len(data) - table) // size)):
+    for number in range(min(count, (len(data) - table) // size, _MOST_SECTIONS)):
         name, kind, _flags, _address, offset, length, _link, _info = _SECTION.unpack_from(data, table + number * size)
         if kind == 8 or offset >= len(data):  # SHT_NOBITS
             continue
+        left -= min(length, len(data) - offset)
+        if left < 0:
+            return
         word = data[text + name : text + name + _WHOLE_NAME] if text + name < len(data) else b""
         yield word.split(b"\0", 1)[0].decode("ascii", "replace"), offset, min(offset + length, len(data))
 
@@ -123,7 +132,7 @@ def _fatbins(data: Bytes, start: int, end: int) -> Code:
     found: Counter[frozenset[Target]] = Counter()
     damaged = False
     magic = struct.pack("<I", MAGIC)
-    here = start
+    here, left = start, (end - start) // 16
     while 0 <= here <= end - _FATBIN.size:
         if data[here : here + 4] != magic:
             here = data.find(magic, here, end)
@@ -133,8 +142,11 @@ def _fatbins(data: Bytes, start: int, end: int) -> Code:
             here, damaged = here + 4, True
             continue
         stop = here + header + size
-        targets, whole = _entries(data, here + header, min(stop, end))
+        targets, whole, seen = _entries(data, here + header, min(stop, end))
         damaged = damaged or not whole or stop > end
+        left -= seen
+        if left < 0:  # the same bytes again and again, each time as another fatbin's
+            return Code(dict(found), damaged=True)
         if targets:
             found[targets] += 1
         # What a damaged header says of its length may hide the fatbins after it.
@@ -142,22 +154,24 @@ def _fatbins(data: Bytes, start: int, end: int) -> Code:
     return Code(dict(found), damaged)
 
 
-def _entries(data: Bytes, here: int, end: int) -> tuple[frozenset[Target], bool]:
-    """The targets of one fatbin, and whether all of it made sense."""
+def _entries(data: Bytes, here: int, end: int) -> tuple[frozenset[Target], bool, int]:
+    """The targets of one fatbin, whether all of it made sense, and how many entries were looked at."""
     found: set[Target] = set()
+    seen = 0
     while here < end:
         if here + 48 > end:
-            return frozenset(found), not any(data[here:end])
+            return frozenset(found), not any(data[here:end]), seen
+        seen += 1
         kind, _version, header, size = _ENTRY.unpack_from(data, here)
         if header < 32 or here + header + size > end:
-            return frozenset(found), False
+            return frozenset(found), False, seen
         (sm,) = struct.unpack_from("<I", data, here + 28)
         (flags,) = struct.unpack_from("<Q", data, here + 40) if header >= 48 else (0,)
         if kind in _KINDS and 10 <= sm < 1000:
             suffix = "a" if flags & ARCHITECTURE_SPECIFIC else "f" if flags & FAMILY_SPECIFIC else ""
             found.add(Target(sm, suffix, _KINDS[kind]))
         here += header + size
-    return frozenset(found), True
+    return frozenset(found), True, seen
 
 
 def _merge(codes: Iterable[Code]) -> Code:

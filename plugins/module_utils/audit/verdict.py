@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 from ..records.audit import AuditFinding, AuditReport, GpuVerdict, Targets, Verdict, Wants
@@ -167,6 +168,7 @@ def _of_name(artifact: Artifact) -> tuple[list[str], list[str]]:
     return ([] if "" in systems else list(dict.fromkeys(systems))), list(dict.fromkeys(machines))
 
 
+@lru_cache(maxsize=256)
 def parse_sm(text: str) -> int:
     """Return 110 for ``11.0``, ``110``, ``sm110`` and ``sm_110``.
 

@@ -35,6 +35,8 @@ _GIT = {
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_TERMINAL_PROMPT": "0",
+    # None that runs a command of the address: ext::, and what a remote helper on PATH would add.
+    "GIT_ALLOW_PROTOCOL": "https:http:ssh:git",
     "GIT_LFS_SKIP_SMUDGE": "1",
 }
 
@@ -169,7 +171,7 @@ def _download(job: Job, urls: Iterable[str], place: str, source: SourceSpec) -> 
 
 def _checkout(job: Job, place: str, source: SourceSpec, tools: dict[str, str], bundle: str) -> str:
     """A clean checkout of exactly one commit with its submodules."""
-    tools = {**tools, **_GIT}
+    tools = {**_GIT, **tools}
     if os.path.isdir(place):
         if _clean(place, source["digest"], tools):
             return place
@@ -198,17 +200,19 @@ def _checkout(job: Job, place: str, source: SourceSpec, tools: dict[str, str], b
 def _clone(job: Job, url: str, place: str, commit: str, tools: dict[str, str]) -> None:
     """Check a commit and its submodules out from a repository."""
     git = ["git", "-c", "advice.detachedHead=false", "-C", place]
+    # The address may hold a password, and may begin like an option: it is no argument.
+    known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.origin.url", "GIT_CONFIG_VALUE_0": url}
     if url.startswith("file:"):  # a mirror on this machine, whose submodules are files as well
-        git += ["-c", "protocol.file.allow=always"]
+        tools = {**tools, "GIT_ALLOW_PROTOCOL": "file"}
     job.run(["git", "init", "--quiet", place], tools)
-    job.run([*git, "fetch", "--quiet", "--depth", "1", url, commit], tools)
+    job.run([*git, "fetch", "--quiet", "--depth", "1", "origin", commit], {**tools, **known})
     job.run([*git, "checkout", "--quiet", "--force", commit], tools)
     job.run([*git, "submodule", "update", "--quiet", "--init", "--recursive", "--depth", "1", "--jobs", "8"], tools)
 
 
 def pack(place: str, folder: str, tools: dict[str, str]) -> None:
     """Write the objects of a proven checkout and of its submodules to ``<folder>/<commit>/objects.pack`` each."""
-    tools = {**tools, **_GIT}
+    tools = {**_GIT, **tools}
     commit = _git(place, tools, "rev-parse", "HEAD").strip()
     os.makedirs(os.path.join(folder, commit), exist_ok=True)
     with open(os.path.join(folder, commit, PACK), "wb") as file:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 from ..records.job import Answer, Outcome, Progress
+from ..terms.url import masked
 from .store import Busy, StoreError, busy_message, holder, note_holder, read_json, take_lock, write_json
 
 ABANDONED_AFTER = 10.0
@@ -95,7 +96,8 @@ class Job:
             reading.seek(start)
             output = reading.read().decode(errors="replace")
         raise Failed(
-            f"{os.path.basename(argv[0])} ended with status {process.returncode}", output.splitlines()[-LOG_TAIL:]
+            f"{os.path.basename(argv[0])} ended with status {process.returncode}",
+            masked(output).splitlines()[-LOG_TAIL:],
         )
 
 
@@ -136,7 +138,7 @@ def follow(
     """
     folder = os.path.join(root, "state", "jobs", name)
     try:
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(folder, mode=0o700, exist_ok=True)  # a tool's log may hold what it was told
     except OSError as error:
         raise StoreError(
             f"{folder} cannot be made ({error.strerror}). Remedy: run as the owner of {root}, or with become"
@@ -290,6 +292,6 @@ def _work(
 def _tail(folder: str) -> list[str]:
     try:
         with open(os.path.join(folder, "log"), encoding="utf-8", errors="replace") as file:
-            return file.read().splitlines()[-LOG_TAIL:]
+            return masked(file.read()).splitlines()[-LOG_TAIL:]
     except OSError:
         return []

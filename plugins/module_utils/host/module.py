@@ -9,6 +9,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..observe.host import Host, find_user
 from ..observe.sources import find_package_index
+from . import owner
 from .job import Job, follow
 from .store import StoreError
 
@@ -29,11 +30,20 @@ def package_index(given: str) -> str:
     return find_package_index(host, find_user(host))[0]
 
 
+def settle(module: AnsibleModule, root: str) -> None:
+    """Before anything is written: our own umask, and a root that nobody else can change."""
+    owner.settle()
+    problem, remedy = owner.trouble(root)
+    if problem:
+        module.fail_json(msg=f"{problem}. Remedy: {remedy}")
+
+
 def serve(
     module: AnsibleModule, name: str, todo: list[Any], work: Callable[[Job], Mapping[str, object]], changes: bool = True
 ) -> None:
     """Answer one call of a long module: nothing to do, check mode, still working, done, or failed with the reason."""
     given = module.params
+    settle(module, given["root"])
     if not todo or module.check_mode:
         module.exit_json(changed=changes and bool(todo), finished=True, result={})
     try:

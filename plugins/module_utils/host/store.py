@@ -248,9 +248,15 @@ def _mark(prefix: str, relative: str, status: os.stat_result) -> list[Any]:
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
+def marks(prefix: str) -> Iterator[tuple[str, list[Any]]]:
+    """Every file and link below a prefix but our own notes, with what changes when somebody writes it."""
+    for relative, status in _entries(prefix):
+        yield relative, _mark(prefix, relative, status)
+
+
 def seal(prefix: str, manifest: GenerationManifest) -> None:
     """Record every file of a generation, then its manifest: from here on it is complete and must not change."""
-    files = {relative: _mark(prefix, relative, status) for relative, status in _entries(prefix)}
+    files = dict(marks(prefix))
     os.makedirs(os.path.join(prefix, "wavesmith"), exist_ok=True)
     write_text(os.path.join(prefix, FILES), json.dumps(files, separators=(",", ":")))
     write_json(os.path.join(prefix, MANIFEST), manifest)

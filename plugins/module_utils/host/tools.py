@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from ..terms.url import masked
 from . import store
 from .job import Failed
 
@@ -86,7 +87,7 @@ def _command(argv: Sequence[str], tools: dict[str, str], remedy: str) -> None:
     # Run by a process of the controller's interpreter, so its PYTHON* variables must not leak: `tools` is all it gets.
     done = subprocess.run(argv, env=tools, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        lines = masked(done.stderr.strip() or done.stdout.strip()).splitlines()
         raise store.StoreError(f"{' '.join(argv[:4])} failed: {lines[-1] if lines else 'no output'}. Remedy: {remedy}")
 
 

@@ -10,6 +10,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _NATURAL = re.compile(r"[0-9]{1,18}")
 
 MIB = 1024 * 1024
+ROOT_OWNER = "root.owner"
+"""The finding that somebody else could change what runs from our folder."""
 
 
 def decode(data: bytes) -> str:

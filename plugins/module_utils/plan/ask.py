@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import combinations
 
 from ..terms.names import name_of, normal
@@ -59,7 +60,11 @@ def ask(environment: Environment, catalog: Catalog, own: Sequence[str], stack_is
                 result.refusals.append(Refusal(item, f"package {said!r}: {error.problem}", error.remedy))
                 continue
         name = known.get(line.name, line.name)
-        near = asked.mistyped(name, [*known, *family]) if name and not line.commit else ""
+        near = (
+            asked.mistyped(name, [*known, *family])
+            if name and not line.commit and name not in family and line.name not in known
+            else ""
+        )
         if near:
             remedy = f"did you mean {near}? If {name} itself is meant, add it to the catalog (CONTRIBUTING.md)"
             result.refusals.append(Refusal(item, f"package {name!r} is not in the catalog", remedy))
@@ -113,6 +118,8 @@ def _entry(name: str, package: Package | None, lines: Sequence[Asked]) -> tuple[
         return replace(found, requires=tuple(commits), recipe=None, index_wheels={}, for_torch={}), None
     if package is None:
         package = Package(name, () if more else (name,))
+    if not more:
+        return package, None
     asks = [line.specifier for line in more if line.specifier]
     against = [_specifier(line) for line in package.requires if name_of(line) == normal(name)]
     if asks and asked.disagree([*asks, *against]):
@@ -130,6 +137,7 @@ def _entry(name: str, package: Package | None, lines: Sequence[Asked]) -> tuple[
     return replace(package, requires=(*package.requires, *(line.line for line in more)), recipe=recipe), None
 
 
+@lru_cache(maxsize=4096)
 def _specifier(line: str) -> str:
     from packaging.requirements import InvalidRequirement, Requirement
 

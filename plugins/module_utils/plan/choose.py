@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ..audit.fatbin import Target
 from ..audit.verdict import capability, parse_sm, runs
@@ -79,6 +80,7 @@ class Choice:
     refusals: list[Refusal] = field(default_factory=list)
 
 
+@lru_cache(maxsize=64)
 def family(backend: str) -> str:
     """``cuda`` of ``cuda13_0``."""
     return next(name for name in FAMILIES if backend.startswith(name))

@@ -40,7 +40,7 @@ def elect(
 
     Args:
         plans: Each host's plan, as plain data.
-        builders: Hosts that build before others do, where they plan the same key.
+        builders: Where there are any, nobody else's wheel goes to another host: who finds none among them builds for itself.
         offered: Keys that the wheelhouse has.
     """
     shares = {host: Share() for host in sorted(plans)}
@@ -51,9 +51,9 @@ def elect(
             for wheel in environment["wheels"]:
                 if not wheel["key"]:
                     continue
-                if wheel["status"] == "hit":
+                if wheel["status"] == "hit" and (host in builders or not builders):
                     holders.setdefault(wheel["key"], host)
-                elif "build" in environment["phases"]:
+                elif wheel["status"] != "hit" and "build" in environment["phases"]:
                     missing[host][wheel["key"]] = wheel
     wanted = {key: wheel for wheels in missing.values() for key, wheel in wheels.items()}
     sources = {key: "" if key in offered else holders[key] for key in wanted if key in offered or key in holders}
@@ -61,14 +61,18 @@ def elect(
     parts = list(_parts({key: wheel for key, wheel in wanted.items() if key not in sources}))
     for part in sorted(parts, key=lambda part: (-sum(wanted[key]["seconds"] for key in part), min(part))):
         able = [host for host in shares if not missing[host].keys().isdisjoint(part)]
-        able = [host for host in able if host in builders] or able
+        if builders and not (able := [host for host in able if host in builders]):
+            for host in shares:
+                own = missing[host].keys() & part
+                shares[host].build += [missing[host].pop(key)["spec"] for key in _in_order(own, wanted)]
+            continue
         builder = min(able, key=lambda host: (load[host], -len(missing[host].keys() & part), host))
-        own = next(wheel["spec"] for key, wheel in sorted(missing[builder].items()) if key in part)
+        like = next(wheel["spec"] for key, wheel in sorted(missing[builder].items()) if key in part)
         for key in _in_order(part, wanted):
             sources[key] = builder
             load[builder] += wanted[key]["seconds"]
             # The same key means the same Python, but each host has its own path to it.
-            shares[builder].build.append({**wanted[key]["spec"], "python": own["python"]})
+            shares[builder].build.append({**wanted[key]["spec"], "python": like["python"]})
     for host, wheels in missing.items():
         for key, wheel in sorted(wheels.items()):
             source = sources[key]

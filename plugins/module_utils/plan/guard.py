@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from ..records.generation import Override
 from ..terms.names import name_of, normal
@@ -99,6 +100,11 @@ def installed_against(report: str, versions: Mapping[str, str], why: Mapping[str
 
 def locked(text: str) -> dict[str, str]:
     """The versions in a lock by package."""
+    return dict(_locked(text.partition("\n")[2] if text.startswith("#") else text))
+
+
+@lru_cache(maxsize=256)
+def _locked(text: str) -> dict[str, str]:
     return {normal(name): version for name, version in re.findall(r"^([A-Za-z0-9][\w.-]*)==(\S+)", text, re.MULTILINE)}
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 from ..records.inspection import InspectedFile
@@ -72,6 +73,8 @@ class Repository:
 
 def repositories(text: str) -> list[Repository]:
     """The lines of a lock or of requirements that take a package from a repository."""
+    if "git+" not in text:
+        return []
     return [
         Repository(
             normal(match["name"] or ""), match["extras"] or "", match["url"], match["commit"], match["folder"] or ""
@@ -129,18 +132,46 @@ def flaw(text: str, inspected: Sequence[InspectedFile] = ()) -> tuple[int, str] 
         text: Its text; bytes that are no UTF-8 came as U+FFFD.
         inspected: What was read of its files when it was resolved: it says which line was edited.
     """
-    lines = text.splitlines()
-    for number, line in enumerate(lines, 1):
+    head_line, _, body = text.partition("\n")
+    foreign = _foreign((head_line,), 1) or _foreign_of(body)
+    if foreign:
+        return foreign
+    first = _HEAD.fullmatch(head_line)
+    if first is None:
+        return 1, f"does not say what it was resolved from ({LOCK_MARK.strip()} and a sha256)"
+    wrong = _unpinned(body)
+    if wrong:
+        return wrong
+    edited = _edited(text, inspected)
+    if first.group(2) and first.group(2) != body_digest(text):
+        return edited or (1, "no longer fits the lines below it: some were edited, added or removed")
+    return edited
+
+
+def _foreign(lines: Iterable[str], start: int) -> tuple[int, str] | None:
+    for number, line in enumerate(lines, start):
         if _CONFLICT.match(line):
             return number, f"holds a conflict marker of git ({line[:7]})"
         if "\ufffd" in line or "\0" in line:
             return number, "holds bytes that are no text"
-    first = _HEAD.fullmatch(lines[0]) if lines else None
-    if first is None:
-        return 1, f"does not say what it was resolved from ({LOCK_MARK.strip()} and a sha256)"
+    return None
+
+
+# Hundreds of hosts share the lines of a lock: each is read once.
+
+
+@lru_cache(maxsize=256)
+def _foreign_of(body: str) -> tuple[int, str] | None:
+    return _foreign(body.splitlines(), 2)
+
+
+@lru_cache(maxsize=256)
+def _unpinned(body: str) -> tuple[int, str] | None:
+    """The first line below the head that is no pinned package."""
+    lines = body.splitlines()
     hashed = any("--hash=" in line for line in lines)
     open_pin, bare = "", 0
-    for number, line in enumerate(lines[1:], 2):
+    for number, line in enumerate(lines, 2):
         if not line.strip() or line.startswith("#"):
             continue
         if line.startswith("{"):
@@ -158,18 +189,13 @@ def flaw(text: str, inspected: Sequence[InspectedFile] = ()) -> tuple[int, str] 
             open_pin, bare = pin.group(1), number
         elif not open_pin or not _HASH.fullmatch(line.rstrip()):
             return number, f"is neither a pinned version nor a sha256: {line.strip()[:60]}"
-    if bare and hashed:
-        return bare, f"has no sha256 for {open_pin}"
-    if first.group(2) and first.group(2) != body_digest(text):
-        edited = _edited(lines, inspected)
-        return edited or (1, "no longer fits the lines below it: some were edited, added or removed")
-    return _edited(lines, inspected)
+    return (bare, f"has no sha256 for {open_pin}") if bare and hashed else None
 
 
-def _edited(lines: Sequence[str], inspected: Sequence[InspectedFile]) -> tuple[int, str] | None:
+def _edited(text: str, inspected: Sequence[InspectedFile]) -> tuple[int, str] | None:
     """The line whose version is not the one that was resolved and inspected."""
     known = {normal(file["name"]): file["version"] for file in inspected}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(text.splitlines() if known else (), 1):
         for repository in repositories(line):
             commit = known.get(repository.name, "")
             if not repository.commit.startswith(commit):
@@ -201,5 +227,6 @@ def _is_package(line: str) -> bool:
     return known and re.fullmatch("[0-9a-f]{64}", str(record["sha256"])) is not None
 
 
+@lru_cache(maxsize=256)
 def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..records.host import Observed, Toolkit
 from ..records.wheel import WheelIdentity, WheelSpec
@@ -115,12 +117,22 @@ class Against:
     @property
     def identity(self) -> str:
         """What of it can change the bytes of a wheel compiled against it."""
-        return self.key or digest(pins(self.lock))
+        return self.key or _identity(self.lock)
+
+
+@lru_cache(maxsize=256)
+def _identity(lock: str) -> str:
+    return digest(pins(lock))
+
+
+@lru_cache(maxsize=256)
+def _pins(lock: str) -> tuple[str, ...]:
+    return tuple(line for line in lock.splitlines() if line.strip() and not line.lstrip().startswith("#"))
 
 
 def pins(lock: str) -> list[str]:
     """The lines of a lock without its comments, which change nothing."""
-    return [line for line in lock.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    return list(_pins(lock))
 
 
 def fill(text: str, values: Mapping[str, str], item: str) -> str:
@@ -360,10 +372,7 @@ def builds(
                 known = known and "key" in found[other]
             else:
                 against.append(_of_index(name, other, catalog, versions, origin))
-        build, identity = render(name, recipe, release, target, against, python)
-        if known:
-            build["key"] = digest(identity)[:32]
-        found[name] = build
+        found[name] = _build(name, recipe, release, target, tuple(against), python, known)
 
     for name in names:
         try:
@@ -372,6 +381,25 @@ def builds(
             if str(error) not in map(str, problems):
                 problems.append(error)
     return list(found.values()), problems
+
+
+_BUILDS: dict[tuple[object, ...], tuple[WheelSpec, Recipe, Release]] = {}
+"""What was rendered already: the hosts of a fleet are of few kinds. The recipe is kept so that its `id` stays its own."""
+
+
+def _build(
+    name: str, recipe: Recipe, release: Release, target: Target, against: tuple[Against, ...], python: str, known: bool
+) -> WheelSpec:
+    """A build, with its key where everything that changes its bytes is known; the caller's own to change at its top level."""
+    asked = (id(recipe), id(release), target, against, python, known)
+    if asked not in _BUILDS:
+        build, identity = render(name, recipe, release, target, against, python)
+        if known:
+            build["key"] = digest(identity)[:32]
+        if len(_BUILDS) >= 4096:
+            _BUILDS.clear()
+        _BUILDS[asked] = build, recipe, release
+    return copy(_BUILDS[asked][0])
 
 
 def _of_index(name: str, other: str, catalog: Catalog, versions: Mapping[str, str], origin: Origin) -> Against:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import cast
 
 from ..audit.binaries import problems
@@ -221,7 +223,11 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
             job, root, spec["requirements"], sources, python[:2], tools, bundle, build
         )
         store.write_text(paths["requirements"], "\n".join(lines) + "\n")
-        store.write_text(paths["overrides"], "\n".join(spec["overrides"]) + "\n")
+        # What was built here is that file and nothing else, whatever an index has under its name.
+        built = {wheel["name"]: Path(kept_wheel(root, wheel["key"])).as_uri() for wheel in spec["wheels"]}
+        overrides = [line for line in spec["overrides"] if name_of(line) not in built]
+        overrides += [f"{name}{_extras(name, spec)} @ {address}" for name, address in built.items()]
+        store.write_text(paths["overrides"], "\n".join(overrides) + "\n")
         argv = [
             *compiling(root, spec),
             "--no-annotate",
@@ -230,13 +236,7 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
             "--no-emit-find-links",
         ]
         argv += ["--override", paths["overrides"], "--output-file", paths["lock"]]
-        for wheel in spec["wheels"]:
-            argv += [
-                "--no-emit-package",
-                wheel["name"],
-                "--find-links",
-                os.path.dirname(kept_wheel(root, wheel["key"])),
-            ]
+        argv += [f"--no-emit-package={name}" for name in built]
         try:
             _with_older_tools(job, [*argv, paths["requirements"]], tools, spec["python"], paths["old"], [])
         except Failed as error:
@@ -254,6 +254,15 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
         return text
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _extras(name: str, spec: LockTask) -> str:
+    """The extras of a package that somebody asks for, as ``[train]``: an override stands for the whole requirement."""
+    asked = [
+        re.match(r"\s*[\w.-]+\s*\[([^\]]*)\]", line) for line in spec["requirements"] if name_of(line) == normal(name)
+    ]
+    extras = sorted({extra.strip() for found in asked if found for extra in found[1].split(",")})
+    return f"[{','.join(extras)}]" if extras else ""
 
 
 def compiling(root: str, spec: LockTask) -> list[str]:
@@ -359,7 +368,7 @@ def _fill(
         shutil.rmtree(scratch, ignore_errors=True)
         os.makedirs(scratch)
         store.write_text(files, pinned(spec["lock"]))
-    free = free_bytes(root)
+    free, own = free_bytes(root), _own(prefix)
 
     def watch() -> None:
         done = sum(name.endswith(".dist-info") for name in os.listdir(site))
@@ -400,6 +409,12 @@ def _fill(
                 raise Failed(
                     f"{name}: {path} is not the file its wheel declares. Remedy: remove {root}/cache/uv and start again"
                 )
+        taken = sorted(name for name, mark in _own(prefix).items() | own.items() if own.get(name) != mark)
+        if taken:
+            raise Failed(
+                f"a package puts a file of its own in the place of {taken[0]}, which isolates this environment. "
+                "Remedy: remove the package that has a script or data file of that name, or take another release"
+            )
         job.progress("reading binaries", count, count)
         unfit, _report = problems(prefix, spec["sms"], [wheel["name"] for wheel in spec["wheels"]], spec["prebuilt"])
         if unfit:
@@ -440,6 +455,16 @@ def _fill(
         "packages": len(packages),
         "overrides": manifest["overrides"],
     }
+
+
+_OURS = re.compile(
+    r"bin/(python|activate)[^/]*|libexec/.*|pip\.conf|pyvenv\.cfg|etc/conda/.*|.*/_wavesmith_isolation\.\w+"
+)
+
+
+def _own(prefix: str) -> dict[str, str]:
+    """What is ours in a prefix and no package's, each file with what changes when somebody writes it."""
+    return {name: json.dumps(mark) for name, mark in store.marks(prefix) if _OURS.fullmatch(name)}
 
 
 def _own_wheel(prefix: str, wheel: OwnWheelFile) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 
+@lru_cache(maxsize=8192)
 def normal(name: str) -> str:
     """A distribution's name as all tools compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()

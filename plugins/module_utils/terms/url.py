@@ -39,5 +39,10 @@ def split_url(text: str) -> Url:
     )
 
 
+def masked(text: str) -> str:
+    """A text of somebody else with the credentials in its addresses taken out."""
+    return re.sub(r"(?<=://)[^\s/@'\"]*(?:[^\s@'\"]*:[^\s@'\"]*)?@(?=[\w.\[-])", "***@", text)
+
+
 def _cut_url(text: str) -> Url:
     return Url(shown=re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?.*@", r"\1", text, flags=re.DOTALL))

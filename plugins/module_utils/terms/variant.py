@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 ISA_LEVELS = ("generic", "avx2", "avx512", "avx512vnni", "avx512bf16", "armv8_2", "armv9")
 
@@ -65,6 +66,7 @@ class Variant:
         return f"{package}-{self.name}"
 
     @classmethod
+    @lru_cache(maxsize=256)
     def parse_full(cls, name: str) -> tuple[str, Variant]:
         """Read a package and its variant from a full name.
 
@@ -74,8 +76,8 @@ class Variant:
         Raises:
             ValueError: `name` is not a full name.
         """
-        parts = name.split("-")
-        for size in (4, 3):
+        parts = name.split("-") if "-python" in name else []
+        for size in (4, 3) if parts else ():
             try:
                 variant = cls.parse("-".join(parts[-size:]))
             except ValueError:

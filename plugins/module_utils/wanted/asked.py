@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..terms.names import normal
 
@@ -45,6 +46,7 @@ class Asked:
     commit: str = ""
 
 
+@lru_cache(maxsize=4096)
 def read(said: str) -> Asked:
     """Read one line.
 

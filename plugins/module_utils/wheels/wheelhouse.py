@@ -19,6 +19,7 @@ from ..host import store
 from ..host.job import Job
 from ..host.store import sha256
 from ..records.wheel import Provenance, WheelManifest
+from ..terms.digest import digest
 from ..terms.url import split_url
 from . import manifest as wheels_manifest
 from .manifest import MANIFEST, SIGNATURE, Untrusted
@@ -117,11 +118,13 @@ def verify(folder: str, manifest: WheelManifest, signers: str) -> None:
             ) from error
 
 
-def publish(take: Take, folder: str, key: str, signers: str, mend: bool = False) -> bool:
+def publish(take: Take, folder: str, key: str, signers: str, mend: bool = False, expected: str = "") -> bool:
     """Bring a wheel into a folder of wheels, verified, in one rename; `False` where it was there.
 
     The bytes are hashed where they will stay, so what was checked is what is published. With `mend` it takes the place of one
     that is there, which goes when the good one was verified and not before.
+
+    Where `expected` is the digest of a manifest, none but that one counts: an older one, rightly signed, is not the wheel of today.
 
     Raises:
         Untrusted: manifest, signature, a file or the signer is not right. Nothing is published.
@@ -140,10 +143,15 @@ def publish(take: Take, folder: str, key: str, signers: str, mend: bool = False)
         with open(os.path.join(staging, MANIFEST), encoding="utf-8", errors="replace") as file:
             manifest = wheels_manifest.read_manifest(file.read(1 << 20), key)
         verify(staging, manifest, signers)
-        for name, digest in sorted(manifest["files"].items()):
+        if expected and digest(manifest) != expected:
+            raise Untrusted(
+                f"{manifest['wheel']} is signed, but is not the one that the controller keeps for this key: an old one was put back, or "
+                "it was built twice. Remedy: run playbooks/wheelhouse.yml; find out who could write there"
+            )
+        for name, wanted in sorted(manifest["files"].items()):
             path = os.path.join(staging, name)
             take(name, path)
-            if sha256(path) != digest:
+            if sha256(path) != wanted:
                 raise Untrusted(
                     f"{name} of {manifest['name']} {manifest['version']} is not the file that {manifest['builder']} signed (wrong "
                     f"sha256, {os.path.getsize(path)} bytes): changed, or cut short on its way. Remedy: start again; if it stays, "
@@ -183,7 +191,7 @@ def flaw(folder: str, key: str, signers: str) -> str:
         if manifest["builder"] not in wheels_manifest.read_signers(signers):
             return ""
         verify(place, manifest, signers)
-        wrong = [name for name, digest in manifest["files"].items() if sha256(os.path.join(place, name)) != digest]
+        wrong = [name for name, own in manifest["files"].items() if sha256(os.path.join(place, name)) != own]
     except Untrusted:
         return "its manifest or signature was changed"
     except FileNotFoundError as error:
@@ -193,7 +201,14 @@ def flaw(folder: str, key: str, signers: str) -> str:
     return f"{sorted(wrong)[0]} is not the file that {manifest['builder']} signed" if wrong else ""
 
 
-def bring(job: Job, folder: str, sources: Mapping[str, str], signers: str, index: bool) -> dict[str, Any]:
+def bring(
+    job: Job,
+    folder: str,
+    sources: Mapping[str, str],
+    signers: str,
+    index: bool,
+    expected: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Publish each wheel that is there and right; what is not is named with the reason, and the others go on.
 
     Args:
@@ -201,6 +216,7 @@ def bring(job: Job, folder: str, sources: Mapping[str, str], signers: str, index
         folder: Where to.
         sources: What the address of each file of a key begins with.
         signers: Text of ``allowed_signers``.
+        expected: Digest of the manifest of each key that the controller keeps.
         index: Whether the folder is a wheelhouse, with pages to be written, where a wheel that was changed is mended.
     """
     published, refused, mended = [], {}, {}
@@ -208,7 +224,7 @@ def bring(job: Job, folder: str, sources: Mapping[str, str], signers: str, index
         job.progress("fetching wheels", number, len(sources), key)
         wrong = flaw(folder, key, signers) if index and os.path.isdir(os.path.join(folder, key)) else ""
         try:
-            if publish(taker(base), folder, key, signers, mend=bool(wrong)):
+            if publish(taker(base), folder, key, signers, bool(wrong), (expected or {}).get(key, "")):
                 published.append(key)
                 mended.update({key: wrong} if wrong else {})
         except (Untrusted, store.StoreError) as error:
