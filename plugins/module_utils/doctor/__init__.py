@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "arithmetic",
+    "around",
     "attacks",
+    "audio",
     "base",
     "compute",
     "evidence",
+    "gpu",
     "guard",
     "installed",
     "isolation",
@@ -27,6 +31,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "schedule",
     "stack",
     "structure",
+    "training",
     "voice",
     "worker",
 )

@@ -160,6 +160,17 @@ class Context:
             raise Skipped(f"{package} is not part of this environment")
         return self.spec.imports[package]
 
+    def wants_any(self, *packages: str) -> str:
+        """The module of the first of some packages that this environment has.
+
+        Raises:
+            Skipped: When it has none of them.
+        """
+        for package in packages:
+            if package in self.spec.imports:
+                return self.spec.imports[package]
+        raise Skipped(f"{' or '.join(packages)} is not part of this environment")
+
     def needs(self, module: str) -> None:
         """A module that the check itself computes with, whoever brought it here.
 

@@ -5,17 +5,22 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from . import compute, guard, isolation, jit, models, native, stack, voice
+from . import arithmetic, around, audio, compute, gpu, guard, isolation, jit, models, native, stack, training, voice
 from .base import Check, Context, Failed, Finding, Spec
 
 CHECKS: tuple[Check, ...] = (
+    *around.CHECKS,
     *isolation.CHECKS,
     *stack.CHECKS,
     *guard.CHECKS,
     *native.CHECKS,
     *jit.CHECKS,
     *compute.CHECKS,
+    *arithmetic.CHECKS,
+    *gpu.CHECKS,
+    *audio.CHECKS,
     *voice.CHECKS,
+    *training.CHECKS,
 )
 
 

@@ -32,7 +32,7 @@ def files(prefix: Path, model: ModelOf) -> list[Path]:
     site = next(iter(sorted(prefix.glob("lib/python3*/site-packages"))), prefix)
     found = []
     for weights in model["weights"]:
-        below = Path(weights["folder"]) if weights["folder"] else site
+        below = Path(weights["folder"]) if weights.get("folder") else site  # generations of before have none
         for file in weights["files"]:
             path = below / file["path"]
             if not path.is_file() or path.stat().st_size != file["bytes"]:

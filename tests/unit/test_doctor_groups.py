@@ -1,0 +1,359 @@
+"""The doctor's checks of GPU, sound, training and host, as far as they can be tried without a GPU and without torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import (
+    around,
+    audio,
+    gpu,
+    gpu_reports,
+    host_files,
+    jit,
+    registry,
+    training,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import (
+    Check,
+    Context,
+    Failed,
+    Skipped,
+    Spec,
+    perform,
+)
+
+# What nvidia-smi printed on an H200, on a throttled laptop, and on a GB10, whose memory is the host's.
+H200 = "NVIDIA H200, 580.95.05, 1, 143771, 0, 345, 1980, 31, 0x0000000000000001\n"
+LAPTOP = "NVIDIA GeForce RTX 4060 Laptop GPU, 570.86, 7800, 8188, [N/A], 210, 3105, 87, 0x0000000000000024\n"
+GB10 = "NVIDIA GB10, 580.95.05, [N/A], [N/A], [N/A], 208, 3003, 41, 0x0000000000000000\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (H200, ("NVIDIA H200", 1, 143771, 0, 345, 1980, 31, ())),
+        (
+            LAPTOP,
+            (
+                "NVIDIA GeForce RTX 4060 Laptop GPU",
+                7800,
+                8188,
+                None,
+                210,
+                3105,
+                87,
+                ("its power limit", "its temperature (software)"),
+            ),
+        ),
+        (GB10, ("NVIDIA GB10", None, None, None, 208, 3003, 41, ())),
+    ],
+)
+def test_what_nvidia_smi_prints_is_read(text: str, expected: tuple[Any, ...]) -> None:
+    (found,) = gpu_reports.gpus(text)
+    assert (
+        found.name,
+        found.used,
+        found.total,
+        found.errors,
+        found.clock,
+        found.fastest,
+        found.degrees,
+        found.slowed,
+    ) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "No devices were found\n", "Failed to initialize NVML: Driver/library version mismatch\n"]
+)
+def test_a_complaint_of_nvidia_smi_is_no_gpu(text: str) -> None:
+    assert gpu_reports.gpus(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "mode"),
+    [
+        ("NV Power Mode: MAXN\n0\n", "MAXN"),
+        ("NVPM WARN: fan mode is not set!\nNV Power Mode: 15W\n2\n", "15W"),
+        ("NV Power Mode : 120W\n1\n", "120W"),
+        ("NVPM ERROR: Error opening /var/lib/nvpmodel/status: 13\n", ""),
+    ],
+)
+def test_the_power_mode_of_a_jetson_is_read(text: str, mode: str) -> None:
+    assert gpu_reports.power_mode(text) == mode
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "note"),
+    [
+        (H200, "", ""),
+        (H200.replace(" 0, 345", " 3, 345"), "NVIDIA H200: 3 errors of its memory that ECC could not mend", ""),
+        (H200.replace(", 31,", ", 93,"), "NVIDIA H200 has 93 degrees Celsius", ""),
+        (
+            LAPTOP,
+            "",
+            (
+                "NVIDIA GeForce RTX 4060 Laptop GPU is held back by its power limit and its temperature (software); "
+                "NVIDIA GeForce RTX 4060 Laptop GPU: 7800 of 8188 MiB are in use by others"
+            ),
+        ),
+        (GB10 + H200.replace(" 0, 345", " 1, 345"), "NVIDIA H200: 1 errors of its memory that ECC could not mend", ""),
+    ],
+)
+def test_the_state_of_gpus_is_judged(text: str, wrong: str, note: str) -> None:
+    found = gpu.judged(gpu_reports.gpus(text))
+    assert (found[0], found[2]) == (wrong, note)
+    assert bool(found[1]) == bool(wrong)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Callable[..., Context]:
+    def make(**entries: Any) -> Context:
+        return Context(Spec("speech", "1", tmp_path, tmp_path, **entries), tmp_path, tmp_path)
+
+    return make
+
+
+def by_id(name: str) -> Check:
+    return next(check for check in registry.CHECKS if check.id == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "why"),
+    [
+        ("gpu.state", {}, "this environment computes on the CPU"),
+        ("gpu.state", {"accelerated": True, "backend": "rocm7_2"}, "the backend rocm7_2 is not CUDA"),
+        ("gpu.triton", {"imports": {"torch": "torch"}}, "this environment computes on the CPU"),
+        (
+            "gpu.onnxruntime",
+            {"accelerated": True, "backend": "cuda13_0"},
+            "onnxruntime-gpu or onnxruntime is not part of this environment",
+        ),
+        ("audio.torchcodec", {}, "torchcodec is not part of this environment"),
+        ("training.accelerate", {"imports": {"torch": "torch"}}, "accelerate is not part of this environment"),
+    ],
+)
+def test_a_skip_says_why(context: Callable[..., Context], name: str, entries: dict[str, Any], why: str) -> None:
+    result = perform(by_id(name), context(**entries))
+    assert (result["verdict"], result["detail"]) == ("skip", why)
+
+
+@pytest.mark.process
+def test_nvidia_smi_is_asked(context: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{H200.strip()}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    result = perform(by_id("gpu.state"), context(accelerated=True, backend="cuda13_0"))
+    assert (result["verdict"], result["detail"]) == (
+        "pass",
+        "NVIDIA H200, driver 580.95.05, 31 degrees, 345 of 1980 MHz",
+    )
+    program.write_text("#!/bin/sh\necho 'Failed to initialize NVML: Driver/library version mismatch'; exit 18\n")
+    result = perform(by_id("gpu.state"), context(accelerated=True, backend="cuda13_0"))
+    assert (result["verdict"], "version mismatch" in result["detail"]) == ("skip", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "remedy"),
+    [
+        (
+            "Internal Triton PTX codegen error\n`ptxas` stderr:\nptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'\n",
+            "ptxas",
+            True,
+        ),
+        ("Command '['/p/triton/backends/nvidia/bin/ptxas', '-lineinfo', '--gpu-name=sm_110a']' died", "ptxas", True),
+        (
+            "Failed to find C compiler. Please specify via CC environment variable.\nerror: no gcc",
+            "error: no gcc",
+            False,
+        ),
+    ],
+)
+def test_a_ptxas_that_is_too_old_has_its_remedy(text: str, line: str, remedy: bool) -> None:
+    def fail() -> None:
+        raise RuntimeError(text)
+
+    with pytest.raises(Failed) as caught:
+        gpu._compiled(fail)
+    assert line in str(caught.value)
+    assert ("TRITON_PTXAS_PATH" in caught.value.remedy) is remedy
+
+
+def runtime(providers: list[str], used: list[str], factor: float = 3.0, error: str = "") -> types.ModuleType:
+    """An onnxruntime of ours."""
+    module = types.ModuleType("ours_onnxruntime")
+
+    class Session:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            if error:
+                raise RuntimeError(error)
+
+        def get_providers(self) -> list[str]:
+            return used
+
+        def run(self, _: Any, given: dict[str, Any]) -> list[Any]:
+            return [given["a"] * factor]
+
+    options = types.SimpleNamespace(add_session_config_entry=lambda *_: None)
+    module.__dict__.update(
+        __version__="1.0",
+        get_available_providers=lambda: providers,
+        SessionOptions=lambda: options,
+        InferenceSession=Session,
+    )
+    return module
+
+
+@pytest.mark.parametrize(
+    ("made", "verdict", "said"),
+    [
+        (runtime(["CPUExecutionProvider"], []), "skip", "was built for the CPU only"),
+        (runtime(["CUDAExecutionProvider"], ["CUDAExecutionProvider"]), "pass", "computes on the GPU"),
+        (runtime(["CUDAExecutionProvider"], ["CPUExecutionProvider"]), "fail", "and CPUExecutionProvider computed"),
+        (runtime(["CUDAExecutionProvider"], [], error="libcublasLt.so.12: cannot open"), "fail", "libcublasLt.so.12"),
+        (runtime(["CUDAExecutionProvider"], ["CUDAExecutionProvider"], factor=0.0), "fail", "was asked for"),
+    ],
+)
+def test_onnxruntime_must_not_fall_back_to_the_cpu(
+    context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch, made: types.ModuleType, verdict: str, said: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "ours_onnxruntime", made)
+    there = context(accelerated=True, backend="cuda13_0", imports={"onnxruntime": "ours_onnxruntime"})
+    result = perform(by_id("gpu.onnxruntime"), there)
+    assert (result["verdict"], said in result["detail"]) == (verdict, True), result
+
+
+def test_a_ctranslate2_that_sees_no_gpu_is_a_failure(
+    context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("ours_ctranslate2")
+    module.__dict__.update(__version__="4.6", get_cuda_device_count=lambda: 0)
+    monkeypatch.setitem(sys.modules, "ours_ctranslate2", module)
+    there = context(accelerated=True, backend="cuda13_0", imports={"ctranslate2": "ours_ctranslate2"})
+    result = perform(by_id("gpu.ctranslate2"), there)
+    assert (result["verdict"], "sees no GPU" in result["detail"]) == ("fail", True)
+
+
+# Sound
+
+
+def sine(rate: int = 44100, hertz: float = 440.0, level: float = 0.5, seconds: float = 1.0) -> Any:
+    return level * numpy.sin(2 * numpy.pi * hertz * numpy.arange(int(rate * seconds)) / rate)
+
+
+@pytest.mark.parametrize(
+    ("samples", "rate", "problem"),
+    [
+        (sine(), 44100, ""),
+        (sine(rate=16000), 16000, ""),
+        (sine(), 48000, "it has 478 Hz, not 440"),
+        (sine(hertz=220), 44100, "it has 220 Hz, not 440"),
+        (sine(level=0.25), 44100, "it has the level 0.25, not 0.5"),
+        (sine() * 32767, 44100, "it has the level 1.64e+04, not 0.5"),
+        (numpy.sign(sine()), 44100, "it has the level 1.41, not 0.5"),
+        (sine(seconds=0.5), 44100, "it lasts 0.50 s, not 1"),
+        (numpy.zeros(44100), 44100, "it has 0 Hz, not 440"),
+    ],
+)
+def test_a_tone_that_comes_back_changed_is_found(samples: Any, rate: int, problem: str) -> None:
+    assert audio.changed(samples, rate) == problem
+
+
+@pytest.mark.parametrize(("version", "needs"), [("2.8.0+cpu", False), ("2.9.0", True), ("2.11.0+cu130", True)])
+def test_torchaudio_leaves_files_to_torchcodec_from_2_9_on(
+    version: str, needs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audio.importlib.util, "find_spec", lambda _: None)
+    assert audio._has_codec(types.SimpleNamespace(__version__=version)) is not needs
+
+
+# Training, numba, host
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [([1.0, 0.5, 0.1], ""), ([1.0, 0.9, 0.8], "does not fall"), ([1.0, float("nan"), 0.1], "not a number any more")],
+)
+def test_a_loss_has_to_fall(losses: list[float], said: str) -> None:
+    if not said:
+        assert training._judge(losses, "ours").detail.startswith("the loss falls from 1.000 to 0.100")
+        return
+    with pytest.raises(Failed, match=said):
+        training._judge(losses, "ours")
+
+
+def test_what_stands_for_numba_leaves_functions_as_they_are() -> None:
+    plain = jit._Plain("numba")
+
+    def one() -> int:
+        return 1
+
+    assert plain.jit(one) is one
+    assert plain.vectorize(["float64(float64)"], nopython=True)(one) is one
+    assert plain.guvectorize("a", "b", cache=True)(one) is one
+    assert not hasattr(plain, "__path__")
+
+
+MEMINFO = "MemTotal:       24618024 kB\nMemFree: 1 kB\nMemAvailable:     262144 kB\nSwapTotal:             0 kB\nHugePages_Total:       0\n"
+
+
+def test_little_memory_is_a_failure(
+    context: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert host_files.meminfo(MEMINFO) == {"MemTotal": 24618024 * 1024, "MemAvailable": 2**28, "SwapTotal": 0}
+    (tmp_path / "meminfo").write_text(MEMINFO)
+    monkeypatch.setattr(around, "_MEMINFO", str(tmp_path / "meminfo"))
+    result = perform(by_id("host.memory"), context())
+    assert (result["verdict"], result["detail"]) == ("fail", "256 MiB of memory are left of 23.5 GiB")
+    (tmp_path / "meminfo").write_text(MEMINFO.replace("262144", "2621440"))
+    assert perform(by_id("host.memory"), context())["verdict"] == "pass"
+
+
+def test_a_clock_behind_the_generation_is_a_failure(context: Callable[..., Context], tmp_path: Path) -> None:
+    manifest = tmp_path / "wavesmith/manifest.json"
+    manifest.parent.mkdir()
+    manifest.touch()
+    assert perform(by_id("host.clock"), context())["verdict"] == "pass"
+    os.utime(manifest, (2e9 + 4e9, 6e9))
+    result = perform(by_id("host.clock"), context())
+    assert (result["verdict"], "timedatectl" in result["remedy"]) == ("fail", True)
+
+
+def test_device_files_that_are_closed_are_named_with_their_group(
+    context: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(around, "_DEVICES", (str(tmp_path / "renderD*"),))
+    with pytest.raises(Skipped):
+        around.devices(context())
+    (tmp_path / "renderD128").touch()
+    assert around.devices(context()).detail == "1 device files of the GPU can be opened"
+    monkeypatch.setattr(around.os, "access", lambda *_: False)
+    monkeypatch.setattr(around, "_group", lambda _: "render")
+    result = perform(by_id("host.devices"), context())
+    assert (result["verdict"], "usermod -aG render USER" in result["remedy"]) == ("fail", True)
+    assert host_files.owners(["root"]) == "render,video"
+
+
+def test_how_the_clock_is_governed_is_told(
+    context: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(around, "_GOVERNORS", str(tmp_path / "cpu*"))
+    with pytest.raises(Skipped):
+        around.power(context())
+    for number in range(2):
+        (tmp_path / f"cpu{number}").write_text("powersave\n")
+    assert around.power(context()).detail.startswith("powersave on 2 cores; measurements will be slow")
+
+
+def test_little_room_is_a_failure(context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(around.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20, total=2**40))
+    result = perform(by_id("host.disk"), context())
+    assert (result["verdict"], "playbooks/prune.yml" in result["remedy"]) == ("fail", True)
