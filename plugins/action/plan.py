@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -57,19 +57,38 @@ class ActionModule(ActionBase):
         wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         locks = read_locks(own)
-        questions = self._questions(wanted, catalog, locks)
         answer = self._execute_module(
-            module_name="wavesmith.provision.observe", module_args=questions, task_vars=variables
+            module_name="wavesmith.provision.observe",
+            module_args=self._questions(wanted, catalog, locks),
+            task_vars=variables,
         )
         if answer.get("failed") or "observed" not in answer:
             return {**answer, "failed": True}
-        observed = answer["observed"]
+        observed, runs = answer["observed"], 1
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
-        # Not asked where it may not be used; its silence is said, and what it has is built then.
-        offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
         catalog = replace(catalog, projects=projects)
-        planned = decide.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
+        observed["sources"] = dict.fromkeys(_sources(wanted, catalog, catalog.stacks), record.NOT_ASKED)
+
+        def decided(offered: Collection[str] = ()) -> record.Plan:
+            return decide.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
+
+        planned = decided()
+        if planned.downloading:
+            # Only a host with work to do is asked what it can reach: a silent source must not hold up those without.
+            sources = _sources(wanted, catalog, [item.stack for item in planned.downloading if item.stack])
+            earlier = ((variables.get("wavesmith_plan") or {}).get("observed") or {}).get("sources", {})
+            if all(earlier.get(name, record.NOT_ASKED) != record.NOT_ASKED for name in sources):
+                observed["sources"] = earlier
+            else:
+                asked = self._ask(sources, wanted.source_timeout, variables)
+                if "observed" not in asked:
+                    return {**asked, "failed": True}
+                observed["sources"].update(asked["observed"]["sources"])
+                observed["findings"] += asked["observed"]["findings"]
+                runs = 2
+            kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
+            # Not asked where it may not be used; its silence is said, and what it has is built then.
+            planned = decided(kept.offered() if WHEELHOUSE in wanted.policy else {})
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
         text = plan_text(host, planned, observed, explain)
@@ -83,7 +102,7 @@ class ActionModule(ActionBase):
             return {
                 "changed": False,
                 "failed": True,
-                "remote_runs": 1,
+                "remote_runs": runs,
                 "msg": refusal_text(planned),
                 "saved": str(saved),
                 **(
@@ -94,7 +113,7 @@ class ActionModule(ActionBase):
             }
         return {
             "changed": False,
-            "remote_runs": 1,
+            "remote_runs": runs,
             "plan": plan,
             "phases": plan["phases"],
             "observed": observed,
@@ -106,18 +125,32 @@ class ActionModule(ActionBase):
         }
 
     def _questions(self, wanted: Wanted, catalog: Catalog, locks: dict[str, str]) -> dict[str, Any]:
-        sources = {
-            origin.name: origin.url for stack in catalog.stacks.values() for origin in stack.origins if origin.url
-        }
         return {
             "root": wanted.root,
             "environments": [environment.name for environment in wanted.environments],
             "apt_packages": catalog.apt,
-            "sources": {**sources, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index},
-            "default_index": _default_index(),
             "timeout": float(wanted.probe_timeout),
             "libraries": wanted_of_hosts(locks),
         }
+
+    def _ask(self, sources: dict[str, str], seconds: float, variables: dict[str, Any]) -> dict[str, Any]:
+        questions = {
+            "sources": sources,
+            "default_index": _default_index(),
+            "sources_only": True,
+            "timeout": float(seconds),
+        }
+        answer: dict[str, Any] = self._execute_module(
+            module_name="wavesmith.provision.observe", module_args=questions, task_vars=variables
+        )
+        return answer
+
+
+def _sources(wanted: Wanted, catalog: Catalog, stacks: Iterable[str]) -> dict[str, str]:
+    """The address of each source of some stacks by its name; the package index's is empty where the host's own settings say it."""
+    known = [catalog.stacks[name] for name in stacks if name in catalog.stacks]
+    origins = {origin.name: origin.url for stack in known for origin in stack.origins if origin.url}
+    return {**origins, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index}
 
 
 def phases(planned: record.Plan, locks: dict[str, str], known: Sequence[str] = (), bundle: str = "") -> dict[str, Any]:

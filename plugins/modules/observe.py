@@ -58,8 +58,13 @@ options:
     type: list
     elements: str
     default: []
+  sources_only:
+    description:
+      - Ask the sources and look at nothing else; RV(observed) then holds C(sources) and C(findings) only.
+    type: bool
+    default: false
   timeout:
-    description: Seconds that each command and each source gets to answer.
+    description: Seconds that each command and each source gets to answer; a source is asked again within them.
     type: float
     default: 3.0
 attributes:
@@ -174,7 +179,7 @@ observed:
       description: Whether apt is there, the version of each package of O(apt_packages) installed, and those missing.
       type: dict
     sources:
-      description: By name, the URL without credentials, whether it answers, detail, seconds, what configured it.
+      description: By name, the URL without credentials, whether it answers, whether that is C(inconclusive), detail, seconds, what configured it.
       type: dict
     root:
       description: Wavesmith's folder.
@@ -208,7 +213,8 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host.store import survey
 from ..module_utils.observe.host import Host
-from ..module_utils.observe.probe import observe
+from ..module_utils.observe.probe import ask_sources, observe
+from ..module_utils.records.host import AskedSources, Observed
 from ..module_utils.terms.url import split_url
 
 
@@ -223,23 +229,29 @@ def main() -> None:
             "default_index": {"type": "str", "default": ""},
             "probe_root": {"type": "str", "default": "/"},
             "libraries": {"type": "list", "elements": "str", "default": []},
+            "sources_only": {"type": "bool", "default": False},
             "timeout": {"type": "float", "default": 3.0},
         },
         supports_check_mode=True,
     )
     given = module.params
-    seen = observe(
-        root=given["root"],
-        apt_packages=given["apt_packages"],
-        sources={str(name): str(url or "") for name, url in given["sources"].items()},
-        default_index=given["default_index"],
-        probe_root=given["probe_root"],
-        timeout=given["timeout"],
-        libraries=given["libraries"],
-    )
-    observed = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
+    sources = {str(name): str(url or "") for name, url in given["sources"].items()}
+    observed: AskedSources | Observed
+    if given["sources_only"]:
+        observed = ask_sources(sources, given["default_index"], given["probe_root"], given["timeout"])
+    else:
+        seen = observe(
+            root=given["root"],
+            apt_packages=given["apt_packages"],
+            sources=sources,
+            default_index=given["default_index"],
+            probe_root=given["probe_root"],
+            timeout=given["timeout"],
+            libraries=given["libraries"],
+        )
+        observed = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
     # Ansible hands the arguments back as `invocation`: credentials in a URL must not travel with them.
-    given["sources"] = {name: source["url"] for name, source in seen["sources"].items()}
+    given["sources"] = {name: source["url"] for name, source in observed["sources"].items()}
     given["default_index"] = split_url(given["default_index"]).shown
     module.exit_json(changed=False, observed=observed)
 

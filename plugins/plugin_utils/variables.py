@@ -73,7 +73,7 @@ def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
     return {
         **(from_bundle(bundle) if isinstance(bundle, str) and bundle else {}),
         **found,
-        "inventory_dir": variables.get("inventory_dir"),
+        "inventory_dir": plain(variables.get("inventory_dir")),
     }
 
 

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 
-from ..records.host import Apt, Disk, Finding, ObservedHost, OperatingSystem, Python
+from ..records.host import Apt, AskedSources, Disk, Finding, ObservedHost, OperatingSystem, Python
 from . import hardware as look
 from . import jetson, texts
 from .cpu import parse_cpuinfo, parse_meminfo
-from .host import Host, Questions, Task, User, find_user
-from .sources import find_sources, probe_source, source_state
+from .host import Host, Questions, User, find_user
+from .sources import Probes, find_sources
 from .system import container_kind, parse_dpkg_status, parse_python
 
 # -I -S: neither a user site nor PYTHONPATH can change the answer, and it starts in a few milliseconds.
@@ -47,7 +45,7 @@ def observe(
     findings: list[Finding] = []
     user = find_user(host)
     links = find_sources(host, user, sources or {}, default_index)
-    probes = {name: Task(partial(probe_source, host, link)) for name, link in links.items()}
+    probes = Probes(host, links, host.timeout)
     ask = Questions(host)
     look.start(host, ask)
     ask.command("gcc", ["gcc", "-dumpfullversion"])
@@ -110,19 +108,17 @@ def observe(
                 f"Let an administrator run: apt-get install {' '.join(apt['missing'])}",
             )
         )
-    for name, probe in probes.items():
-        result, remedy = probe.result(ask.deadline - 0.3 - time.monotonic()) or (
-            source_state(
-                links[name], answers=False, detail=f"no answer within {host.timeout:g} s", seconds=host.timeout
-            ),
-            "Check name resolution, proxy and firewall, or configure a mirror.",
-        )
-        observed["sources"][name] = result
-        if not result["answers"] and remedy:
-            shown = result["url"] or "(none)"
-            detail = f"The source {name} {shown} can not be used: {result['detail']}"
-            findings.append(texts.finding(f"source.{name}", detail, remedy))
+    observed["sources"] = probes.collect(findings)
     return observed
+
+
+def ask_sources(
+    sources: Mapping[str, str], default_index: str = "", probe_root: str = "/", timeout: float = 10.0
+) -> AskedSources:
+    """Ask a host's package sources alone; the arguments are those of `observe`."""
+    host, findings = Host(probe_root), list[Finding]()
+    found = Probes(host, find_sources(host, find_user(host), sources, default_index), timeout).collect(findings)
+    return {"sources": found, "findings": findings}
 
 
 LINKER_CACHE = ["/sbin/ldconfig", "-p"]

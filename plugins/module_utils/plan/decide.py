@@ -25,7 +25,7 @@ from .generation import settle
 from .guard import locked
 from .inspection import inspection_of, judge
 from .lock import imports_of, lock_of
-from .origins import answers, instead, offer, origins_of, refuse_unbuildable, wheels_of
+from .origins import instead, offer, origins_of, refuse_unbuildable, usable, wheels_of
 from .recipe import target_of
 from .record import PHASES, SECONDS, EnvironmentPlan, Plan
 from .steps import environment_steps, need_room, need_system, step
@@ -172,7 +172,7 @@ def _environment(
         settle(item, present, item.name in wanted.repair)
         _with_weights(item)
         # A bundle answers for every origin, and has the wheels of those that its locks were made with.
-        if not item.phases or (answers(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
+        if not item.phases or (usable(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
             break
     result.refusals += [*unbuildable, *damaged]
     refuse_unbuildable(item, stack, observed, result)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal
 
 from ..records.generation import Override, PythonOf
+from ..records.host import SourceState
 from ..records.model import ModelOf, WeightsOf
 from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
 from ..records.wheel import WheelSpec
@@ -15,6 +16,10 @@ from ..wanted import project
 SCHEMA: Literal[1] = 1
 
 PHASES = ("prepare", "build", "lock", "weights", "install", "verify", "activate")
+
+NOT_ASKED: SourceState = {"answers": True, "detail": "not asked, because there was nothing to fetch"}
+"""Of a source, where nothing has to be fetched from any."""
+_FETCHES = frozenset({"build", "lock", "install"})
 
 SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
@@ -172,6 +177,11 @@ class Plan:
     seconds: int = 0
     disk_gib: float = 0.0
     schema: Literal[1] = SCHEMA
+
+    @property
+    def downloading(self) -> list[EnvironmentPlan]:
+        """The environments that something has to be fetched for, be they refused or not."""
+        return [item for item in self.environments if _FETCHES & {*item.phases}]
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""

@@ -231,6 +231,7 @@ class SourceState(TypedDict, total=False):
     Attributes:
         url: Its address without credentials.
         answers: Whether it does.
+        inconclusive: Whether it gave no answer, and no refusal either: its download will show.
         detail: What it said.
         seconds: How long that took.
         configured_by: Which variable or file names it.
@@ -238,6 +239,7 @@ class SourceState(TypedDict, total=False):
 
     url: str
     answers: bool
+    inconclusive: bool
     detail: str
     seconds: float
     configured_by: str
@@ -255,6 +257,18 @@ class Finding(TypedDict):
     id: str
     detail: str
     remedy: str
+
+
+class AskedSources(TypedDict):
+    """What a host's package sources answered.
+
+    Attributes:
+        sources: By name.
+        findings: What stands in the way.
+    """
+
+    sources: dict[str, SourceState]
+    findings: list[Finding]
 
 
 class Toolbox(TypedDict):

@@ -45,7 +45,8 @@ class Wanted:
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
         keep_wheels: How many wheels of each package and variant that no generation needs `wheelhouse_prune` keeps.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
-        probe_timeout: Seconds that a package source has to answer.
+        probe_timeout: Seconds that a command of the host has to answer.
+        source_timeout: Seconds in which a package source is asked, again and again, until it answers.
         conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
         conda_channel_alias: Address below which channels lie that are given by name; empty: the tools' own.
         conda_offline: Whether channels are never asked over the network.
@@ -74,6 +75,7 @@ class Wanted:
     keep_wheels: int = 2
     system_packages: bool = True
     probe_timeout: float = 3.0
+    source_timeout: float = 10.0
     conda_channels: tuple[str, ...] = ("conda-forge",)
     conda_channel_alias: str = ""
     conda_offline: bool = False
@@ -116,6 +118,7 @@ VARIABLES: Mapping[str, Variable] = {
     "keep_wheels": Variable((int,)),
     "system_packages": Variable((bool,)),
     "probe_timeout": Variable((float, int)),
+    "source_timeout": Variable((float, int)),
     "wheelhouse": Variable((str,)),
     "bundle": Variable((str,)),
     "conda_channels": Variable((list,)),
@@ -258,11 +261,10 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
         problem = f"{root!r} is not a folder of our own: it holds characters that scripts cannot name"
         refusals.append(Refusal("variable wavesmith_root", problem, "use letters, digits and / . _ + @ - only"))
         del values["root"]
-    if not values.get("probe_timeout", 1) > 0:
-        refusals.append(
-            Refusal("variable wavesmith_probe_timeout", "it must be more than 0", "give seconds, such as 3")
-        )
-        del values["probe_timeout"]
+    for name in ("probe_timeout", "source_timeout"):
+        if not 0 < values.get(name, 1) < float("inf"):
+            problem = f"it is {values.pop(name)}, but must be more than 0"
+            refusals.append(Refusal(f"variable wavesmith_{name}", problem, "give seconds, such as 10"))
     for name in ("wheelhouse", "bundle"):
         place = values.get(name, "")
         if place and not re.match(r"(https?://[^/]|file:///|/|~/)", place):
