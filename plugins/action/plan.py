@@ -197,6 +197,7 @@ def phases(planned: record.Plan, locks: dict[str, str], known: Sequence[str] = (
                     "lock": locks.get(item.lock["key"], ""),
                     "conda": conda,
                     "constraints": item.constraints,
+                    "links": item.links,
                 }
             )
         if "weights" in item.phases:

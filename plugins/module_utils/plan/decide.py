@@ -126,6 +126,7 @@ def _environment(
     item.builder = {"path": python["path"], "version": python["version"]}
     minor = ".".join(python["version"].split(".")[:2])
     item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
+    item.links = wanted.links
     item.variables = environ.variables(stack.backend, observed, wanted.native)
     models.settle_models(item, asked, observed, result, bool(wanted.hub_token))
     result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
@@ -199,6 +200,12 @@ def _environment(
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
+    result.warnings += [
+        f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so nothing goes back to it: "
+        f"{entry['damage'][0]}. Remedy: playbooks/prune.yml removes it"
+        for entry in present["generations"]
+        if entry.get("damage") and entry["name"] != item.current
+    ]
     return item
 
 

@@ -107,6 +107,7 @@ class EnvironmentPlan:
         archives: Source archives that are built on the host.
         unseen: Why the files of its lock were not looked at before they are installed; empty where they were.
         phases: What has to be done, of `PHASES`.
+        links: Whether the files of a generation are its own.
     """
 
     name: str
@@ -146,6 +147,7 @@ class EnvironmentPlan:
     archives: list[str] = field(default_factory=list)
     unseen: str = ""
     phases: list[str] = field(default_factory=list)
+    links: str = "auto"
 
 
 @dataclass

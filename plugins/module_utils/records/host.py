@@ -292,7 +292,9 @@ class KeptGeneration(TypedDict, total=False):
         digest: Of all that went into it.
         created: Seconds since 1970.
         exit: The doctor's exit status; `None` where it was not judged.
+        shares_files: Whether files of it are hard links to those of others.
         intact: Whether its files are those that were sealed; only for complete ones.
+        damage: What differs from the sealed state; the first few.
     """
 
     name: str
@@ -300,7 +302,9 @@ class KeptGeneration(TypedDict, total=False):
     digest: str
     created: float
     exit: Optional[int]
+    shares_files: bool
     intact: bool
+    damage: list[str]
 
 
 class CurrentGeneration(TypedDict):

@@ -43,6 +43,8 @@ class Wanted:
         python: Python version for the environments (``3.12``); empty: the newest of the system that the stack knows.
         package_index: Address of the package index; empty: what the host's pip is set up for.
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
+        links: Whether the files of a generation are its own: ``auto`` (where it costs nothing, and always for every second one), ``copy``,
+            or ``hardlink`` (never).
         keep_wheels: How many wheels of each package and variant that no generation needs `wheelhouse_prune` keeps.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         probe_timeout: Seconds that a command of the host has to answer.
@@ -72,6 +74,7 @@ class Wanted:
     python: str = ""
     package_index: str = ""
     keep_generations: int = 3
+    links: str = "auto"
     keep_wheels: int = 2
     system_packages: bool = True
     probe_timeout: float = 3.0
@@ -115,6 +118,7 @@ VARIABLES: Mapping[str, Variable] = {
     "python": Variable((str,)),
     "package_index": Variable((str,)),
     "keep_generations": Variable((int,)),
+    "links": Variable((str,)),
     "keep_wheels": Variable((int,)),
     "system_packages": Variable((bool,)),
     "probe_timeout": Variable((float, int)),
@@ -150,7 +154,7 @@ VARIABLES: Mapping[str, Variable] = {
     "matrix_file": Variable((str,), "matrix"),
 }
 """Every variable that a user sets."""
-OWN_VARIABLES = frozenset({"plan", "settings", "verify_hosts", "verify_what"})
+OWN_VARIABLES = frozenset({"plan", "pruned", "settings", "verify_hosts", "verify_what"})
 """What the playbooks tell each other."""
 OTHERS = ("ansible_", "awx_", "tower_", "semaphore_")
 """How the names of variables begin that others give to every run."""
@@ -163,6 +167,7 @@ _KINDS = {
     list: "a list",
 }
 _LEAST = {"keep_generations": (1, "keep at least the current one"), "keep_wheels": (0, "0 keeps only what is needed")}
+LINKS = ("auto", "copy", "hardlink")
 ENGINES = ("venv", "conda")
 _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
 
@@ -286,6 +291,9 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     if values.get("native", "system") not in ("system", "channel"):
         problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
         refusals.append(Refusal("variable wavesmith_native", problem, "use system or channel"))
+    if values.get("links", "auto") not in LINKS:
+        problem = f"it is {values['links']!r}, but must be {', '.join(LINKS[:-1])} or {LINKS[-1]}"
+        refusals.append(Refusal("variable wavesmith_links", problem, suggest(values.pop("links"), LINKS)))
     if "policy" in values:
         values["policy"], problems = _policy(values["policy"])
         refusals += problems
