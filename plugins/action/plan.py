@@ -10,11 +10,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
     WHEELHOUSE,
@@ -23,15 +24,20 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files, reach
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
+    cannot_keep,
+    check_writable,
     from_bundle,
+    locks_folder,
     ours,
     overlay_folder,
     read_locks,
     settings,
+    strangers,
+    unusable,
 )
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
@@ -50,20 +56,23 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
-        catalog = catalog_files.load(overlay=overlay_folder(own))
+        try:
+            catalog = catalog_files.load(overlay=overlay_folder(own))
+            locks = read_locks(own)
+            saved = artifacts_folder(own) / host / "plan.json"
+            saved.parent.mkdir(parents=True, exist_ok=True)
+            check_writable(saved.parent)
+        except OSError as error:
+            return _refused([unusable(own, error)])
         wanted, refusals = settings(own, self._loader)
         if wanted.bundle:
             catalog = from_index(catalog, wanted.package_index)
         wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
-        locks = read_locks(own)
-        answer = self._execute_module(
-            module_name="wavesmith.provision.observe",
-            module_args=self._questions(wanted, catalog, locks),
-            task_vars=variables,
-        )
-        if answer.get("failed") or "observed" not in answer:
-            return {**answer, "failed": True}
+        questions = {**self._questions(wanted, catalog, locks), "sudo_password": self._has_sudo_password(variables)}
+        answer = self._observe(questions, variables)
+        if "observed" not in answer:
+            return answer
         observed, runs = answer["observed"], 1
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
         catalog = replace(catalog, projects=projects)
@@ -82,18 +91,19 @@ class ActionModule(ActionBase):
             else:
                 asked = self._ask(sources, wanted.source_timeout, variables)
                 if "observed" not in asked:
-                    return {**asked, "failed": True}
+                    return asked
                 observed["sources"].update(asked["observed"]["sources"])
                 observed["findings"] += asked["observed"]["findings"]
                 runs = 2
             kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
             # Not asked where it may not be used; its silence is said, and what it has is built then.
+            if any("lock" in item.phases for item in planned.environments):
+                problems += cannot_keep(locks_folder(own))
             planned = decided(kept.offered() if WHEELHOUSE in wanted.policy else {})
+        planned.warnings += strangers(variables)
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
         text = plan_text(host, planned, observed, explain)
-        saved = artifacts_folder(own) / host / "plan.json"
-        saved.parent.mkdir(parents=True, exist_ok=True)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
             path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         progress.detail(f"{text}\n  saved as {saved}")
@@ -140,10 +150,33 @@ class ActionModule(ActionBase):
             "sources_only": True,
             "timeout": float(seconds),
         }
-        answer: dict[str, Any] = self._execute_module(
-            module_name="wavesmith.provision.observe", module_args=questions, task_vars=variables
-        )
+        return self._observe(questions, variables)
+
+    def _observe(self, questions: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """What the module `observe` answers; where it cannot, why, with the remedy."""
+        host = variables["inventory_hostname"]
+        try:
+            answer: dict[str, Any] = self._execute_module(
+                module_name="wavesmith.provision.observe", module_args=questions, task_vars=variables
+            )
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure(reach.no_way_in(host, variables, str(error))) from None
+        if answer.get("failed") or "observed" not in answer:
+            if reach.no_python(answer):
+                python = variables.get("ansible_python_interpreter") or "/usr/bin/python3"
+                remedy = "run there: apt-get install -y python3, or correct ansible_python_interpreter"
+                return _refused([Refusal(f"host {host}", f"it has no Python ({python})", remedy)])
+            return {**answer, "failed": True}
         return answer
+
+    def _has_sudo_password(self, variables: dict[str, Any]) -> bool:
+        """Whether sudo's password was given: with -K, or as a variable."""
+        names = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
+        return bool(self._play_context.become_pass or any(variables.get(name) for name in names))
+
+
+def _refused(refusals: Sequence[Refusal]) -> dict[str, Any]:
+    return {"changed": False, "failed": True, "remote_runs": 0, "msg": "\n".join(map(str, refusals))}
 
 
 def _sources(wanted: Wanted, catalog: Catalog, stacks: Iterable[str]) -> dict[str, str]:

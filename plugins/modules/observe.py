@@ -63,6 +63,10 @@ options:
       - Ask the sources and look at nothing else; RV(observed) then holds C(sources) and C(findings) only.
     type: bool
     default: false
+  sudo_password:
+    description: Whether a password for sudo is at hand, so that a user whom sudo asks for one counts as one who may use it.
+    type: bool
+    default: false
   timeout:
     description: Seconds that each command and each source gets to answer; a source is asked again within them.
     type: float
@@ -230,6 +234,7 @@ def main() -> None:
             "probe_root": {"type": "str", "default": "/"},
             "libraries": {"type": "list", "elements": "str", "default": []},
             "sources_only": {"type": "bool", "default": False},
+            "sudo_password": {"type": "bool", "default": False, "no_log": False},
             "timeout": {"type": "float", "default": 3.0},
         },
         supports_check_mode=True,
@@ -248,6 +253,7 @@ def main() -> None:
             probe_root=given["probe_root"],
             timeout=given["timeout"],
             libraries=given["libraries"],
+            sudo_password=given["sudo_password"],
         )
         observed = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
     # Ansible hands the arguments back as `invocation`: credentials in a URL must not travel with them.

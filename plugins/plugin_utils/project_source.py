@@ -17,6 +17,16 @@ _NEVER = {".git", ".hg", ".venv", "venv", "__pycache__", "build", "dist", "node_
 """Folders that hold nothing of a project's own, where git does not say which files are its own."""
 
 
+_GIT = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
+    "GIT_HTTP_LOW_SPEED_TIME": "20",
+    "LC_ALL": "C",
+}
+"""A server that says nothing for 20 seconds is given up, and nobody is asked for a password."""
+_LONGEST = 600
+
+
 class Unusable(Exception):
     """Something in a project that nobody can use: what is wrong, and the remedy."""
 
@@ -95,7 +105,9 @@ class _Commit:
         self._git("init", "--quiet", "--bare", folder=folder)
         done = self._git("fetch", "--quiet", "--depth=1", "--", address, self._commit, folder=folder)
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["git failed"]
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            # What git adds to it is its own advice.
+            said = [line for line in lines if line.startswith("fatal:")] or lines[-1:] or ["git failed"]
             raise Unusable(
                 f"commit {self._commit[:12]} cannot be fetched from its repository: {said[0]}",
                 "check git, commit and the network of this machine, or name a folder of your own under path",
@@ -107,8 +119,13 @@ class _Commit:
 
     def _git(self, *arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[bytes]:
         argv = ["git", "-c", "safe.directory=*", "--git-dir", str(folder or self._repository), *arguments]
-        environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
-        return subprocess.run(argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        environ = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20", **os.environ, **_GIT}
+        try:
+            return subprocess.run(
+                argv, env=environ, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_LONGEST
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(argv, 1, b"", f"no end after {_LONGEST} s".encode())
 
     def read(self, file: str) -> str:
         done = self._git("show", f"{self._commit}:{file}")

@@ -26,6 +26,7 @@ class Site:
 
     def __init__(self, folder: Path, *hosts: str) -> None:
         self.folder, self.hosts = folder, {host: dict[str, Any]() for host in hosts}
+        self.asked = ("", "")  # name and inputs of the lock that a host without variables of its own asks for
         self.inventory = folder / "inventory"
         self.variables: dict[str, Any] = {
             "ansible_connection": "local",
@@ -44,12 +45,19 @@ class Site:
     def root(self, host: str) -> Path:
         return self.folder / "roots" / host
 
-    def run(self, *words: str | Path, playbook: str = "plan.yml", **environ: str) -> tuple[int, str]:
+    def run(
+        self, *words: str | Path, playbook: str = "plan.yml", inventory: Path | None = None, **environ: str
+    ) -> tuple[int, str]:
         """Run a playbook; its exit status, and what it said in one line."""
         self.write()
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
         clean |= {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **environ}
-        argv = [str(TOOLS / "ansible-playbook"), "-i", str(self.inventory), str(ROOT / "playbooks" / playbook)]
+        argv = [
+            str(TOOLS / "ansible-playbook"),
+            "-i",
+            str(inventory or self.inventory),
+            str(ROOT / "playbooks" / playbook),
+        ]
         done = subprocess.run(
             [*argv, *map(str, words)],
             cwd=ROOT,

@@ -28,6 +28,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.observe import
     gpus,
     jetson,
     nvidia,
+    place,
     sources,
     system,
     tables,
@@ -536,6 +537,51 @@ def test_a_name_that_a_host_without_a_route_cannot_resolve_is_a_no(
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     asked = observe_probe.ask_sources({"x": "https://a.example.org"}, probe_root=str(tmp_path), timeout=0.3)
     assert asked["sources"]["x"]["inconclusive"] is route
+
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw,relatime 0 0
+tmpfs /tmp tmpfs rw,nosuid,noexec 0 0
+/dev/sdb1 /mnt/my\\040disk xfs ro,noatime 0 0
+/dev/sdc1 /opt ext4 rw 0 0
+overlay /opt overlay ro 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "option"),
+    [
+        ("/srv/wavesmith", "/", "relatime"),
+        ("/tmp/w", "/tmp", "noexec"),
+        ("/tmpfoo", "/", "relatime"),
+        ("/mnt/my disk/w", "/mnt/my disk", "ro"),
+        ("/opt/wavesmith", "/opt", "ro"),
+    ],
+)
+def test_the_file_system_of_a_path_is_the_nearest_and_last_mounted(path: str, point: str, option: str) -> None:
+    found, options = place.mounted(MOUNTS, path)
+    assert (found, option in options) == (point, True)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "root", "finding"),
+    [
+        (MOUNTS, "/srv/wavesmith", []),
+        (MOUNTS, "/tmp/wavesmith", ["root.noexec"]),
+        (MOUNTS, "/opt/wavesmith", ["root.readonly"]),
+        ("", "/etc/passwd", ["root.file"]),
+        ("", "/etc/passwd/wavesmith", ["root.file"]),
+        ("", "/dead/wavesmith", ["root.link"]),
+    ],
+)
+def test_what_is_wrong_with_the_folder_is_a_finding(tmp_path: Path, mounts: str, root: str, finding: list[str]) -> None:
+    for folder in ("proc/self", "etc", "srv", "tmp", "opt"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "proc/self/mounts").write_text(mounts)
+    (tmp_path / "etc/passwd").write_text("")
+    (tmp_path / "dead").symlink_to(tmp_path / "gone")
+    host = observe_host.Host(str(tmp_path))
+    assert [found["id"] for found in place.find_obstacles(host, root, observe_host.find_user(host), "root")] == finding
 
 
 class Flapping(socketserver.BaseRequestHandler):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from ..records.host import Apt, AskedSources, Disk, Finding, ObservedHost, OperatingSystem, Python
 from . import hardware as look
-from . import jetson, texts
+from . import jetson, place, texts
 from .cpu import parse_cpuinfo, parse_meminfo
 from .host import Host, Questions, User, find_user
 from .sources import Probes, find_sources
@@ -29,6 +29,7 @@ def observe(
     probe_root: str = "/",
     timeout: float = 3.0,
     libraries: Sequence[str] = (),
+    sudo_password: bool = False,
 ) -> ObservedHost:
     """Return everything the plan needs to know about a host, short of the store's own state.
 
@@ -40,6 +41,7 @@ def observe(
         probe_root: '/' or a recorded host's folder.
         timeout: Seconds for each command and each URL.
         libraries: Names of shared libraries to report on.
+        sudo_password: Whether a password for sudo is at hand.
     """
     host = Host(probe_root, timeout)
     findings: list[Finding] = []
@@ -68,7 +70,8 @@ def observe(
     # Jetson's drivers have branches of their own, which the table of branches does not know.
     if jetpack and driver["cuda_source"] in (None, "driver"):
         driver["cuda"], driver["cuda_source"] = jetpack.cuda, "jetpack"
-    privilege = "root" if user.uid == 0 else "sudo" if ask.answer("sudo").code == 0 else "none"
+    sudo = ask.answer("sudo").code == 0 or (sudo_password and host.which("sudo") is not None)
+    privilege = "root" if user.uid == 0 else "sudo" if sudo else "none"
     root = _expand(root, user) or (f"{user.home}/wavesmith" if privilege == "none" else "/opt/wavesmith")
     gcc = re.match(r"\d+(\.\d+)*$", texts.first_line(ask.answer("gcc").text), re.ASCII)
     observed: ObservedHost = {
@@ -92,6 +95,7 @@ def observe(
         "libraries": _present(ask.answer("libraries").text, libraries) if libraries else None,
         "findings": findings,
     }
+    findings += place.find_obstacles(host, root, user, privilege)
     if system["libc"] == "musl":
         findings.append(
             texts.finding(

@@ -212,6 +212,7 @@ def _explain(error: BaseException) -> tuple[str, str]:
         return detail, "Set SSL_CERT_FILE to the CA bundle that signed it, or add the CA to the system's store."
     if isinstance(reason, TimeoutError):  # socket.timeout is its alias from 3.10 on; in 3.9 the text says it
         return "no answer in time", "Check proxy and firewall, or configure a mirror."
-    return texts.first_line(str(reason)) or type(
+    said = getattr(reason, "strerror", None) or str(reason)
+    return texts.first_line(said) or type(
         reason
     ).__name__, "Check the URL, name resolution and proxy, or configure a mirror."

@@ -30,7 +30,7 @@ from .recipe import target_of
 from .record import PHASES, SECONDS, EnvironmentPlan, Plan
 from .steps import environment_steps, need_room, need_system, step
 
-_SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
+_SAID_ELSEWHERE = ("root.", "source.", "user.", "nvidia.no_memory")
 """Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as intended."""
 
 

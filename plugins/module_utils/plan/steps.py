@@ -100,7 +100,7 @@ def need_system(wanted: Wanted, observed: Observed, catalog: Catalog, result: Pl
             Refusal(
                 "system packages",
                 f"{', '.join(missing)} are missing and user {observed['user']['name']} may not install them",
-                f"ask an administrator to run: apt-get install -y {' '.join(missing)}",
+                f"ask an administrator to run: apt-get install -y {' '.join(missing)}; or add -K where sudo asks this user for a password",
             )
         )
     else:
@@ -139,6 +139,12 @@ def need_room(observed: Observed, catalog: Catalog, result: Plan) -> None:
         result.refusals.extend(conda.silent(item.name, item.conda, observed["sources"]))
         need += OTHER_PACKAGES_GIB + origin.disk_gib
     result.disk_gib = round(need, 1)
+    if any(item.phases for item in result.environments) or result.steps:
+        result.refusals += [
+            Refusal(f"folder {observed['root']}", finding["detail"], finding["remedy"])
+            for finding in observed.get("findings", ())
+            if finding["id"].startswith("root.")
+        ]
     free = observed["disk"]["free"] / 2**30
     if need and free < need:
         result.refusals.append(

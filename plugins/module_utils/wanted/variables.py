@@ -47,6 +47,7 @@ class Wanted:
             or ``hardlink`` (never).
         keep_wheels: How many wheels of each package and variant that no generation needs `wheelhouse_prune` keeps.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
+        apt_proxy: Address of a proxy that the apt run takes packages through; empty: what the host is set up for.
         probe_timeout: Seconds that a command of the host has to answer.
         source_timeout: Seconds in which a package source is asked, again and again, until it answers.
         conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
@@ -77,6 +78,7 @@ class Wanted:
     links: str = "auto"
     keep_wheels: int = 2
     system_packages: bool = True
+    apt_proxy: str = ""
     probe_timeout: float = 3.0
     source_timeout: float = 10.0
     conda_channels: tuple[str, ...] = ("conda-forge",)
@@ -121,6 +123,7 @@ VARIABLES: Mapping[str, Variable] = {
     "links": Variable((str,)),
     "keep_wheels": Variable((int,)),
     "system_packages": Variable((bool,)),
+    "apt_proxy": Variable((str,)),
     "probe_timeout": Variable((float, int)),
     "source_timeout": Variable((float, int)),
     "wheelhouse": Variable((str,)),
@@ -278,6 +281,11 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
             del values[name]
     refusals += _hub(values, environ or {})
+    proxy = values.get("apt_proxy", "")
+    if proxy and not re.fullmatch(r"https?://[^/\s]+/?", proxy):
+        problem = f"{proxy!r} is not the address of a proxy"
+        refusals.append(Refusal("variable wavesmith_apt_proxy", problem, "write it as http://cache01:3142"))
+        del values["apt_proxy"]
     python = values.get("python", "")
     if python and not re.fullmatch(r"3\.\d{1,2}", python):
         refusals.append(
