@@ -5,16 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleError
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
     WHEELHOUSE,
@@ -23,16 +24,21 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files, reach
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
+    cannot_keep,
+    check_writable,
     from_bundle,
+    locks_folder,
     ours,
     overlay_folder,
     read_locks,
     settings,
+    strangers,
+    unusable,
 )
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
@@ -51,32 +57,57 @@ class ActionModule(AskingAction):
         variables = task_vars or {}
         host = variables["inventory_hostname"]
         own = ours(variables, self._templar)
-        catalog = catalog_files.load(overlay=overlay_folder(own))
+        try:
+            catalog = catalog_files.load(overlay=overlay_folder(own))
+            locks = read_locks(own)
+            saved = artifacts_folder(own) / host / "plan.json"
+            saved.parent.mkdir(parents=True, exist_ok=True)
+            check_writable(saved.parent)
+        except OSError as error:
+            return _refused([unusable(own, error)])
         wanted, refusals = settings(own, self._loader)
         if wanted.bundle:
             catalog = from_index(catalog, wanted.package_index)
         wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
-        locks = read_locks(own)
-        questions = self._questions(wanted, catalog, locks)
-        answer = self.ask("observe", questions, variables)
-        if answer.get("failed") or "observed" not in answer:
-            return {**answer, "failed": True}
+        questions = {**self._questions(wanted, catalog, locks), "sudo_password": self._has_sudo_password(variables)}
+        answer = self._observe(questions, variables)
+        if "observed" not in answer:
+            return answer
         try:
-            observed = observed_of(answer)
+            observed, runs = observed_of(answer), 1
         except shape.WrongRecord as error:
             return {"changed": False, "failed": True, "remote_runs": 1, "msg": str(error)}
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
-        # Not asked where it may not be used; its silence is said, and what it has is built then.
-        offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
         catalog = replace(catalog, projects=projects)
-        planned = decide.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
+        observed["sources"] = dict.fromkeys(_sources(wanted, catalog, catalog.stacks), record.NOT_ASKED)
+
+        def decided(offered: Collection[str] = ()) -> record.Plan:
+            return decide.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
+
+        planned = decided()
+        if planned.downloading:
+            # Only a host with work to do is asked what it can reach: a silent source must not hold up those without.
+            sources = _sources(wanted, catalog, [item.stack for item in planned.downloading if item.stack])
+            earlier = ((variables.get("wavesmith_plan") or {}).get("observed") or {}).get("sources", {})
+            if all(earlier.get(name, record.NOT_ASKED) != record.NOT_ASKED for name in sources):
+                observed["sources"] = earlier
+            else:
+                asked = self._ask(sources, wanted.source_timeout, variables)
+                if "observed" not in asked:
+                    return asked
+                observed["sources"].update(asked["observed"]["sources"])
+                observed["findings"] += asked["observed"]["findings"]
+                runs = 2
+            kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
+            # Not asked where it may not be used; its silence is said, and what it has is built then.
+            if any("lock" in item.phases for item in planned.environments):
+                problems += cannot_keep(locks_folder(own))
+            planned = decided(kept.offered() if WHEELHOUSE in wanted.policy else {})
+        planned.warnings += strangers(variables)
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
         text = plan_text(host, planned, observed, explain)
-        saved = artifacts_folder(own) / host / "plan.json"
-        saved.parent.mkdir(parents=True, exist_ok=True)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
             path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         progress.detail(f"{text}\n  saved as {saved}")
@@ -85,7 +116,7 @@ class ActionModule(AskingAction):
             return {
                 "changed": False,
                 "failed": True,
-                "remote_runs": 1,
+                "remote_runs": runs,
                 "msg": refusal_text(planned),
                 "saved": str(saved),
                 **(
@@ -96,7 +127,7 @@ class ActionModule(AskingAction):
             }
         return {
             "changed": False,
-            "remote_runs": 1,
+            "remote_runs": runs,
             "plan": plan,
             "phases": plan["phases"],
             "observed": observed,
@@ -108,18 +139,53 @@ class ActionModule(AskingAction):
         }
 
     def _questions(self, wanted: Wanted, catalog: Catalog, locks: dict[str, str]) -> dict[str, Any]:
-        sources = {
-            origin.name: origin.url for stack in catalog.stacks.values() for origin in stack.origins if origin.url
-        }
         return {
             "root": wanted.root,
             "environments": [environment.name for environment in wanted.environments],
             "apt_packages": catalog.apt,
-            "sources": {**sources, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index},
-            "default_index": _default_index(),
             "timeout": float(wanted.probe_timeout),
             "libraries": wanted_of_hosts(locks),
         }
+
+    def _ask(self, sources: dict[str, str], seconds: float, variables: dict[str, Any]) -> dict[str, Any]:
+        questions = {
+            "sources": sources,
+            "default_index": _default_index(),
+            "sources_only": True,
+            "timeout": float(seconds),
+        }
+        return self._observe(questions, variables)
+
+    def _observe(self, questions: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """What the module `observe` answers; where it cannot, why, with the remedy."""
+        host = variables["inventory_hostname"]
+        try:
+            answer = self.ask("observe", questions, variables)
+        except AnsibleConnectionFailure as error:
+            raise AnsibleConnectionFailure(reach.no_way_in(host, variables, str(error))) from None
+        if answer.get("failed") or "observed" not in answer:
+            if reach.no_python(answer):
+                python = variables.get("ansible_python_interpreter") or "/usr/bin/python3"
+                remedy = "run there: apt-get install -y python3, or correct ansible_python_interpreter"
+                return _refused([Refusal(f"host {host}", f"it has no Python ({python})", remedy)])
+            return {**answer, "failed": True}
+        return answer
+
+    def _has_sudo_password(self, variables: dict[str, Any]) -> bool:
+        """Whether sudo's password was given: with -K, or as a variable."""
+        names = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
+        return bool(self._play_context.become_pass or any(variables.get(name) for name in names))
+
+
+def _refused(refusals: Sequence[Refusal]) -> dict[str, Any]:
+    return {"changed": False, "failed": True, "remote_runs": 0, "msg": "\n".join(map(str, refusals))}
+
+
+def _sources(wanted: Wanted, catalog: Catalog, stacks: Iterable[str]) -> dict[str, str]:
+    """The address of each source of some stacks by its name; the package index's is empty where the host's own settings say it."""
+    known = [catalog.stacks[name] for name in stacks if name in catalog.stacks]
+    origins = {origin.name: origin.url for stack in known for origin in stack.origins if origin.url}
+    return {**origins, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index}
 
 
 def phases(planned: record.Plan, locks: dict[str, str], known: Sequence[str] = (), bundle: str = "") -> dict[str, Any]:
@@ -166,6 +232,7 @@ def phases(planned: record.Plan, locks: dict[str, str], known: Sequence[str] = (
                     "lock": locks.get(item.lock["key"], ""),
                     "conda": conda,
                     "constraints": item.constraints,
+                    "links": item.links,
                 }
             )
         if "weights" in item.phases:

@@ -23,7 +23,7 @@ options:
     description:
       - V(active) switches to the named generations, which must be complete and found healthy by the doctor.
       - V(rolled_back) goes back to the generation that was current before, or to a named one.
-      - V(pruned) removes what is neither current nor among the newest healthy O(keep).
+      - V(pruned) removes what is neither current, nor among the newest healthy O(keep), nor what a rollback would go to.
     type: str
     choices: [active, rolled_back, pruned]
     required: true
@@ -34,7 +34,9 @@ options:
     type: dict
     required: true
   keep:
-    description: How many generations O(state=pruned) keeps, the current one counted in.
+    description:
+      - How many generations O(state=pruned) keeps, the current one counted in; at least 1.
+      - The one that a rollback would go to stays in any case, and so does one that shares no file with the others, where there is one.
     type: int
     default: 3
 attributes:
@@ -65,6 +67,15 @@ removed:
   description: What was pruned, by environment.
   returned: when O(state=pruned)
   type: dict
+freed:
+  description: Bytes that pruning freed, or would free.
+  returned: when O(state=pruned)
+  type: int
+text:
+  description: What was pruned, a line for each environment.
+  returned: when O(state=pruned)
+  type: list
+  elements: str
 seconds:
   description: Seconds that the switch took.
   returned: always
@@ -86,8 +97,14 @@ def _listing(root: str, names: list[str]) -> dict[str, str]:
     return {name: store.pointed(store.environment_folder(root, name)) or "none" for name in names}
 
 
-def _prune(root: str, name: str, keep: int, check: bool) -> list[str]:
-    doomed = store.prunable(root, name, keep)
+def _text(name: str, removed: list[str], freed: int, check: bool) -> str:
+    if not removed:
+        return f"{name}: nothing to remove"
+    did = "would remove" if check else "removed"
+    return f"{name}: {did} {', '.join(removed)}, {freed / 2**30:.2f} GiB"
+
+
+def _prune(root: str, name: str, doomed: list[str], check: bool) -> list[str]:
     folder = store.environment_folder(root, name)
     if not check:
         for item in doomed:
@@ -116,14 +133,22 @@ def main() -> None:
     started = time.monotonic()
     before = _listing(root, names)
     after = dict(before)
-    removed = {}
+    removed: dict[str, list[str]] = {}
+    freed, text = 0, list[str]()
     try:
         # In check mode of a host that has nothing yet, a switch to a generation that is not there yet is what would happen.
         if names and not os.path.isdir(root) and not (module.check_mode and given["state"] == "active"):
             raise store.StoreError(f"{root} is not there. Remedy: provision this host first, or set wavesmith_root")
         with nullcontext() if module.check_mode else store.locked(root, f"{given['state']} {', '.join(names)}"):
             if given["state"] == "pruned":
-                removed = {name: _prune(root, name, given["keep"], module.check_mode) for name in names}
+                # All are looked at before the first goes: what cannot be pruned stops all.
+                doomed = {name: store.prunable(root, name, given["keep"]) for name in names}
+                for name, items in doomed.items():
+                    folder = store.environment_folder(root, name)
+                    here = store.room(*(os.path.join(folder, item) for item in items))
+                    removed[name] = _prune(root, name, items, module.check_mode)
+                    text.append(_text(name, items, here, module.check_mode))
+                    freed += here
             else:
                 wanted = {
                     name: value if isinstance(value, str) else "" for name, value in given["environments"].items()
@@ -148,6 +173,8 @@ def main() -> None:
         changed=after != before or any(removed.values()),
         current=after,
         removed=removed,
+        freed=freed,
+        text=text,
         seconds=round(time.monotonic() - started, 3),
         diff={"before": {"current": before}, "after": {"current": after, **({"removed": removed} if removed else {})}},
     )

@@ -58,8 +58,17 @@ options:
     type: list
     elements: str
     default: []
+  sources_only:
+    description:
+      - Ask the sources and look at nothing else; RV(observed) then holds C(sources) and C(findings) only.
+    type: bool
+    default: false
+  sudo_password:
+    description: Whether a password for sudo is at hand, so that a user whom sudo asks for one counts as one who may use it.
+    type: bool
+    default: false
   timeout:
-    description: Seconds that each command and each source gets to answer.
+    description: Seconds that each command and each source gets to answer; a source is asked again within them.
     type: float
     default: 3.0
 attributes:
@@ -174,7 +183,7 @@ observed:
       description: Whether apt is there, the version of each package of O(apt_packages) installed, and those missing.
       type: dict
     sources:
-      description: By name, the URL without credentials, whether it answers, detail, seconds, what configured it.
+      description: By name, the URL without credentials, whether it answers, whether that is C(inconclusive), detail, seconds, what configured it.
       type: dict
     root:
       description: Wavesmith's folder.
@@ -204,14 +213,14 @@ observed:
       type: raw
 """
 
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host import owner
 from ..module_utils.host.store import survey
 from ..module_utils.observe.host import Host
-from ..module_utils.observe.probe import observe
+from ..module_utils.observe.probe import ask_sources, observe
+from ..module_utils.records.host import AskedSources, Observed
 from ..module_utils.terms.url import split_url
 
 
@@ -226,25 +235,33 @@ def main() -> None:
             "default_index": {"type": "str", "default": ""},
             "probe_root": {"type": "str", "default": "/"},
             "libraries": {"type": "list", "elements": "str", "default": []},
+            "sources_only": {"type": "bool", "default": False},
+            "sudo_password": {"type": "bool", "default": False, "no_log": False},
             "timeout": {"type": "float", "default": 3.0},
         },
         supports_check_mode=True,
     )
     given = module.params
-    seen = observe(
-        root=given["root"],
-        apt_packages=given["apt_packages"],
-        sources={str(name): str(url or "") for name, url in given["sources"].items()},
-        default_index=given["default_index"],
-        probe_root=given["probe_root"],
-        timeout=given["timeout"],
-        libraries=given["libraries"],
-    )
-    observed: dict[str, Any] = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
-    if given["probe_root"] == "/":
-        observed["findings"] = [*seen["findings"], *owner.findings(seen["root"])]
+    sources = {str(name): str(url or "") for name, url in given["sources"].items()}
+    observed: AskedSources | Observed
+    if given["sources_only"]:
+        observed = ask_sources(sources, given["default_index"], given["probe_root"], given["timeout"])
+    else:
+        seen = observe(
+            root=given["root"],
+            apt_packages=given["apt_packages"],
+            sources=sources,
+            default_index=given["default_index"],
+            probe_root=given["probe_root"],
+            timeout=given["timeout"],
+            libraries=given["libraries"],
+            sudo_password=given["sudo_password"],
+        )
+        if given["probe_root"] == "/":
+            seen["findings"] = [*seen["findings"], *owner.findings(seen["root"])]
+        observed = {**seen, **survey(Host(given["probe_root"]).at(seen["root"]), given["environments"])}
     # Ansible hands the arguments back as `invocation`: credentials in a URL must not travel with them.
-    given["sources"] = {name: source["url"] for name, source in seen["sources"].items()}
+    given["sources"] = {name: source["url"] for name, source in observed["sources"].items()}
     given["default_index"] = split_url(given["default_index"]).shown
     module.exit_json(changed=False, observed=observed)
 

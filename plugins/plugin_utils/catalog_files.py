@@ -219,7 +219,8 @@ def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
     try:
         data = yaml_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise AnsibleError(f"{path} cannot be read: {error}. Remedy: correct the file") from error
+        said = " ".join(str(error).split())
+        raise AnsibleError(f"{path} cannot be read: {said}. Remedy: correct the file") from None
     wrong = problem(data, kind, folder)
     if wrong:
         raise AnsibleError(f"{path}: {wrong}. Remedy: see catalog/schema/{kind}.json")

@@ -78,6 +78,8 @@ def _default(files: Source) -> str:
             files.read(file)
         except FileNotFoundError:
             continue
+        except (OSError, ValueError):
+            pass  # said where it is read
         return file
     raise Unusable("it has neither pyproject.toml nor requirements.txt", "name its files under files")
 

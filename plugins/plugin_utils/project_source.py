@@ -19,6 +19,16 @@ _NEVER = {".git", ".hg", ".venv", "venv", "__pycache__", "build", "dist", "node_
 """Folders that hold nothing of a project's own, where git does not say which files are its own."""
 
 
+_GIT = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
+    "GIT_HTTP_LOW_SPEED_TIME": "20",
+    "LC_ALL": "C",
+}
+"""A server that says nothing for 20 seconds is given up, and nobody is asked for a password."""
+_LONGEST = 600
+
+
 class Unusable(Exception):
     """Something in a project that nobody can use: what is wrong, and the remedy."""
 
@@ -99,7 +109,9 @@ class _Commit:
         known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.origin.url", "GIT_CONFIG_VALUE_0": address}
         done = self._git("fetch", "--quiet", "--depth=1", "origin", self._commit, folder=folder, environ=known)
         if done.returncode:
-            said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["git failed"]
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            # What git adds to it is its own advice.
+            said = [line for line in lines if line.startswith("fatal:")] or lines[-1:] or ["git failed"]
             raise Unusable(
                 f"commit {self._commit[:12]} cannot be fetched from its repository: {masked(said[0])}",
                 "check git, commit and the network of this machine, or name a folder of your own under path",
@@ -114,14 +126,19 @@ class _Commit:
     ) -> subprocess.CompletedProcess[bytes]:
         argv = ["git", "-c", "safe.directory=*", "--git-dir", str(folder or self._repository), *arguments]
         # No protocol that runs a command of the address, whatever this user's git allows.
-        ours = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file", "LC_ALL": "C"}
-        return subprocess.run(
-            argv,
-            env={**os.environ, **ours, **(environ or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            check=False,
-        )
+        allowed = {"GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file"}
+        surroundings = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20", **os.environ, **_GIT, **allowed}
+        try:
+            return subprocess.run(
+                argv,
+                env={**surroundings, **(environ or {})},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                check=False,
+                timeout=_LONGEST,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(argv, 1, b"", f"no end after {_LONGEST} s".encode())
 
     def read(self, file: str) -> str:
         done = self._git("show", f"{self._commit}:{file}")

@@ -80,7 +80,7 @@ STATES = {
 
 
 def _channels(item: EnvironmentPlan) -> str:
-    return "from " + ", ".join(channel["name"] for channel in item.conda["channels"])
+    return "from " + ", ".join(channel["name"] for channel in item.conda.get("channels", ()))
 
 
 def _refusal(refusal: Refusal) -> str:

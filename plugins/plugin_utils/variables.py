@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -10,9 +11,12 @@ from urllib.parse import unquote, urlsplit
 from ansible import constants
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX
-from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted, read, unknown
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
+
+_SCHEMES = ("http://", "https://", "file://")
+"""How the address of a bundle begins."""
 
 
 def settings(variables: dict[str, Any], loader: Any) -> tuple[Wanted, list[Refusal]]:
@@ -71,9 +75,9 @@ def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
     if isinstance(bundle, str) and bundle.startswith(("/", "~/")):
         bundle = found["wavesmith_bundle"] = Path(bundle).expanduser().as_uri()
     return {
-        **(from_bundle(bundle) if isinstance(bundle, str) and bundle else {}),
+        **(from_bundle(bundle) if isinstance(bundle, str) and bundle.startswith(_SCHEMES) else {}),
         **found,
-        "inventory_dir": variables.get("inventory_dir"),
+        "inventory_dir": plain(variables.get("inventory_dir")),
     }
 
 
@@ -100,6 +104,54 @@ def read_locks(variables: dict[str, Any]) -> dict[str, str]:
     files = [*sorted(folder.glob("*.txt")), *sorted(folder.glob(f"*{SUFFIX}.json"))]
     # Bytes that are no text are said with their line, where the lock is wanted.
     return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in files}
+
+
+def cannot_keep(folder: Path) -> list[Refusal]:
+    """A refusal where no lock can be written to a folder; nothing is made to find that out."""
+    place = folder.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    try:
+        check_writable(place)
+    except OSError as error:
+        remedy = "name another folder in wavesmith_locks, or change its owner"
+        problem = f"a lock has to be kept, and {place} cannot be written to ({_said(error)})"
+        return [Refusal(f"locks {folder}", problem, remedy)]
+    return []
+
+
+def check_writable(folder: Path) -> None:
+    """Raise OSError where no file can be made in a folder. Not by its mode: root passes that, and a read-only file system does not."""
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def unusable(variables: dict[str, Any], error: OSError) -> Refusal:
+    """A refusal for a file of the controller that cannot be read or written."""
+    path, said = str(error.filename or ""), _said(error)
+    for name, folder in (("locks", locks_folder(variables)), ("artifacts", artifacts_folder(variables))):
+        if path.startswith(str(folder)) or str(folder.absolute()).startswith(path):
+            remedy = f"name another folder in wavesmith_{name}, or change its owner"
+            return Refusal(f"{name} {folder}", f"{path} cannot be used ({said})", remedy)
+    return Refusal(f"file {path}", f"it cannot be used ({said})", "change its owner")
+
+
+def strangers(variables: dict[str, Any]) -> list[str]:
+    """Warnings for files of ``group_vars/`` and ``host_vars/`` beside the inventory whose group or host is not in it: nothing reads them."""
+    groups = variables.get("groups") or {}
+    known = {"group": [*groups, "all", "ungrouped"], "host": list(groups.get("all", ()))}
+    found = []
+    for kind, names in known.items():
+        folder = Path(str(plain(variables.get("inventory_dir")) or "."), f"{kind}_vars")
+        for path in sorted(folder.glob("*")) if folder.is_dir() else ():
+            name = path.name.removesuffix(path.suffix) if path.suffix in (".yml", ".yaml", ".json") else path.name
+            if name not in names and not name.startswith("."):
+                found.append(f"{path} is for no {kind} of the inventory. Remedy: {suggest(name, names)}")
+    return found
 
 
 def overlay_folder(variables: dict[str, Any]) -> Path | None:

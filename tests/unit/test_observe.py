@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
 import tempfile
 import threading
@@ -27,6 +28,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.observe import
     gpus,
     jetson,
     nvidia,
+    place,
     sources,
     system,
     tables,
@@ -459,8 +461,9 @@ def probe(server: ThreadingHTTPServer, path: str, login: str = "", timeout: floa
     + [(f"/{status}", False) for status in (401, 403, 404, 407, 500, 503)],
 )
 def test_which_http_answers_count(server: ThreadingHTTPServer, path: str, answers: bool) -> None:
-    source = probe(server, path)
+    source = probe(server, path, timeout=1.0)
     assert source["answers"] is answers, source
+    assert source["inconclusive"] is (path in ("/500", "/503"))
     assert bool(source["findings"]) is not answers
 
 
@@ -483,11 +486,12 @@ def test_credentials_do_not_follow_a_redirect_to_another_origin(server: Threadin
     assert (moved.get_method(), moved.get_header("Authorization")) == ("HEAD", None)
 
 
-@pytest.mark.parametrize(("failures", "answers"), [(2, True), (3, False)])
+@pytest.mark.parametrize(("failures", "answers"), [(2, True), (99, False)])
 def test_a_resolver_that_is_busy_is_asked_again(
     server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch, failures: int, answers: bool
 ) -> None:
     left, real = [socket.gaierror(socket.EAI_AGAIN, "busy")] * failures, socket.getaddrinfo
+    monkeypatch.setattr(sources, "_has_route", lambda host: True)
 
     def getaddrinfo(*arguments: Any, **options: Any) -> Any:
         if left:
@@ -495,7 +499,157 @@ def test_a_resolver_that_is_busy_is_asked_again(
         return real(*arguments, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    assert probe(server, "/200")["answers"] is answers
+    source = probe(server, "/200", timeout=3.0 if answers else 0.5)
+    assert (source["answers"], source["inconclusive"]) == (answers, not answers)
+
+
+V6_ROUTE = " ".join(["0" * 32, "00", "0" * 32, "00", "f" * 32, "00000400", "00000002", "00000000", "00000003"])
+
+
+@pytest.mark.parametrize(
+    ("v4", "v6", "route"),
+    [
+        (
+            "Iface Destination Gateway Flags RefCnt Use Metric Mask\neth0 00000000 010011AC 0003 0 0 0 00000000\n",
+            "",
+            True,
+        ),
+        (
+            "Iface Destination Gateway Flags RefCnt Use Metric Mask\neth0 000011AC 00000000 0001 0 0 0 0000FFFF\n",
+            "",
+            False,
+        ),
+        ("Iface Destination\n", f"{V6_ROUTE} eth0\n", True),
+        ("Iface Destination\n", f"{V6_ROUTE} lo\n", False),
+        ("", "", True),
+    ],
+)
+def test_a_name_that_a_host_without_a_route_cannot_resolve_is_a_no(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, v4: str, v6: str, route: bool
+) -> None:
+    (tmp_path / "proc/net").mkdir(parents=True)
+    (tmp_path / "proc/net/route").write_text(v4)
+    (tmp_path / "proc/net/ipv6_route").write_text(v6)
+
+    def getaddrinfo(*_arguments: Any, **_options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    asked = observe_probe.ask_sources({"x": "https://a.example.org"}, probe_root=str(tmp_path), timeout=0.3)
+    assert asked["sources"]["x"]["inconclusive"] is route
+
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw,relatime 0 0
+tmpfs /tmp tmpfs rw,nosuid,noexec 0 0
+/dev/sdb1 /mnt/my\\040disk xfs ro,noatime 0 0
+/dev/sdc1 /opt ext4 rw 0 0
+overlay /opt overlay ro 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "point", "option"),
+    [
+        ("/srv/wavesmith", "/", "relatime"),
+        ("/tmp/w", "/tmp", "noexec"),
+        ("/tmpfoo", "/", "relatime"),
+        ("/mnt/my disk/w", "/mnt/my disk", "ro"),
+        ("/opt/wavesmith", "/opt", "ro"),
+    ],
+)
+def test_the_file_system_of_a_path_is_the_nearest_and_last_mounted(path: str, point: str, option: str) -> None:
+    found, options = place.mounted(MOUNTS, path)
+    assert (found, option in options) == (point, True)
+
+
+@pytest.mark.parametrize(
+    ("mounts", "root", "finding"),
+    [
+        (MOUNTS, "/srv/wavesmith", []),
+        (MOUNTS, "/tmp/wavesmith", ["root.noexec"]),
+        (MOUNTS, "/opt/wavesmith", ["root.readonly"]),
+        ("", "/etc/passwd", ["root.file"]),
+        ("", "/etc/passwd/wavesmith", ["root.file"]),
+        ("", "/dead/wavesmith", ["root.link"]),
+    ],
+)
+def test_what_is_wrong_with_the_folder_is_a_finding(tmp_path: Path, mounts: str, root: str, finding: list[str]) -> None:
+    for folder in ("proc/self", "etc", "srv", "tmp", "opt"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "proc/self/mounts").write_text(mounts)
+    (tmp_path / "etc/passwd").write_text("")
+    (tmp_path / "dead").symlink_to(tmp_path / "gone")
+    host = observe_host.Host(str(tmp_path))
+    assert [found["id"] for found in place.find_obstacles(host, root, observe_host.find_user(host), "root")] == finding
+
+
+class Flapping(socketserver.BaseRequestHandler):
+    """Drops every connection but each fifth."""
+
+    def handle(self) -> None:
+        self.server.asked += 1  # type: ignore[attr-defined]
+        if self.server.asked % 5 == 0:  # type: ignore[attr-defined]
+            self.request.recv(1000)
+            self.request.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+
+@contextlib.contextmanager
+def serving(handler: type[socketserver.BaseRequestHandler]) -> Iterator[str]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as tcp:
+        tcp.daemon_threads = True
+        tcp.asked = 0  # type: ignore[attr-defined]
+        threading.Thread(target=tcp.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{tcp.server_address[1]}/"
+        tcp.shutdown()
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[str]:
+    """A server that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+def test_slow_flapping_and_silent_sources_are_asked_at_once_and_none_is_refused(server: ThreadingHTTPServer) -> None:
+    with serving(Flapping) as flapping, silent() as mute:
+        asked = {
+            "slow": f"http://127.0.0.1:{server.server_port}/slow",
+            "flapping": flapping,
+            "silent": mute,
+            "gone": "http://127.0.0.1:9/",
+            "missing": f"http://127.0.0.1:{server.server_port}/404",
+            "busy": f"http://127.0.0.1:{server.server_port}/503",
+        }
+        started = time.monotonic()
+        found = observe_probe.ask_sources(asked, timeout=5.0)["sources"]
+    assert time.monotonic() - started < 6.5
+    assert {name: (state["answers"], state["inconclusive"]) for name, state in found.items()} == {
+        "slow": (True, False),
+        "flapping": (True, False),
+        "silent": (False, True),
+        "gone": (False, False),
+        "missing": (False, False),
+        "busy": (False, True),
+    }
+
+
+def test_a_server_that_only_starts_is_asked_again() -> None:
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        port = place.getsockname()[1]
+
+        def start() -> None:
+            place.listen()
+            connection, _ = place.accept()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+            connection.close()
+
+        later = threading.Timer(0.6, start)
+        later.start()
+        found = observe_probe.ask_sources({"x": f"http://127.0.0.1:{port}/"}, timeout=5.0)["sources"]["x"]
+        later.join()
+    assert found["answers"], found
 
 
 def test_a_slow_source_costs_no_more_than_the_timeout(server: ThreadingHTTPServer) -> None:

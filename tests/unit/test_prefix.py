@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation as prefix_generation
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import links
 
 from .conftest import make_fatbin, make_library, make_provenance
 
@@ -77,6 +79,7 @@ class Host:
         (self.root / "state").mkdir()
         self.job = Job(str(self.root / "state"), os.open(os.devnull, os.O_RDONLY))
         self.lock = ""
+        self.links = "auto"
         self.sms: list[str] = []
         self.prebuilt = True
 
@@ -112,6 +115,7 @@ class Host:
             "key": "k",
             "lock": self.lock,
             "wheels": [],
+            "links": self.links,
             "origin_url": "",
         }
 
@@ -333,6 +337,82 @@ def test_generations_share_their_files_with_the_cache(host: Host) -> None:
     host.install("one")
     host.install("two")
     assert os.path.samefile(host.site("one") / "tinyvoice.py", host.site("two") / "tinyvoice.py")
+
+
+def switch(host: Host, generation: str) -> None:
+    store.point(str(host.prefix().parent), generation)
+
+
+def test_a_generation_shares_no_file_with_the_one_it_takes_over_from(host: Host) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n", "tinyvoice_data.txt": "x" * 9000})
+    host.serve("large", {"large/__init__.py": "", "large/library.so": make_library()})
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        host.install(name)
+        switch(host, name)
+    assert [store.read_json(str(host.prefix(name) / store.MANIFEST))["shares_files"] for name in names] == [
+        True,
+        False,
+    ] * 2
+    for before, after in itertools.pairwise(names):
+        for file in ("tinyvoice.py", "tinyvoice_data.txt", "large/library.so"):
+            assert not os.path.samefile(host.site(before) / file, host.site(after) / file)
+            assert (host.site(before) / file).read_bytes() == (host.site(after) / file).read_bytes()
+    assert all(not store.damage(str(host.prefix(name))) for name in names)
+
+
+@pytest.mark.parametrize("file", ["tinyvoice.py", "tinyvoice/part.py", "tinyvoice/library.so"])
+def test_after_an_edit_in_place_another_generation_still_works(host: Host, file: str) -> None:
+    files = {"tinyvoice.py": "SOUND = 440\n", "tinyvoice/part.py": "A = 1\n", "tinyvoice/library.so": make_library()}
+    host.serve("tinyvoice", files)
+    for name in ("one", "two", "three"):
+        host.install(name)
+        switch(host, name)
+    assert os.path.samefile(host.site("one") / file, host.site("three") / file)
+    os.chmod(host.site("three") / file, 0o644)
+    with open(host.site("three") / file, "rb+") as opened:
+        opened.write(b"666666")
+    assert [bool(store.damage(str(host.prefix(name)))) for name in ("one", "two", "three")] == [True, False, True]
+    assert ask(host.prefix("two"), "__import__('tinyvoice').__file__").startswith(str(host.prefix("two")))
+    host.install("four")
+    assert (host.site("four") / file).read_bytes() == (host.site("two") / file).read_bytes()
+
+
+def test_shared_files_are_read_only_and_own_ones_are_not(host: Host) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
+    host.install("one")
+    switch(host, "one")
+    host.install("two")
+    modes = [(host.site(name) / "tinyvoice.py").stat().st_mode & 0o222 for name in ("one", "two")]
+    assert modes[0] == 0 and modes[1] != 0
+
+
+@pytest.mark.parametrize(("wanted", "shares"), [("copy", False), ("hardlink", True)])
+def test_whether_files_are_shared_can_be_said(host: Host, wanted: str, shares: bool) -> None:
+    host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
+    for name in ("one", "two"):
+        host.links = wanted
+        host.install(name)
+        switch(host, name)
+    assert os.path.samefile(host.site("one") / "tinyvoice.py", host.site("two") / "tinyvoice.py") is shares
+
+
+def test_where_the_file_system_has_reflinks_every_generation_has_its_own_files(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def clone(_fd: int, _request: int, source: int) -> int:
+        os.lseek(source, 0, os.SEEK_SET)
+        data = os.pread(source, 1 << 20, 0)
+        os.pwrite(_fd, data, 0)
+        return 0
+
+    monkeypatch.setattr(links.fcntl, "ioctl", clone)
+    host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
+    for name in ("one", "two"):
+        host.install(name)
+        switch(host, name)
+        assert (host.site(name) / "tinyvoice.py").stat().st_nlink == 1
+    assert ask(host.prefix("two"), "__import__('tinyvoice').SOUND") == 440
 
 
 def test_a_file_with_a_wrong_sha256_is_refused_and_the_generation_stays_unfinished(host: Host) -> None:

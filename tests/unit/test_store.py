@@ -366,12 +366,44 @@ def test_pruning_keeps_the_current_one_and_the_newest_healthy_ones(tmp_path: Pat
     assert store.prunable(str(tmp_path), "speech", 3) == ["b"]
 
 
-@pytest.mark.parametrize("keep", [1, 0])
-def test_the_current_generation_is_never_pruned(tmp_path: Path, keep: int) -> None:
-    make(tmp_path, "old", created=1)
-    make(tmp_path, "now", created=2)
-    store.activate(str(tmp_path), "speech", "old")
-    assert store.prunable(str(tmp_path), "speech", keep) == ["now"]
+@pytest.mark.parametrize("keep", [1, 2])
+def test_the_current_generation_and_the_one_to_roll_back_to_are_never_pruned(tmp_path: Path, keep: int) -> None:
+    for number, name in enumerate(("a", "b", "c", "d")):
+        make(tmp_path, name, created=number)
+    for name in ("a", "c", "b"):
+        store.activate(str(tmp_path), "speech", name)
+    kept = {"a", "b", "c", "d"} - set(store.prunable(str(tmp_path), "speech", keep))
+    assert kept == {"b", "c"} | ({"d"} if keep == 2 else set())
+    assert store.rollback_target(str(tmp_path), "speech") == "c"
+
+
+@pytest.mark.parametrize("keep", [0, -1, -300])
+def test_to_keep_none_is_refused(tmp_path: Path, keep: int) -> None:
+    make(tmp_path, "now")
+    with pytest.raises(store.StoreError, match=rf"keep is {keep}, but must be 1 or more. Remedy"):
+        store.prunable(str(tmp_path), "speech", keep)
+
+
+def test_a_generation_that_shares_no_file_with_the_others_is_kept(tmp_path: Path) -> None:
+    for number, name in enumerate(("own", "b", "c", "now")):
+        make(tmp_path, name, created=number)
+    manifest = tmp_path / "envs" / "speech" / "own" / store.MANIFEST
+    store.write_json(str(manifest), {**store.read_json(str(manifest)), "shares_files": False})
+    for name in ("c", "now"):
+        store.activate(str(tmp_path), "speech", name)
+    assert store.prunable(str(tmp_path), "speech", 2) == ["b"]
+
+
+def test_the_room_that_removing_frees_leaves_out_what_has_a_name_elsewhere(tmp_path: Path) -> None:
+    for folder in ("one", "two", "cache"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "one" / "own").write_bytes(b"x" * 8192)
+    (tmp_path / "one" / "cached").write_bytes(b"x" * 65536)
+    os.link(tmp_path / "one" / "cached", tmp_path / "cache" / "cached")
+    (tmp_path / "one" / "both").write_bytes(b"x" * 32768)
+    os.link(tmp_path / "one" / "both", tmp_path / "two" / "both")
+    assert store.room(str(tmp_path / "one")) == 8192
+    assert store.room(str(tmp_path / "one"), str(tmp_path / "two")) == 8192 + 32768
 
 
 def test_what_is_unfinished_damaged_or_ill_is_pruned_whatever_is_kept(tmp_path: Path) -> None:

@@ -331,6 +331,7 @@ def generations(root: str, environment: str) -> list[KeptGeneration]:
                 "digest": manifest.get("digest", "") if complete else "",
                 "created": manifest.get("created", 0.0) if complete else 0.0,
                 "exit": verdict.get("exit") if isinstance(verdict, dict) else None,
+                "shares_files": manifest.get("shares_files", True) if complete else False,
             }
         )
     return sorted(found, key=lambda item: (item["created"], item["name"]))
@@ -357,6 +358,7 @@ def survey(root: str, environments: list[str]) -> Store:
             prefix = generation_folder(root, name, generation["name"])
             broken = damage(prefix)
             generation["intact"] = not broken
+            generation["damage"] = broken[:DAMAGE_SHOWN]
             if generation["name"] == current:
                 manifest, unknown = _known(os.path.join(prefix, MANIFEST), GenerationManifest)
                 verdict, _ = _known(os.path.join(prefix, VERDICT), Verdict)
@@ -457,14 +459,39 @@ def rollback_target(root: str, environment: str, wanted: str = "") -> str:
 def prunable(root: str, environment: str, keep: int) -> list[str]:
     """Generations that may go: all but the current one and the newest healthy and intact ones, `keep` in all.
 
+    The one that a rollback would go to always stays, and so does one that shares no file with the others, where there is one.
     Unfinished ones always go: their run holds the lock while it works on them, and pruning needs that lock.
+
+    Raises:
+        StoreError: `keep` is not 1 or more.
     """
+    if keep < 1:
+        raise StoreError(f"keep is {keep}, but must be 1 or more. Remedy: keep at least the current generation")
     folder = environment_folder(root, environment)
     current = pointed(folder)
-    found = [item for item in generations(root, environment) if item["name"] != current]
-    good = [item["name"] for item in found if item["exit"] == 0 and not damage(os.path.join(folder, item["name"]))]
-    kept = set(good[max(0, len(good) - (keep - 1)) :]) if keep > 1 else set()
+    listed = generations(root, environment)
+    found = [item for item in listed if item["name"] != current]
+    good = [item for item in found if item["exit"] == 0 and not damage(os.path.join(folder, item["name"]))]
+    kept = [item["name"] for item in good[max(0, len(good) - (keep - 1)) :]] if keep > 1 else []
+    if good and current is not None:
+        kept.append(rollback_target(root, environment))
+    apart = [item["name"] for item in listed if not item["shares_files"] and (item in good or item["name"] == current)]
+    if apart and not {current, *kept} & {*apart}:
+        kept.append(apart[-1])
     return [item["name"] for item in found if item["name"] not in kept]
+
+
+def room(*paths: str) -> int:
+    """Bytes that removing some trees together frees: files that have a name elsewhere stay."""
+    seen: dict[tuple[int, int], list[int]] = {}
+    for path in paths:
+        for folder, folders, names in os.walk(path):
+            for name in (*folders, *names):
+                status = os.lstat(os.path.join(folder, name))
+                links = status.st_nlink if not stat.S_ISDIR(status.st_mode) else 1
+                entry = seen.setdefault((status.st_dev, status.st_ino), [links, status.st_blocks * 512])
+                entry[0] -= 1
+    return sum(size for links, size in seen.values() if links <= 0)
 
 
 def remove(path: str) -> None:

@@ -7,5 +7,5 @@ module `observe`. What is printed is parsed by pure functions (`nvidia`, `amd`, 
 
 from __future__ import annotations
 
-TOUCHES_THE_WORLD: tuple[str, ...] = ("drivers", "hardware", "host", "probe", "sources")
+TOUCHES_THE_WORLD: tuple[str, ...] = ("drivers", "hardware", "host", "place", "probe", "sources")
 """The files here that do I/O; the others are pure."""

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 
-from ..records.host import Apt, Disk, Finding, ObservedHost, OperatingSystem, Python
+from ..records.host import Apt, AskedSources, Disk, Finding, ObservedHost, OperatingSystem, Python
 from . import hardware as look
-from . import jetson, texts
+from . import jetson, place, texts
 from .cpu import parse_cpuinfo, parse_meminfo
-from .host import Host, Questions, Task, User, find_user
-from .sources import find_sources, probe_source, source_state
+from .host import Host, Questions, User, find_user
+from .sources import Probes, find_sources
 from .system import container_kind, parse_dpkg_status, parse_python
 
 # -I -S: neither a user site nor PYTHONPATH can change the answer, and it starts in a few milliseconds.
@@ -31,6 +29,7 @@ def observe(
     probe_root: str = "/",
     timeout: float = 3.0,
     libraries: Sequence[str] = (),
+    sudo_password: bool = False,
 ) -> ObservedHost:
     """Return everything the plan needs to know about a host, short of the store's own state.
 
@@ -42,12 +41,13 @@ def observe(
         probe_root: '/' or a recorded host's folder.
         timeout: Seconds for each command and each URL.
         libraries: Names of shared libraries to report on.
+        sudo_password: Whether a password for sudo is at hand.
     """
     host = Host(probe_root, timeout)
     findings: list[Finding] = []
     user = find_user(host)
     links = find_sources(host, user, sources or {}, default_index)
-    probes = {name: Task(partial(probe_source, host, link)) for name, link in links.items()}
+    probes = Probes(host, links, host.timeout)
     ask = Questions(host)
     look.start(host, ask)
     ask.command("gcc", ["gcc", "-dumpfullversion"])
@@ -70,7 +70,8 @@ def observe(
     # Jetson's drivers have branches of their own, which the table of branches does not know.
     if jetpack and driver["cuda_source"] in (None, "driver"):
         driver["cuda"], driver["cuda_source"] = jetpack.cuda, "jetpack"
-    privilege = "root" if user.uid == 0 else "sudo" if ask.answer("sudo").code == 0 else "none"
+    sudo = ask.answer("sudo").code == 0 or (sudo_password and host.which("sudo") is not None)
+    privilege = "root" if user.uid == 0 else "sudo" if sudo else "none"
     root = _expand(root, user) or (f"{user.home}/wavesmith" if privilege == "none" else "/opt/wavesmith")
     gcc = re.match(r"\d+(\.\d+)*$", texts.first_line(ask.answer("gcc").text), re.ASCII)
     observed: ObservedHost = {
@@ -94,6 +95,7 @@ def observe(
         "libraries": _present(ask.answer("libraries").text, libraries) if libraries else None,
         "findings": findings,
     }
+    findings += place.find_obstacles(host, root, user, privilege)
     if system["libc"] == "musl":
         findings.append(
             texts.finding(
@@ -110,19 +112,17 @@ def observe(
                 f"Let an administrator run: apt-get install {' '.join(apt['missing'])}",
             )
         )
-    for name, probe in probes.items():
-        result, remedy = probe.result(ask.deadline - 0.3 - time.monotonic()) or (
-            source_state(
-                links[name], answers=False, detail=f"no answer within {host.timeout:g} s", seconds=host.timeout
-            ),
-            "Check name resolution, proxy and firewall, or configure a mirror.",
-        )
-        observed["sources"][name] = result
-        if not result["answers"] and remedy:
-            shown = result["url"] or "(none)"
-            detail = f"The source {name} {shown} can not be used: {result['detail']}"
-            findings.append(texts.finding(f"source.{name}", detail, remedy))
+    observed["sources"] = probes.collect(findings)
     return observed
+
+
+def ask_sources(
+    sources: Mapping[str, str], default_index: str = "", probe_root: str = "/", timeout: float = 10.0
+) -> AskedSources:
+    """Ask a host's package sources alone; the arguments are those of `observe`."""
+    host, findings = Host(probe_root), list[Finding]()
+    found = Probes(host, find_sources(host, find_user(host), sources, default_index), timeout).collect(findings)
+    return {"sources": found, "findings": findings}
 
 
 LINKER_CACHE = ["/sbin/ldconfig", "-p"]

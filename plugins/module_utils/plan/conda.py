@@ -86,7 +86,7 @@ def silent(environment: str, lock: CondaPlan, answers: Mapping[str, SourceState]
     found = []
     for channel in lock.get("channels", ()):
         state = answers.get(_source(channel["name"]), {"answers": True})
-        if not state["answers"]:
+        if not state["answers"] and not state.get("inconclusive"):
             problem = f"the channel {channel['name']} does not answer ({state['detail']})"
             remedy = "check the network or proxy of the host, or name a mirror in wavesmith_conda_channels"
             found.append(Refusal(f"environment {environment}", problem, remedy))

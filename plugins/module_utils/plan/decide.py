@@ -26,12 +26,12 @@ from .generation import settle
 from .guard import locked
 from .inspection import inspection_of, judge
 from .lock import imports_of, lock_of
-from .origins import answers, instead, offer, origins_of, refuse_unbuildable, wheels_of
+from .origins import instead, offer, origins_of, refuse_unbuildable, usable, wheels_of
 from .recipe import target_of
 from .record import PHASES, SECONDS, EnvironmentPlan, Plan
 from .steps import environment_steps, need_room, need_system, step
 
-_SAID_ELSEWHERE = ("source.", "user.", "nvidia.no_memory")
+_SAID_ELSEWHERE = ("root.", "source.", "user.", "nvidia.no_memory")
 """Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as intended."""
 
 
@@ -133,6 +133,7 @@ def _environment(
     item.builder = {"path": python["path"], "version": python["version"]}
     minor = ".".join(python["version"].split(".")[:2])
     item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
+    item.links = wanted.links
     item.variables = environ.variables(stack.backend, observed, wanted.native)
     models.settle_models(item, asked, observed, result, bool(wanted.hub_token))
     result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
@@ -179,7 +180,7 @@ def _environment(
         settle(item, present, item.name in wanted.repair)
         _with_weights(item)
         # A bundle answers for every origin, and has the wheels of those that its locks were made with.
-        if not item.phases or (answers(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
+        if not item.phases or (usable(origin, observed) and (not wanted.bundle or item.lock["status"] == "hit")):
             break
     result.refusals += [*unbuildable, *damaged]
     refuse_unbuildable(item, stack, observed, result)
@@ -210,6 +211,12 @@ def _environment(
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
+    result.warnings += [
+        f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so nothing goes back to it: "
+        f"{entry['damage'][0]}. Remedy: playbooks/prune.yml removes it"
+        for entry in present["generations"]
+        if entry.get("damage") and entry["name"] != item.current
+    ]
     return item
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from ..records.host import CurrentGeneration, Observed
+from ..records.host import CurrentGeneration, Observed, SourceState
 from ..records.plan import Instead
 from ..terms.refusal import Refusal
 from ..wanted.catalog import PACKAGE_INDEX, SOURCE, Catalog, Origin, Stack, cuda_version
@@ -39,8 +39,17 @@ def asked_source(origin: Origin) -> str:
     return PACKAGE_INDEX if origin.kind == SOURCE else origin.name
 
 
-def answers(origin: Origin, observed: Observed) -> bool:
-    return bool(observed["sources"].get(asked_source(origin), {"answers": False})["answers"])
+def usable(origin: Origin, observed: Observed) -> bool:
+    """Whether its source answers, or gave no answer that refuses: then the download will show."""
+    return _state(origin, observed)["answers"] or unsure(_state(origin, observed))
+
+
+def unsure(state: SourceState) -> bool:
+    return not state["answers"] and state.get("inconclusive", False)
+
+
+def _state(origin: Origin, observed: Observed) -> SourceState:
+    return observed["sources"].get(asked_source(origin), {"answers": False, "detail": "it was not asked"})
 
 
 def origins_of(
@@ -49,7 +58,8 @@ def origins_of(
     """The origins to try, each with why it is its turn.
 
     The one in use comes first even where it does not answer: a host that needs nothing must not get a new generation
-    because an index is slow. Then those that answer, in the policy's order; where none does, the first stands for the refusal.
+    because an index is slow. Then those that answer, in the policy's order, and those that may only be busy; where all refuse,
+    the first stands for the refusal.
     """
     manifest = current["manifest"] if current else None
     in_use = manifest.get("origin") if manifest and manifest.get("stack") == stack.name else None
@@ -57,10 +67,13 @@ def origins_of(
     found = [(origin, "in use by the current generation") for origin in allowed if origin.name == in_use]
     passed: list[str] = []
     for origin in allowed:
-        if answers(origin, observed):
+        state = _state(origin, observed)
+        if state["answers"]:
             found.append((origin, "; ".join([*passed, origin.note])))
-        detail = observed["sources"].get(asked_source(origin), {"detail": "it was not asked"})["detail"]
-        passed.append(f"{origin.name} does not answer ({detail})")
+        passed.append(f"{origin.name} does not answer ({state['detail']})")
+    found += [
+        (origin, f"{origin.note}; no source answered in time") for origin in allowed if unsure(_state(origin, observed))
+    ]
     return found or [(allowed[0], "; ".join(passed))]
 
 

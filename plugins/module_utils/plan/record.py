@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Any, Literal
 
 from ..records.generation import Override, PythonOf
+from ..records.host import SourceState
 from ..records.model import ModelOf, WeightsOf
 from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
 from ..records.wheel import WheelSpec
@@ -15,6 +16,10 @@ from ..wanted import project
 SCHEMA: Literal[1] = 1
 
 PHASES = ("prepare", "build", "lock", "weights", "install", "verify", "activate")
+
+NOT_ASKED: SourceState = {"answers": True, "detail": "not asked, because there was nothing to fetch"}
+"""Of a source, where nothing has to be fetched from any."""
+_FETCHES = frozenset({"build", "lock", "install"})
 
 SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
 """Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
@@ -102,6 +107,7 @@ class EnvironmentPlan:
         archives: Source archives that are built on the host.
         unseen: Why the files of its lock were not looked at before they are installed; empty where they were.
         phases: What has to be done, of `PHASES`.
+        links: Whether the files of a generation are its own.
     """
 
     name: str
@@ -141,6 +147,7 @@ class EnvironmentPlan:
     archives: list[str] = field(default_factory=list)
     unseen: str = ""
     phases: list[str] = field(default_factory=list)
+    links: str = "auto"
 
 
 @dataclass
@@ -172,6 +179,11 @@ class Plan:
     seconds: int = 0
     disk_gib: float = 0.0
     schema: Literal[1] = SCHEMA
+
+    @property
+    def downloading(self) -> list[EnvironmentPlan]:
+        """The environments that something has to be fetched for, be they refused or not."""
+        return [item for item in self.environments if _FETCHES & {*item.phases}]
 
     def data(self) -> dict[str, Any]:
         """The plan as plain data, ready for JSON."""

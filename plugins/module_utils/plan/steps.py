@@ -9,7 +9,7 @@ from ..wanted.catalog import PACKAGE_INDEX, Catalog
 from ..wanted.variables import Environment, Wanted
 from . import conda
 from .choose import NO_STACK
-from .origins import asked_source
+from .origins import asked_source, unsure
 from .record import SECONDS, EnvironmentPlan, Plan
 
 OTHER_PACKAGES_GIB = 2.0
@@ -100,7 +100,7 @@ def need_system(wanted: Wanted, observed: Observed, catalog: Catalog, result: Pl
             Refusal(
                 "system packages",
                 f"{', '.join(missing)} are missing and user {observed['user']['name']} may not install them",
-                f"ask an administrator to run: apt-get install -y {' '.join(missing)}",
+                f"ask an administrator to run: apt-get install -y {' '.join(missing)}; or add -K where sudo asks this user for a password",
             )
         )
     else:
@@ -123,7 +123,12 @@ def need_room(observed: Observed, catalog: Catalog, result: Plan) -> None:
         source = observed["sources"].get(asked_source(origin), {"answers": False, "detail": "it was not asked"})
         index = observed["sources"].get(PACKAGE_INDEX, source)
         for name, state in {asked_source(origin): source, PACKAGE_INDEX: index}.items():
-            if not state["answers"]:
+            if unsure(state):
+                result.warnings.append(
+                    f"the source {name} gave no answer ({state['detail']}), which may only mean that it is busy; the download will "
+                    "show. Remedy: raise wavesmith_source_timeout, or check the network or proxy of the host"
+                )
+            elif not state["answers"]:
                 result.refusals.append(
                     Refusal(
                         f"environment {item.name}",
@@ -134,6 +139,12 @@ def need_room(observed: Observed, catalog: Catalog, result: Plan) -> None:
         result.refusals.extend(conda.silent(item.name, item.conda, observed["sources"]))
         need += OTHER_PACKAGES_GIB + origin.disk_gib
     result.disk_gib = round(need, 1)
+    if any(item.phases for item in result.environments) or result.steps:
+        result.refusals += [
+            Refusal(f"folder {observed['root']}", finding["detail"], finding["remedy"])
+            for finding in observed.get("findings", ())
+            if finding["id"].startswith("root.")
+        ]
     free = observed["disk"]["free"] / 2**30
     if need and free < need:
         result.refusals.append(

@@ -5,5 +5,13 @@ In: a plan's environment with its lock and wheels. Out: a sealed generation. Ask
 
 from __future__ import annotations
 
-TOUCHES_THE_WORLD: tuple[str, ...] = ("conda", "conda_worker", "generation", "inspect", "models", "repositories")
+TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "conda",
+    "conda_worker",
+    "generation",
+    "inspect",
+    "links",
+    "models",
+    "repositories",
+)
 """The files here that do I/O; the others are pure."""

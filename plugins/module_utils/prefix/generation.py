@@ -29,7 +29,7 @@ from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
 from ..terms.names import name_of, normal, package_of
-from . import models, repositories
+from . import links, models, repositories
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
 
@@ -392,6 +392,7 @@ def _fill(
         )
         if wheels:
             job.run([*add, "--no-index", *wheels], tools)
+        shares = _separate(job, root, spec, prefix)
         job.progress("checking bytes", count, count)
         wrong = _wrong_bytes(site)
         if wrong:
@@ -403,6 +404,7 @@ def _fill(
             job.run([*locked, *again], tools, watch=watch)
             if wheels:
                 job.run([*add, "--no-index", *again, *wheels], tools)
+            shares = _separate(job, root, spec, prefix)
             wrong = _wrong_bytes(site)
             if wrong:
                 name, path = sorted(wrong.items())[0]
@@ -447,6 +449,7 @@ def _fill(
         "packages": packages,
         "channel_packages": channel_packages(prefix),
         "records": {name: _record(site, name) for name in spec["versions"]},
+        "shares_files": shares,
     }
     store.seal(prefix, manifest)
     return {
@@ -465,6 +468,17 @@ _OURS = re.compile(
 def _own(prefix: str) -> dict[str, str]:
     """What is ours in a prefix and no package's, each file with what changes when somebody writes it."""
     return {name: json.dumps(mark) for name, mark in store.marks(prefix) if _OURS.fullmatch(name)}
+
+
+def _separate(job: Job, root: str, spec: InstallTask, prefix: str) -> bool:
+    """Make the files of a generation its own where the one in use shares its files; returns whether this one does."""
+    folder = store.environment_folder(root, spec["environment"])
+    current = store.pointed(folder)
+    before = store.read_json(os.path.join(folder, current, store.MANIFEST)) if current else None
+    # Generations of before that was known are hard links.
+    shares = bool(before.get("shares_files", True)) if isinstance(before, dict) else None
+    job.progress("making files its own")
+    return links.separate(prefix, spec.get("links", links.AUTO), shares)
 
 
 def _own_wheel(prefix: str, wheel: OwnWheelFile) -> str:

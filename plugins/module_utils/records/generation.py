@@ -82,6 +82,7 @@ class GenerationManifest(_GenerationManifest, total=False):
         channel_packages: Packages that came from a conda channel.
         records: sha256 of the RECORD of each package of the stack.
         models: Its models.
+        shares_files: Whether files of it are hard links to those of the cache and of other generations.
     """
 
     origin: str
@@ -98,6 +99,7 @@ class GenerationManifest(_GenerationManifest, total=False):
     channel_packages: dict[str, str]
     records: dict[str, str]
     models: list[ModelOf]
+    shares_files: bool
 
 
 Outcome = Literal["pass", "fail", "skip", "unjudged"]

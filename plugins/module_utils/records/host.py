@@ -231,6 +231,7 @@ class SourceState(TypedDict, total=False):
     Attributes:
         url: Its address without credentials.
         answers: Whether it does.
+        inconclusive: Whether it gave no answer, and no refusal either: its download will show.
         detail: What it said.
         seconds: How long that took.
         configured_by: Which variable or file names it.
@@ -238,6 +239,7 @@ class SourceState(TypedDict, total=False):
 
     url: str
     answers: bool
+    inconclusive: bool
     detail: str
     seconds: float
     configured_by: str
@@ -255,6 +257,18 @@ class Finding(TypedDict):
     id: str
     detail: str
     remedy: str
+
+
+class AskedSources(TypedDict):
+    """What a host's package sources answered.
+
+    Attributes:
+        sources: By name.
+        findings: What stands in the way.
+    """
+
+    sources: dict[str, SourceState]
+    findings: list[Finding]
 
 
 class Toolbox(TypedDict):
@@ -278,7 +292,9 @@ class KeptGeneration(TypedDict, total=False):
         digest: Of all that went into it.
         created: Seconds since 1970.
         exit: The doctor's exit status; `None` where it was not judged.
+        shares_files: Whether files of it are hard links to those of others.
         intact: Whether its files are those that were sealed; only for complete ones.
+        damage: What differs from the sealed state; the first few.
     """
 
     name: str
@@ -286,7 +302,9 @@ class KeptGeneration(TypedDict, total=False):
     digest: str
     created: float
     exit: Optional[int]
+    shares_files: bool
     intact: bool
+    damage: list[str]
 
 
 class CurrentGeneration(TypedDict):

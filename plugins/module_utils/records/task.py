@@ -121,10 +121,12 @@ class InstallTask(_InstallTask, total=False):
         wheels: Packages that are built from source.
         constraints: What source archives are built with.
         bundle: Address of an offline bundle, which has the commits of repositories; empty for none.
+        links: Whether its files are its own: ``auto``, ``copy`` or ``hardlink``.
     """
 
     constraints: list[str]
     bundle: str
+    links: str
 
 
 class ChannelContents(TypedDict):

@@ -43,9 +43,13 @@ class Wanted:
         python: Python version for the environments (``3.12``); empty: the newest of the system that the stack knows.
         package_index: Address of the package index; empty: what the host's pip is set up for.
         keep_generations: How many generations `prune` keeps for each environment, the current one counted in.
+        links: Whether the files of a generation are its own: ``auto`` (where it costs nothing, and always for every second one), ``copy``,
+            or ``hardlink`` (never).
         keep_wheels: How many wheels of each package and variant that no generation needs `wheelhouse_prune` keeps.
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
-        probe_timeout: Seconds that a package source has to answer.
+        apt_proxy: Address of a proxy that the apt run takes packages through; empty: what the host is set up for.
+        probe_timeout: Seconds that a command of the host has to answer.
+        source_timeout: Seconds in which a package source is asked, again and again, until it answers.
         conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
         conda_channel_alias: Address below which channels lie that are given by name; empty: the tools' own.
         conda_offline: Whether channels are never asked over the network.
@@ -71,9 +75,12 @@ class Wanted:
     python: str = ""
     package_index: str = ""
     keep_generations: int = 3
+    links: str = "auto"
     keep_wheels: int = 2
     system_packages: bool = True
+    apt_proxy: str = ""
     probe_timeout: float = 3.0
+    source_timeout: float = 10.0
     conda_channels: tuple[str, ...] = ("conda-forge",)
     conda_channel_alias: str = ""
     conda_offline: bool = False
@@ -113,9 +120,12 @@ VARIABLES: Mapping[str, Variable] = {
     "python": Variable((str,)),
     "package_index": Variable((str,)),
     "keep_generations": Variable((int,)),
+    "links": Variable((str,)),
     "keep_wheels": Variable((int,)),
     "system_packages": Variable((bool,)),
+    "apt_proxy": Variable((str,)),
     "probe_timeout": Variable((float, int)),
+    "source_timeout": Variable((float, int)),
     "wheelhouse": Variable((str,)),
     "bundle": Variable((str,)),
     "conda_channels": Variable((list,)),
@@ -147,7 +157,7 @@ VARIABLES: Mapping[str, Variable] = {
     "matrix_file": Variable((str,), "matrix"),
 }
 """Every variable that a user sets."""
-OWN_VARIABLES = frozenset({"plan", "settings", "verify_hosts", "verify_what"})
+OWN_VARIABLES = frozenset({"plan", "pruned", "settings", "verify_hosts", "verify_what"})
 """What the playbooks tell each other."""
 OTHERS = ("ansible_", "awx_", "tower_", "semaphore_")
 """How the names of variables begin that others give to every run."""
@@ -160,6 +170,7 @@ _KINDS = {
     list: "a list",
 }
 _LEAST = {"keep_generations": (1, "keep at least the current one"), "keep_wheels": (0, "0 keeps only what is needed")}
+LINKS = ("auto", "copy", "hardlink")
 ENGINES = ("venv", "conda")
 _ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
 
@@ -258,11 +269,10 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
         problem = f"{root!r} is not a folder of our own: it holds characters that scripts cannot name"
         refusals.append(Refusal("variable wavesmith_root", problem, "use letters, digits and / . _ + @ - only"))
         del values["root"]
-    if not values.get("probe_timeout", 1) > 0:
-        refusals.append(
-            Refusal("variable wavesmith_probe_timeout", "it must be more than 0", "give seconds, such as 3")
-        )
-        del values["probe_timeout"]
+    for name in ("probe_timeout", "source_timeout"):
+        if not 0 < values.get(name, 1) < float("inf"):
+            problem = f"it is {values.pop(name)}, but must be more than 0"
+            refusals.append(Refusal(f"variable wavesmith_{name}", problem, "give seconds, such as 10"))
     for name in ("wheelhouse", "bundle"):
         place = values.get(name, "")
         if place and not re.match(r"(https?://[^/]|file:///|/|~/)", place):
@@ -271,6 +281,11 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
             del values[name]
     refusals += _hub(values, environ or {})
+    proxy = values.get("apt_proxy", "")
+    if proxy and not re.fullmatch(r"https?://[^/\s]+/?", proxy):
+        problem = f"{proxy!r} is not the address of a proxy"
+        refusals.append(Refusal("variable wavesmith_apt_proxy", problem, "write it as http://cache01:3142"))
+        del values["apt_proxy"]
     python = values.get("python", "")
     if python and not re.fullmatch(r"3\.\d{1,2}", python):
         refusals.append(
@@ -284,6 +299,9 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     if values.get("native", "system") not in ("system", "channel"):
         problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
         refusals.append(Refusal("variable wavesmith_native", problem, "use system or channel"))
+    if values.get("links", "auto") not in LINKS:
+        problem = f"it is {values['links']!r}, but must be {', '.join(LINKS[:-1])} or {LINKS[-1]}"
+        refusals.append(Refusal("variable wavesmith_links", problem, suggest(values.pop("links"), LINKS)))
     if "policy" in values:
         values["policy"], problems = _policy(values["policy"])
         refusals += problems

@@ -1,0 +1,65 @@
+"""Why a host cannot be worked on, in words for people: no way in, or no Python there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_WAYS_IN = (
+    (
+        r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key .*has changed",
+        "its host key is not the one that is known",
+        "find out why; if it was set up again, run: ssh-keygen -R {address}",
+    ),
+    (
+        r"Host key verification failed",
+        "its host key is not known here",
+        "log in once by hand, and compare it: ssh {user}@{address}",
+    ),
+    (
+        r"UNPROTECTED PRIVATE KEY|bad permissions|invalid format|no such identity",
+        "the private key cannot be used",
+        "chmod 600 it, or correct ansible_ssh_private_key_file",
+    ),
+    (
+        r"Permission denied|Too many authentication failures|Authentication fail",
+        "it does not accept user {user}",
+        "correct ansible_user, or copy your key there: ssh-copy-id {user}@{address}",
+    ),
+    (r"Could not resolve hostname|Name or service not known", "the name {address} is unknown", "correct ansible_host"),
+    (
+        r"timed out|No route to host|Network is unreachable",
+        "{address} does not answer",
+        "check that it is on and in reach: ping {address}",
+    ),
+    (r"Connection refused", "{address} refuses SSH connections", "start its SSH server, or correct ansible_port"),
+    (r"sshpass|password.*not", "a password needs the program sshpass here", "use a key, or apt-get install sshpass"),
+)
+_NO_PYTHON = re.compile(
+    r"interpreter.{0,80}(was )?not found|python[\d.]*: (command )?not found|No such file.{0,40}python"
+)
+
+
+def no_way_in(host: str, variables: dict[str, Any], said: str) -> str:
+    """What to tell of a host that cannot be reached: the reason and the remedy, then what was said."""
+    names = {
+        "address": str(variables.get("ansible_host") or host),
+        "user": str(variables.get("ansible_user") or "(yours)"),
+    }
+    for pattern, problem, remedy in _WAYS_IN:
+        if re.search(pattern, said, re.IGNORECASE):
+            return f"host {host}: {problem.format(**names)}. Remedy: {remedy.format(**names)}. ssh said: {_last(said)}"
+    return f"host {host}: {_last(said)}. Remedy: log in once by hand: ssh {names['user']}@{names['address']}"
+
+
+def no_python(answer: dict[str, Any]) -> bool:
+    """Whether a module failed because the host has no Python."""
+    said = " ".join(str(answer.get(key, "")) for key in ("msg", "module_stderr", "module_stdout", "exception"))
+    return bool(_NO_PYTHON.search(said))
+
+
+def _last(said: str) -> str:
+    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    return re.sub(
+        r"^.*?make sure this host can be reached over ssh: ", "", lines[-1] if lines else "nothing", flags=re.IGNORECASE
+    ).rstrip(".")
