@@ -282,6 +282,13 @@ def test_without_a_stack_what_brings_in_the_torch_family_is_refused() -> None:
     assert result.phases == []
 
 
+def test_without_a_stack_numpy_is_anybodys() -> None:
+    """test_pandas_needs_numpy_which_belongs_to_a_stack: that one stack holds numpy does not make it part of the torch family."""
+    assert any("numpy" in line for stack in CATALOG.stacks.values() for line in stack.requires)
+    item = only(of("pandas", stack="none"))
+    assert "numpy" not in {*item.lock["banned"], *item.held}
+
+
 def test_with_a_stack_nothing_is_banned() -> None:
     assert only(of("encodec")).lock["banned"] == []
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.build.source import fetch
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import guard as doctor_guard
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Context, Spec, perform
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.installed import (
     main_modules,
     modules_of,
@@ -115,7 +117,7 @@ def test_what_brings_in_torch_without_a_stack_is_refused_with_who_needs_it(host:
 
 
 @pytest.mark.process
-def test_nothing_brings_torch_into_an_environment_without_a_stack_by_hand(host: Host) -> None:
+def test_nothing_brings_torch_into_an_environment_without_a_stack_by_hand(host: Host, tmp_path: Path) -> None:
     wheel(host.simple, "torch", {"torch.py": ""}, version="2.15.0")
     wheel(host.simple, "codec", {"codec.py": ""}, requires=["torch"])
     wheel(host.simple, "other", {"other.py": ""})
@@ -133,6 +135,24 @@ def test_nothing_brings_torch_into_an_environment_without_a_stack_by_hand(host: 
 
     assert "torch<0" in by_hand("codec") and "torch<0" in by_hand("torch")
     assert "+ other==1.0" in by_hand("other")
+
+    def judged() -> str:
+        spec = Spec("speech", "one", host.prefix(), host.root)
+        return str(perform(doctor_guard.CHECKS[0], Context(spec, tmp_path, tmp_path)))
+
+    assert "the stack names no versions" in judged()
+    argv = [
+        UV,
+        "pip",
+        "install",
+        "--no-deps",
+        "--python",
+        host.prefix() / "bin" / "python",
+        "--default-index",
+        host.index,
+    ]
+    subprocess.run([*argv, "torch"], env={**os.environ, "UV_NO_CONFIG": "1"}, capture_output=True, check=True)
+    assert "torch was installed by hand, and the environment has no stack" in judged()
 
 
 @pytest.mark.parametrize(

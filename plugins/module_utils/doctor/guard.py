@@ -31,6 +31,10 @@ def stack_guard(context: Context) -> Finding:
     except (OSError, ValueError, KeyError) as error:
         raise Skipped("this generation was not sealed with the guard's records") from error
     if not stack:
+        never = [name for name in manifest.get("held", {}) if name not in packages]
+        here = [name for name in never if any(True for site in site_packages(prefix) for _ in _metadata(site, name))]
+        if here:
+            raise Failed(f"{', '.join(here)} was installed by hand, and the environment has no stack to say which")
         raise Skipped("the stack names no versions")
     wrong: list[str] = []
     evidence: dict[str, Any] = {}

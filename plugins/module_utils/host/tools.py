@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from ..terms.url import masked
 from . import store
 from .job import Failed
+from .unbuilt import explain as not_built
 
 UV = ("toolbox", "current", "bin", "uv")
 _PASSED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT", "TMPDIR")
@@ -141,6 +142,13 @@ def explain(error: Failed, item: str, known: Sequence[str] = ()) -> Failed:
         problem = f"{item}: the package index has no {unknown[1]}"
         remedy = f"{meant}where another index has it, name that in wavesmith_package_index"
         return Failed(f"{problem}. Remedy: {remedy}", error.log)
+    unbuilt = (
+        None
+        if "Failed to fetch" in text or any(cause[0].search(text) for cause in _CAUSES[:2])
+        else not_built(error.log)
+    )
+    if unbuilt:  # the other causes' words mean something else inside of a build
+        return Failed(f"{item}: {unbuilt[0]}. Remedy: {unbuilt[1]}", error.log)
     for pattern, cause, remedy in _CAUSES:
         if pattern.search(text):
             named = re.search(r"(?:for|from) `?([A-Za-z0-9_.-]+==?[^\s`]+)`?", text)

@@ -102,9 +102,8 @@ def lock_of(
 
 
 def _deciding(catalog: Catalog) -> set[str]:
-    """Every package that some stack decides on."""
-    stacks = catalog.stacks.values()
-    return {name for stack in stacks for name in (*stack.versions, *stack.brings, *map(names.name_of, stack.requires))}
+    """The torch family and what its wheels bring (triton). What a stack requires beside it, such as numpy, anybody may have."""
+    return {name for stack in catalog.stacks.values() for name in (*stack.versions, *stack.brings)}
 
 
 def imports_of(packages: Sequence[Package], lock: str | None) -> dict[str, str]:
