@@ -367,12 +367,14 @@ def test_a_release_for_another_torch_is_refused_with_those_there_are() -> None:
 
 
 def test_a_release_that_contradicts_the_one_for_the_stacks_torch_is_refused() -> None:
-    result = of("vllm>=0.30", stack="cuda13_0", **nvidia())
+    result = of("vllm>=0.30", stack="cuda13_0_torch2_11", **nvidia())
     assert "'vllm>=0.30' contradicts vllm==0.26.0" in refusal(result).problem
 
 
 def test_a_stack_that_can_serve_a_package_goes_before_one_that_cannot() -> None:
-    package = Package("only12", ("only12",), limits=(Limit("it is for CUDA 12", {"stack": ("cuda13_0",)}),))
+    package = Package(
+        "only12", ("only12",), limits=(Limit("it is for CUDA 12", {"stack": ("cuda13_0", "cuda13_0_torch2_11")}),)
+    )
     result = of("only12", stack="auto", catalog=with_packages(package), **nvidia())
     assert not result.refusals
     assert only(result).stack == "cuda12_8"
