@@ -20,7 +20,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.audit 
 
 ARCHITECTURES = ("x86_64", "aarch64")
 NAME = "audit"
-HELP = "Show which GPUs a wheel, an environment or a library can serve, from its own bytes."
+HELP = "show which GPUs a wheel, an environment or a library can serve, from its own bytes"
 SERVES, DOES_NOT, UNUSABLE, CPU_ONLY = 0, 1, 2, 3
 
 

@@ -1,6 +1,7 @@
 """Find the subcommands and run one.
 
-A subcommand is a module of this package with `NAME`, `HELP`, `configure(parser)` and `run(arguments)`, which returns the exit code.
+A subcommand is a module of this package with `NAME`, `HELP`, `configure(parser)` and `run(arguments)`, which returns the exit code; or one of
+several in a module's `COMMANDS`.
 """
 
 from __future__ import annotations
@@ -10,28 +11,70 @@ import importlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-COMMANDS = ("audit", "build", "catalog", "matrix", "model", "packages", "plan")
+from wavesmith.playbook import Command, version
+
+COMMANDS = {
+    "init": "init",
+    "plan": "day",
+    "provision": "day",
+    "status": "status",
+    "generations": "status",
+    "verify": "day",
+    "rollback": "day",
+    "repair": "day",
+    "prune": "day",
+    "remove": "remove",
+    "run": "execute",
+    "tree": "execute",
+    "why": "execute",
+    "logs": "logs",
+    "audit": "audit",
+    "build": "build",
+    "catalog": "catalog",
+    "matrix": "matrix",
+    "model": "model",
+    "packages": "packages",
+}
+"""Every subcommand, and the module that has it."""
 
 
-def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
+def command(name: str) -> Command:
+    """The subcommand of a name."""
+    module = importlib.import_module(f"wavesmith.{COMMANDS[name]}")
+    found: Command = getattr(module, "COMMANDS", {}).get(name) or Command(module.HELP, module.configure, module.run)
+    return found
+
+
+def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     """The command line with these subcommands."""
-    main_parser = argparse.ArgumentParser(prog="wavesmith", description="Verified speech and audio environments.")
+    main_parser = argparse.ArgumentParser(
+        prog="wavesmith",
+        description="Verified speech and audio environments on real machines.",
+        epilog="wavesmith COMMAND --help says more. What stands after -- goes to ansible-playbook.",
+    )
+    main_parser.add_argument("--version", action="version", version=f"wavesmith {version()}")
     commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
     for name in names:
-        module = importlib.import_module(f"wavesmith.{name}")
-        command = commands.add_parser(module.NAME, help=module.HELP, description=module.HELP)
-        module.configure(command)
-        command.set_defaults(run=module.run)
+        made = command(name)
+        found = commands.add_parser(name, help=made.help, description=made.help)
+        made.configure(found)
+        found.set_defaults(run=made.run)
     return main_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; argparse itself exits with 2 on arguments it does not understand."""
-    words = sys.argv[1:] if argv is None else argv
+    words = list(sys.argv[1:] if argv is None else argv)
     # Only the subcommand that was named is loaded: the others would double the time of a short answer.
-    arguments = parser(words[:1] if words[:1] and words[0] in COMMANDS else COMMANDS).parse_args(words)
+    named = words[:1] if words and words[0] in COMMANDS else []
+    rest: list[str] = []
+    if named and named[0] != "run" and "--" in words:
+        rest = words[words.index("--") + 1 :]
+        words = words[: words.index("--")]
+    arguments = parser(named or COMMANDS).parse_args(words)
+    arguments.rest = rest
     if isinstance(sys.stdout, io.TextIOWrapper):  # where the locale has no ✓
         sys.stdout.reconfigure(errors="replace")
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 NAME = "model"
-HELP = "List the catalog's models, or pin the weights of one."
+HELP = "list the catalog's models, or pin the weights of one"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

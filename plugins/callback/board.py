@@ -211,6 +211,9 @@ class CallbackModule(Default):
         self._handle_warnings(data)
         if action == "ansible.builtin.debug" and isinstance(data.get("msg"), str):
             self._display.display(data["msg"])
+        elif self._run.playbook == "run" and data.get("stdout"):
+            alone = len(self._run.hosts) == 1
+            self._display.display(data["stdout"] if alone else f"{host.name}:\n{data['stdout']}")
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """A task was not needed on a host: as if it had not begun."""
@@ -295,14 +298,16 @@ class CallbackModule(Default):
 
     def _show_end(self, seconds: float) -> None:
         run, quiet = self._run, self._form == "quiet"
-        for host in run.hosts.values():
+        shown = run.hosts.values() if run.playbook != "run" else [host for host in run.hosts.values() if host.failed]
+        for host in shown:
             end = board.outcome(run, host)
             color = {"✗": constants.COLOR_ERROR, "○": constants.COLOR_CHANGED}.get(board.MARKS[end])
             color = color or (constants.COLOR_CHANGED if end == "changed" else constants.COLOR_OK)
             self._display.display(board.host_line(run, host), color=color)
         for line in board.error_lines(run):
             self._display.display(line, color=constants.COLOR_ERROR, stderr=quiet)
-        self._display.display(board.sentence(run, seconds))
+        if run.playbook != "run" or run.problems:
+            self._display.display(board.sentence(run, seconds))
 
     def _show_plans(self) -> None:
         """The plans that came, each kind once, below the first lines of all its hosts."""

@@ -207,6 +207,9 @@ def outcome(run: Run, host: Host) -> str:
 
 def environments(host: Host) -> list[dict[str, Any]]:
     """What is known of each environment: from the report, from the doctor, else from the plan."""
+    if host.data.get("status"):
+        kept = ("environment", "generation", "stack", "verdict", "judged", "checks")
+        return [{key: row[key] for key in kept} for row in host.data["status"]]
     rows = host.data.get("report", {}).get("environments")
     if rows is None:
         rows = [
@@ -261,15 +264,17 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         kept = "; what is current stays in use" if host.plan and not run.planning else ""
         return [f"failed{after}{kept}"]
     found = []
-    if run.planning or run.check:
+    if host.data.get("removed"):
+        would = "would remove" if run.check else "removed"
+        gone = [f"{name}/{generation}" for name, listed in host.data["removed"].items() for generation in listed]
+        found = [f"{would} {', '.join(gone)}"] if gone else []
+    elif host.plan and (run.planning or run.check):
         found = [
             f"{item['name']} {STATES[item['state']]}" for item in host.plan.get("environments", ()) if item.get("state")
         ]
         if host.phases:
             seconds = sum(host.estimate(phase).seconds for phase in host.phases)
             found.append(f"about {duration(seconds)}")
-    elif host.data.get("removed"):
-        found = [f"removed of {name}: {', '.join(gone)}" for name, gone in host.data["removed"].items() if gone]
     elif any(row["verdict"] for row in environments(host)):
         found = [_environment(row) for row in environments(host)]
     elif host.data.get("current"):
@@ -323,7 +328,7 @@ def sentence(run: Run, seconds: float) -> str:
         parts.append(f"{len(ends) - len(bad)} {of} done")
     if changed:
         parts.append(f"{len(changed)} {'would change' if run.planning or run.check else 'changed'}")
-    elif not bad and not run.planning:
+    elif not bad and not run.planning and run.playbook not in ("status", "logs", "verify"):
         parts.append("nothing to do" if judged or run.check else "nothing changed")
     for end in ("refused", "failed", "unreachable"):
         named = [name for name in bad if ends[name] == end]

@@ -101,7 +101,7 @@ class Job:
         )
 
 
-def _alive(job: Any) -> bool:
+def alive(job: Any) -> bool:
     return isinstance(job, dict) and "pid" in job and _birth(job["pid"]) == job.get("birth")
 
 
@@ -160,7 +160,7 @@ def follow(
     _note_follower(folder)
     deadline = time.monotonic() + wait
     while True:
-        alive = _alive(read_json(os.path.join(folder, "job.json")))
+        living = alive(read_json(os.path.join(folder, "job.json")))
         # The worker writes its result before it ends: asked in this order, a dead one without a result was killed.
         result = read_json(os.path.join(folder, "result.json"))
         progress = cast(Progress, read_json(os.path.join(folder, "progress.json")) or {})
@@ -169,7 +169,7 @@ def follow(
             answer: Answer = {"finished": True, "state": state, "progress": progress, "adopted": found == ADOPTED}
             answer.update(cast(Answer, result))
             return answer
-        if not alive:
+        if not living:
             killed = (
                 f"the worker of {name} was killed. Remedy: start again, what it finished is kept; its log: {folder}/log"
             )
@@ -189,11 +189,11 @@ def _join(root: str, folder: str, run: str) -> str:
     job = read_json(path)
     if isinstance(job, dict) and job.get("run") == run:
         return OURS
-    if not _alive(job):
+    if not alive(job):
         return ""
     if not _abandoned(folder):
         raise Busy(busy_message(holder(root) or {}))
-    if not _alive(job):
+    if not alive(job):
         return ""
     write_json(path, {**job, "run": run})
     return ADOPTED
@@ -212,9 +212,9 @@ def _abandoned(folder: str) -> bool:
     path = os.path.join(folder, "follower.json")
     first, gone = read_json(path), 0.0
     while read_json(path) == first:
-        if not _alive(read_json(os.path.join(folder, "job.json"))):
+        if not alive(read_json(os.path.join(folder, "job.json"))):
             return True
-        if _alive(first):
+        if alive(first):
             gone = 0.0
         elif not gone:
             gone = time.monotonic()

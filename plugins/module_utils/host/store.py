@@ -505,6 +505,18 @@ def remove(path: str) -> None:
     shutil.rmtree(doomed)
 
 
+def remove_environment(root: str, environment: str, check: bool = False) -> list[str]:
+    """Remove an environment and the history of its switches; the names of the generations that go."""
+    folder = environment_folder(root, environment)
+    doomed = [item["name"] for item in generations(root, environment)]
+    if not check:
+        remove(folder)
+        history = os.path.join(root, "state", f"{environment}.history.json")
+        if os.path.exists(history):
+            os.unlink(history)
+    return doomed
+
+
 def sweep(root: str) -> list[str]:
     """Remove what killed runs left outside of the environments: scratch folders and files that were never renamed."""
     found = []

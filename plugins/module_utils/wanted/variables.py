@@ -58,6 +58,7 @@ class Wanted:
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
         rollback: Environments that the playbook `rollback` switches back, each with the generation to go to (empty: the one before);
             none named: all of them.
+        remove: Environments that the playbook `remove` takes off the host; none of those that are wanted.
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
         wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
             and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
@@ -88,6 +89,7 @@ class Wanted:
     projects: Mapping[str, Any] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
     rollback: Mapping[str, str] = field(default_factory=dict)
+    remove: tuple[str, ...] = ()
     ccache_remote: str = ""
     wheelhouse: str = ""
     hub: str = "https://huggingface.co"
@@ -145,6 +147,10 @@ VARIABLES: Mapping[str, Variable] = {
     # what one run is told
     "repair": Variable((list,), "repair"),
     "rollback": Variable((dict, list), "rollback"),
+    "remove": Variable((list,), "remove"),
+    "run": Variable((list,), "run"),
+    "logs_job": Variable((str,), "logs"),
+    "logs_lines": Variable((int,), "logs"),
     "audit_paths": Variable((list,), "audit"),
     "audit_sm": Variable((list,), "audit"),
     "audit_machine": Variable((str,), "audit"),
@@ -309,6 +315,18 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     environments, more = _environments(ours.get("environments", {}))
     names = [environment.name for environment in environments]
     values["repair"] = tuple(values.get("repair", ()))
+    values["remove"] = tuple(values.get("remove", ()))
+    for name in values["remove"]:
+        if name in names or not re.fullmatch(r"\w[\w.-]*", str(name)):
+            problem = (
+                f"environment {name!r} is still wanted" if name in names else f"{name!r} is no name of an environment"
+            )
+            remedy = (
+                "take it out of wavesmith_environments first"
+                if name in names
+                else "wavesmith status lists what is there"
+            )
+            refusals.append(Refusal("variable wavesmith_remove", problem, remedy))
     chosen = values.get("rollback", {})
     values["rollback"] = dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(chosen, "")
     for variable in ("repair", "rollback"):

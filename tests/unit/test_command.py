@@ -1,0 +1,429 @@
+"""The command `wavesmith` for the day: through real playbooks on hosts that are all this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import status, store
+
+from wavesmith import cli, init
+
+from .conftest import make_manifest
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs" / "command.md"
+GOOD, OLD = "0a628c1c5e9706fe", "43343cfcaf92c516"
+process = pytest.mark.process
+
+
+def wavesmith(*words: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "WAVESMITH_"))}
+    argv = [sys.executable, "-I", str(ROOT / "wavesmith"), *map(str, words)]
+    given = {**clean, "LC_ALL": "C.UTF-8", "NO_COLOR": "1", **more}
+    done = subprocess.run(
+        argv, cwd=cwd, env=given, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "Traceback" not in done.stdout + done.stderr, done.stderr
+    return done
+
+
+def generation(root: Path, name: str, created: float, exit_code: int = 0, environment: str = "speech") -> Path:
+    """A sealed generation that the doctor judged."""
+    prefix = root / "envs" / environment / name
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin" / "python").write_text('#!/bin/sh\necho run by $0 "$@"\n')
+    (prefix / "bin" / "python").chmod(0o755)
+    (prefix / "lib.py").write_text("x = 1\n")
+    store.seal(str(prefix), make_manifest(generation=name, created=created, environment=environment))  # type: ignore[arg-type]
+    judged = {
+        "schema": 1,
+        "verdict": "failed" if exit_code else "healthy",
+        "exit": exit_code,
+        "started": "2026-11-27T15:30:00Z",
+    }
+    checks = [{"id": "a", "verdict": "fail" if exit_code else "pass"}, {"id": "b", "verdict": "skip"}]
+    store.write_json(str(prefix / store.VERDICT), {**judged, "checks": checks})
+    return prefix
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """An inventory of two hosts, one with two generations of `speech` and one that nobody wants any more, one with nothing."""
+    roots = tmp_path / "roots"
+    generation(roots / "thor01", OLD, 1_790_000_000.0)
+    generation(roots / "thor01", GOOD, 1_795_000_000.0)
+    generation(roots / "thor01", OLD, 1_790_000_000.0, environment="past")
+    store.activate(str(roots / "thor01"), "speech", OLD)
+    store.activate(str(roots / "thor01"), "speech", GOOD)
+    variables = {
+        "ansible_connection": "local",
+        "ansible_python_interpreter": sys.executable,
+        "wavesmith_root": f"{roots}/{{{{ inventory_hostname }}}}",
+        "wavesmith_environments": {"speech": {"stack": "none"}},
+    }
+    hosts = {"thor01": {}, "rtx01": {}}
+    inventory = {"all": {"vars": variables, "children": {"jetson_thor": {"hosts": {"thor01": {}}}}, "hosts": hosts}}
+    (tmp_path / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    return tmp_path
+
+
+# What is refused before anything is started
+
+
+@process
+@pytest.mark.parametrize(
+    ("words", "item", "problem", "remedy"),
+    [
+        (["plan", "-i", "nowhere"], "inventory .*/nowhere", "there is no such file or folder", "wavesmith init"),
+        (["provision", "-l", "thro01"], "-l thro01", "no such host or group", "did you mean thor01"),
+        (["status", "-l", "jetson_thro"], "-l jetson_thro", "no such host or group", "did you mean jetson_thor"),
+        (["verify", "-l", "thor01,!thor01"], "-l thor01,!thor01", "it leaves no host", "rtx01"),
+        (["prune", "-i", "empty.yml"], "inventory .*/empty.yml", "it has no hosts", "add one to its hosts.yml"),
+    ],
+)
+def test_what_names_no_host_is_refused(site: Path, words: list[str], item: str, problem: str, remedy: str) -> None:
+    (site / "empty.yml").write_text("all: {}\n")
+    done = wavesmith(*words, cwd=site)
+    assert done.returncode == 2 and done.stdout == ""
+    assert re.match(f"✗ {item}: .*{problem}.*\\. Remedy: .*{remedy}", done.stderr), done.stderr
+    found = json.loads(wavesmith(*words, "--json", cwd=site).stdout)["errors"]
+    assert re.fullmatch(item, found[0]["item"]) and problem in found[0]["problem"] and remedy in found[0]["remedy"]
+
+
+@process
+def test_a_refused_host_is_exit_1_and_said_once(site: Path) -> None:
+    done = wavesmith("prune", "--keep", "0", cwd=site)
+    assert done.returncode == 1
+    assert done.stdout.count("wavesmith_keep_generations: it is 0, but must be 1 or more. Remedy: ") == 1
+
+
+@process
+def test_quiet_prints_errors_only(site: Path) -> None:
+    done = wavesmith("prune", "-q", "--check", "-l", "thor01", cwd=site)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@process
+def test_what_stands_after_two_dashes_goes_to_ansible(site: Path) -> None:
+    assert "playbook: " in wavesmith("prune", "--", "--list-hosts", cwd=site).stdout
+
+
+# What is there
+
+
+@process
+def test_status_is_a_row_for_each_environment_of_each_host(site: Path) -> None:
+    (site / "roots/thor01/envs/speech" / GOOD / "lib.py").write_text("x = 2\n")
+    done = wavesmith("status", cwd=site)
+    rows = [re.split(r"  +", line.rstrip()) for line in done.stdout.splitlines()]
+    assert done.returncode == 0 and rows[0] == [
+        "host",
+        "environment",
+        "generation",
+        "since",
+        "verdict",
+        "stack",
+        "drift",
+    ]
+    none, *rest = rows[1:]
+    assert none[:5] == ["rtx01", "speech", "-", "-", "not there"]
+    assert rest[0][:3] == ["thor01", "speech", GOOD] and rest[0][4:] == ["healthy", "cpu", "1: changed: lib.py"]
+    assert rest[1][:2] == ["thor01", "past (not wanted)"] and len(rest) == 2
+
+
+@process
+def test_status_asks_each_host_once(site: Path) -> None:
+    output = site / "out.json"
+    argv = [
+        str(Path(sys.executable).parent / "ansible-playbook"),
+        "-i",
+        str(site / "hosts.yml"),
+        str(ROOT / "playbooks/status.yml"),
+    ]
+    environment = {
+        **os.environ,
+        "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+        "WAVESMITH_BOARD": "json",
+        "LC_ALL": "C.UTF-8",
+    }
+    with output.open("w") as file:
+        subprocess.run(argv, env=environment, stdout=file, check=True, cwd=site)
+    assert {host["remote_runs"] for host in json.loads(output.read_text())["hosts"].values()} == {1}
+
+
+@process
+def test_generations_are_listed_with_the_current_one(site: Path) -> None:
+    found = json.loads(wavesmith("generations", "--json", "-l", "jetson_thor", cwd=site).stdout)["generations"]
+    assert [(row["environment"], row["name"]) for row in found] == [("speech", OLD), ("speech", GOOD), ("past", OLD)]
+    shown = wavesmith("generations", "-l", "thor01", cwd=site).stdout
+    assert [line.split()[2] for line in shown.splitlines() if line.rstrip().endswith("✓")] == [GOOD]
+
+
+@process
+def test_rollback_goes_to_the_generation_before_or_to_a_named_one(site: Path) -> None:
+    current = site / "roots/thor01/envs/speech/current"
+    assert "speech is generation " + OLD in wavesmith("rollback", "-l", "thor01", cwd=site).stdout
+    assert os.readlink(current) == OLD
+    found = json.loads(wavesmith("rollback", "-l", "thor01", "--json", f"speech={GOOD}", cwd=site).stdout)
+    assert found["hosts"]["thor01"]["current"] == {"speech": GOOD} and os.readlink(current) == GOOD
+
+
+# Remove
+
+
+@process
+def test_remove_shows_what_goes_and_removes_it_only_when_told(site: Path) -> None:
+    folder = site / "roots/thor01/envs/past"
+    done = wavesmith("remove", "past", cwd=site)
+    assert done.returncode == 2 and f"thor01: environment past goes: {OLD}" in done.stdout
+    assert "nobody agreed, nothing was changed" in done.stderr and folder.exists()
+    assert wavesmith("remove", "past", "--check", cwd=site).returncode == 0 and folder.exists()
+    assert f"✓ thor01: removed past/{OLD}" in wavesmith("remove", "past", "--yes", cwd=site).stdout
+    assert not folder.exists() and (site / "roots/thor01/envs/speech").exists()
+
+
+@process
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("speech", "environment 'speech' is still wanted. Remedy: take it out"),
+        ("pasd", "environment pasd: no host has it. Remedy: "),
+    ],
+)
+def test_what_is_wanted_or_nowhere_is_not_removed(site: Path, name: str, said: str) -> None:
+    done = wavesmith("remove", name, "--yes", cwd=site)
+    assert done.returncode == 2 and said in done.stderr
+
+
+# Logs
+
+
+def job(root: Path, name: str, at: float, **files: object) -> None:
+    folder = root / "state" / "jobs" / name
+    folder.mkdir(parents=True)
+    for file, value in files.items():
+        path = folder / (file if file == "log" else f"{file}.json")
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        os.utime(path, (at, at))
+
+
+FAILED = {
+    "failure": "pyworld does not build: no Python.h. Remedy: install python3-dev",
+    "log": ["gcc -c x.c", "fatal error: Python.h"],
+}
+
+
+@process
+def test_logs_shows_how_the_last_work_ended_and_the_lines_that_matter(site: Path) -> None:
+    root = site / "roots/thor01"
+    job(root, "install-1", 1000.0, log="fine\n", result={"result": {}})
+    job(root, "wheels-2", 2000.0, log="a\nb\n", result=FAILED)
+    done = wavesmith("logs", "thor01", cwd=site)
+    said = done.stdout.splitlines()
+    assert re.match(r"thor01: wheels-2, \d{4}-.*: failed; others: install-1$", said[0])
+    assert said[1:3] == ["  | gcc -c x.c", "  | fatal error: Python.h"]
+    assert said[-1] == f"✗ thor01: {FAILED['failure']}"
+    assert wavesmith("logs", "rtx01", cwd=site).stdout.strip() == "rtx01: no work was done here yet"
+
+
+def test_the_last_job_is_the_one_that_wrote_last(tmp_path: Path) -> None:
+    job(tmp_path, "one", 3000.0, log="x\n", result={"result": {}})
+    job(tmp_path, "two", 2000.0, log="y\n", result={"result": {}})
+    found = status.last_job(str(tmp_path))
+    assert (found["name"], found["state"], found["lines"], found["others"]) == ("one", "done", ["x"], ["two"])
+
+
+def test_a_job_without_a_result_whose_worker_is_gone_was_killed(tmp_path: Path) -> None:
+    job(tmp_path, "one", 1000.0, log="x\n", job={"name": "one", "pid": 2**22 + 1, "birth": "1", "run": "r"})
+    found = status.last_job(str(tmp_path))
+    assert found["state"] == "killed" and "Remedy: start again" in found["failure"]
+
+
+def test_progress_of_the_doctor_is_no_line_that_matters(tmp_path: Path) -> None:
+    job(tmp_path, "verify", 1000.0, log='{"phase": "check", "n": 1}\nwarning: x\n', result={"result": {}})
+    assert status.last_job(str(tmp_path))["lines"] == ["warning: x"]
+
+
+def test_an_unknown_job_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    job(tmp_path, "install-12", 1000.0, log="")
+    with pytest.raises(
+        store.StoreError, match="job instal-12: no log of it is kept here. Remedy: did you mean install-12"
+    ):
+        status.last_job(str(tmp_path), "instal-12")
+
+
+# What an environment holds, for people
+
+
+def test_an_environment_that_is_not_wanted_is_told_from_one_that_is_not_there(tmp_path: Path) -> None:
+    generation(tmp_path, GOOD, 5.0, environment="past")
+    rows = {row["environment"]: row for row in status.environments(str(tmp_path), ["speech"])}
+    assert [(row["wanted"], row["generation"]) for row in rows.values()] == [(True, None), (False, None)]
+    assert [item["name"] for item in rows["past"]["generations"]] == [GOOD]
+
+
+def test_since_is_when_it_was_switched_to_and_else_when_it_was_made(tmp_path: Path) -> None:
+    generation(tmp_path, GOOD, 5.0)
+    store.point(str(tmp_path / "envs" / "speech"), GOOD)
+    (row,) = status.environments(str(tmp_path), ["speech"])
+    assert row["since"] == 5.0 and row["checks"] == {"pass": 1, "fail": 0, "skip": 1}
+    store.point(str(tmp_path / "envs" / "speech"), "x")
+    store.activate(str(tmp_path), "speech", GOOD)
+    (row,) = status.environments(str(tmp_path), ["speech"])
+    assert (row["since"] or 0) > 1_000_000
+
+
+def test_a_removed_environment_leaves_nothing(tmp_path: Path) -> None:
+    generation(tmp_path, GOOD, 5.0)
+    store.activate(str(tmp_path), "speech", GOOD)
+    assert store.remove_environment(str(tmp_path), "speech", check=True) == [GOOD]
+    assert (tmp_path / "envs" / "speech").exists()
+    assert store.remove_environment(str(tmp_path), "speech") == [GOOD]
+    assert list((tmp_path / "envs").iterdir()) == [] and not list((tmp_path / "state").glob("*history*"))
+
+
+# Commands in an environment
+
+
+def put_launcher(root: Path) -> None:
+    (root / "bin").mkdir()
+    (root / "bin" / "wavesmith-run").write_text('#!/bin/sh\necho ran "$@"\nexit 3\n')
+    (root / "bin" / "wavesmith-run").chmod(0o755)
+
+
+@process
+def test_run_is_the_command_itself_here_and_a_playbook_on_hosts(site: Path) -> None:
+    root = site / "roots/thor01"
+    put_launcher(root)
+    here = wavesmith("run", "--root", root, "speech", "python", "-c", "x", cwd=site)
+    assert (here.returncode, here.stdout) == (3, "ran speech python -c x\n")
+    (root / "bin" / "wavesmith-run").write_text('#!/bin/sh\necho ran "$@"\n')
+    there = wavesmith("run", "-l", "thor01", "speech", "python", "--", "-V", cwd=site)
+    assert (there.returncode, there.stdout) == (0, "ran speech python -- -V\n")
+
+
+@process
+def test_run_in_an_environment_that_is_not_here_is_refused(site: Path) -> None:
+    done = wavesmith("run", "--root", site / "roots/thor01", "speexh", "python", cwd=site)
+    assert done.returncode == 2 and "Remedy: did you mean speech?" in done.stderr
+
+
+# Init
+
+
+@process
+def test_init_writes_an_inventory_that_the_next_command_finds(tmp_path: Path) -> None:
+    done = wavesmith(
+        "init", "fleet", "--host", "thor01=ada@192.0.2.11", "--host", "thor02", "--group", "jetson_thor", cwd=tmp_path
+    )
+    assert done.returncode == 0 and "Next: wavesmith plan -i" in done.stdout
+    hosts = yaml.safe_load((tmp_path / "fleet" / "hosts.yml").read_text())
+    assert hosts == {
+        "jetson_thor": {"hosts": {"thor01": {"ansible_host": "192.0.2.11", "ansible_user": "ada"}, "thor02": None}}
+    }
+    wanted = yaml.safe_load((tmp_path / "fleet" / "group_vars" / "all.yml").read_text())["wavesmith_environments"]
+    assert {name: environment["engine"] for name, environment in wanted.items()} == dict.fromkeys(wanted, "venv")
+    listed = wavesmith("plan", "--", "--list-hosts", cwd=tmp_path / "fleet").stdout
+    assert "thor01" in listed and "thor02" in listed and "localhost" not in listed
+    again = wavesmith("init", "fleet", "--local", cwd=tmp_path)
+    assert again.returncode == 2 and "it is there already. Remedy: " in again.stderr
+
+
+@process
+def test_init_of_this_machine_and_of_engine_conda(tmp_path: Path) -> None:
+    assert wavesmith("init", "one", "--local", "--engine", "conda", "-q", cwd=tmp_path).stdout == ""
+    assert yaml.safe_load((tmp_path / "one/hosts.yml").read_text())["this_machine"]["hosts"]["localhost"] == {
+        "ansible_connection": "local"
+    }
+    assert "engine: conda" in (tmp_path / "one/group_vars/all.yml").read_text()
+
+
+@process
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "it was told no host. Remedy: add --host NAME=USER@ADDRESS, or --local"),
+        (["--host", "thor 01"], "host 'thor 01': it is not NAME, NAME=ADDRESS or NAME=USER@ADDRESS"),
+        (["--host", "=192.0.2.1"], "it is not NAME"),
+    ],
+)
+def test_init_refuses_what_is_no_host(tmp_path: Path, words: list[str], said: str) -> None:
+    done = wavesmith("init", *words, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and not (tmp_path / "fleet").exists()
+
+
+@process
+def test_init_asks_on_a_terminal(tmp_path: Path) -> None:
+    leader, follower = pty.openpty()
+    argv = [sys.executable, "-I", str(ROOT / "wavesmith"), "init"]
+    started = subprocess.Popen(argv, cwd=tmp_path, stdin=follower, stdout=follower, stderr=follower)
+    os.close(follower)
+    os.write(leader, b"mine\nspark01=root@192.0.2.5\ndgx_sprak\ndgx_spark\n")
+    assert started.wait(60) == 0
+    os.close(leader)
+    assert (
+        yaml.safe_load((tmp_path / "mine/hosts.yml").read_text())["dgx_spark"]["hosts"]["spark01"]["ansible_user"]
+        == "root"
+    )
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_the_files_of_init_are_yaml_that_yamllint_takes(local: bool) -> None:
+    files = init.texts([init.Host("a", "192.0.2.1", "ada"), init.Host("b", "", "")], local, "workstation", "venv")
+    for text in files.values():
+        assert text.startswith("---\n") and yaml.safe_load(text)
+
+
+# The page
+
+
+def page() -> str:
+    """docs/command.md, out of what --help prints."""
+    lines = [
+        "# The command `wavesmith`",
+        "",
+        "`make` puts it into `.venv/bin`; it runs from any folder. This page is made from `--help`:",
+        "`WAVESMITH_WRITE_DOCS=1 make test-unit TESTS=tests/unit/test_command.py` writes it.",
+        "",
+        "```text",
+        cli.parser().format_help().rstrip(),
+        "```",
+    ]
+    for name in cli.COMMANDS:
+        made = cli.parser([name])
+        actions = next(action for action in made._actions if hasattr(action, "choices") and action.choices)
+        lines += ["", f"## {name}", "", "```text", actions.choices[name].format_help().rstrip(), "```"]  # type: ignore[index]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="newer Pythons lay --help out in another way")
+def test_the_page_of_the_command_is_what_help_prints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    if os.environ.get("WAVESMITH_WRITE_DOCS"):
+        DOCS.write_text(page())
+    assert DOCS.read_text() == page(), "WAVESMITH_WRITE_DOCS=1 writes it anew"
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_subcommand_says_its_exit_codes(name: str) -> None:
+    made: Any = cli.parser([name])
+    text = next(action for action in made._actions if getattr(action, "choices", None)).choices[name].format_help()
+    assert "xit code" in text or name in ("matrix", "packages")
+
+
+def test_the_version_is_the_collections(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+    assert stopped.value.code == 0
+    assert (
+        capsys.readouterr().out.strip() == f"wavesmith {yaml.safe_load((ROOT / 'galaxy.yml').read_text())['version']}"
+    )

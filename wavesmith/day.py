@@ -1,0 +1,86 @@
+"""The subcommands that are a playbook with its options: plan, provision, verify, rollback, repair, prune."""
+
+from __future__ import annotations
+
+import argparse
+
+from wavesmith import playbook
+from wavesmith.playbook import Command
+
+
+def _plan(parser: argparse.ArgumentParser) -> None:
+    playbook.options(parser, changes=False)
+    parser.add_argument("--explain", action="store_true", help="explain for each stack why it was chosen or not")
+
+
+def _run_plan(arguments: argparse.Namespace) -> int:
+    return playbook.run("plan", arguments, {"wavesmith_explain": True} if arguments.explain else {})
+
+
+def _run_provision(arguments: argparse.Namespace) -> int:
+    return playbook.run("site", arguments)
+
+
+def _verify(parser: argparse.ArgumentParser) -> None:
+    playbook.options(parser, changes=False)
+
+
+def _run_verify(arguments: argparse.Namespace) -> int:
+    return playbook.run("verify", arguments)
+
+
+def _rollback(parser: argparse.ArgumentParser) -> None:
+    playbook.options(parser)
+    parser.add_argument(
+        "environment",
+        nargs="*",
+        metavar="ENVIRONMENT[=GENERATION]",
+        help="these only, to that generation [all, to the one before]",
+    )
+
+
+def _run_rollback(arguments: argparse.Namespace) -> int:
+    chosen = {name: generation for name, _, generation in (word.partition("=") for word in arguments.environment)}
+    return playbook.run("rollback", arguments, {"wavesmith_rollback": chosen} if chosen else {})
+
+
+def _repair(parser: argparse.ArgumentParser) -> None:
+    playbook.options(parser)
+    parser.add_argument(
+        "environment",
+        nargs="*",
+        metavar="ENVIRONMENT",
+        help="make these again, also where they look whole [those that drifted]",
+    )
+
+
+def _run_repair(arguments: argparse.Namespace) -> int:
+    return playbook.run(
+        "repair", arguments, {"wavesmith_repair": arguments.environment} if arguments.environment else {}
+    )
+
+
+def _prune(parser: argparse.ArgumentParser) -> None:
+    playbook.options(parser)
+    parser.add_argument(
+        "--keep",
+        type=int,
+        metavar="N",
+        help="generations of each environment that stay [wavesmith_keep_generations, 3]",
+    )
+
+
+def _run_prune(arguments: argparse.Namespace) -> int:
+    return playbook.run(
+        "prune", arguments, {} if arguments.keep is None else {"wavesmith_keep_generations": arguments.keep}
+    )
+
+
+COMMANDS = {
+    "plan": Command("show what provisioning would do on each host; nothing is changed", _plan, _run_plan),
+    "provision": Command("bring hosts to their wanted state", playbook.options, _run_provision),
+    "verify": Command("run the doctor again in what is current", _verify, _run_verify),
+    "rollback": Command("switch back to the generation before", _rollback, _run_rollback),
+    "repair": Command("replace what was changed by hand", _repair, _run_repair),
+    "prune": Command("remove old generations", _prune, _run_prune),
+}
