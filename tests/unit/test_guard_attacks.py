@@ -158,6 +158,14 @@ def test_an_installation_that_would_replace_torch_is_refused(kept: Guarded, tool
     done = kept.pip(*arguments) if tool == "pip" else kept.uv(*arguments)
     assert done.returncode != 0 and ("ResolutionImpossible" if tool == "pip" else "unsatisfiable") in done.stderr
     assert (kept.torch, kept.damage) == ([f"torch-{TORCH}.dist-info"], [])
+    if tool == "pip":
+        said = f"{kept.prefix()}: Wavesmith keeps torch=={TORCH}, with which this environment was verified. Remedy: to have another version"
+        assert said in done.stderr
+
+
+def test_a_refusal_that_is_not_the_guards_is_pips_own(kept: Guarded) -> None:
+    done = kept.pip("install", "--no-index", "no-such-package")
+    assert done.returncode != 0 and "Wavesmith" not in done.stderr
 
 
 @pytest.mark.parametrize(

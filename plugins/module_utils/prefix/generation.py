@@ -50,6 +50,10 @@ import os
 import sys
 
 _roots = tuple(os.path.realpath(root) + os.sep for root in (sys.prefix, os.path.dirname(os.__file__)))
+_REMEDY = (
+    "Remedy: to have another version, change wavesmith_environments in the inventory and run `wavesmith provision`; "
+    "to try one, use a virtual environment of your own"
+)
 _zip = f"python{sys.version_info[0]}{sys.version_info[1]}.zip"
 sys.path[:] = [
     entry for entry in sys.path
@@ -58,40 +62,68 @@ sys.path[:] = [
 
 
 class _Pip:
-    """Finds pip's configuration as ever, and lets no file or variable of the user choose where to install."""
+    """Finds pip's modules as ever, and changes two: what the user's settings say, and how it refuses."""
 
     names = ("user", "no-user", "target", "prefix", "root", "python")
 
+    def __init__(self):
+        self.changes = {
+            "pip._internal.configuration": self.settings,
+            "pip._internal.resolution.resolvelib.factory": self.refusals,
+        }
+
     def find_spec(self, name, path=None, target=None):
-        if name != "pip._internal.configuration":
+        change = self.changes.pop(name, None)
+        if change is None:
             return None
         import importlib.util
-        sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         execute = spec.loader.exec_module
 
         def exec_module(module):
             execute(module)
-            # Older pips refuse --user in virtual environments only (23.2 does), newer ones ask the site module as well.
-            from pip._internal.utils import virtualenv
-            virtualenv.virtualenv_no_global = lambda: True
-            load = module.Configuration.load
-
-            def loaded(self):
-                load(self)
-                for kind, settings in self._config.items():
-                    if kind == "site":
-                        continue
-                    # pip 25 and newer keep the settings of each file by its name, older ones all in one.
-                    parts = [part for part in settings.values() if isinstance(part, dict)] or [settings]
-                    for part in parts:
-                        for key in [key for key in part if key.rpartition(".")[2] in _Pip.names]:
-                            del part[key]
-
-            module.Configuration.load = loaded
+            change(module)
 
         spec.loader.exec_module = exec_module
         return spec
+
+    def settings(self, module):
+        """No file or variable of the user chooses where to install."""
+        # Older pips refuse --user in virtual environments only (23.2 does), newer ones ask the site module as well.
+        from pip._internal.utils import virtualenv
+        virtualenv.virtualenv_no_global = lambda: True
+        load = module.Configuration.load
+
+        def loaded(self):
+            load(self)
+            for kind, settings in self._config.items():
+                if kind == "site":
+                    continue
+                # pip 25 and newer keep the settings of each file by its name, older ones all in one.
+                parts = [part for part in settings.values() if isinstance(part, dict)] or [settings]
+                for part in parts:
+                    for key in [key for key in part if key.rpartition(".")[2] in _Pip.names]:
+                        del part[key]
+
+        module.Configuration.load = loaded
+
+    def refusals(self, module):
+        """What contradicts the constraints of this environment is refused in its name."""
+        explain = getattr(module.Factory, "get_installation_error", None)
+
+        def explained(self, error, constraints):
+            found = explain(self, error, constraints)
+            try:
+                names = sorted({cause.requirement.name for cause in error.causes} & set(constraints))
+                kept = ", ".join(f"{name}{constraints[name].specifier}" for name in names)
+            except Exception:
+                kept = ""
+            if kept:
+                found.args = (f"{found}\\n{sys.prefix}: Wavesmith keeps {kept}, with which this environment was verified. " + _REMEDY,)
+            return found
+
+        if explain:
+            module.Factory.get_installation_error = explained
 
 
 if any("pip" in os.path.basename(word) for word in getattr(sys, "orig_argv", ())[1:4]):
