@@ -24,6 +24,7 @@ COMMANDS = {
     "verify": "day",
     "rollback": "day",
     "repair": "day",
+    "lock": "day",
     "prune": "day",
     "remove": "remove",
     "run": "execute",

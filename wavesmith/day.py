@@ -76,11 +76,29 @@ def _run_prune(arguments: argparse.Namespace) -> int:
     )
 
 
+def _lock(parser: argparse.ArgumentParser) -> None:
+    playbook.options(parser)
+    parser.add_argument(
+        "--upgrade",
+        nargs="*",
+        metavar="PACKAGE",
+        help="take newer releases, of these packages or of all [only what is missing is resolved]",
+    )
+
+
+def _run_lock(arguments: argparse.Namespace) -> int:
+    upgrade = None if arguments.upgrade is None else arguments.upgrade or ["*"]
+    return playbook.run("lock", arguments, {"wavesmith_upgrade": upgrade} if upgrade else {})
+
+
 COMMANDS = {
     "plan": Command("show what provisioning would do on each host; nothing is changed", _plan, _run_plan),
     "provision": Command("bring hosts to their wanted state", playbook.options, _run_provision),
     "verify": Command("run the doctor again in what is current", _verify, _run_verify),
     "rollback": Command("switch back to the generation before", _rollback, _run_rollback),
     "repair": Command("replace what was changed by hand", _repair, _run_repair),
+    "lock": Command(
+        "resolve the locks of hosts, or take newer releases into them; nothing is installed", _lock, _run_lock
+    ),
     "prune": Command("remove old generations", _prune, _run_prune),
 }

@@ -14,6 +14,7 @@ HELP = "show the build matrix of a package: its variants, which exist, and which
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
+    parser.epilog = "Exit code: 0 shown; 2 the package, Python, CUDA, SM or CPU level is unknown."
     parser.add_argument("--package", required=True, help="what is built, for example torchaudio")
     parser.add_argument("--python", required=True, help="Python version, for example 3.13")
     parser.add_argument("--cuda", required=True, help="CUDA version, for example 12.8")

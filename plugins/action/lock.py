@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX, flaw, head
+from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX, flaw, head, moved
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder, ours
 
@@ -54,7 +55,12 @@ class ActionModule(FollowAction):
                     "failed": True,
                     "msg": f"{problem}. Remedy: find out who works on {host}, and resolve on another host",
                 }
-            _write(folder / f"{key}.txt", text)
+            path = folder / f"{key}.txt"
+            old = next(filter(Path.exists, (path, folder / f"{key.rpartition('-')[0]}.txt")), None)
+            if old:
+                moves = ", ".join(moved(old.read_text(encoding="utf-8"), text)) or "as before"
+                Display().display(f"  [{variables['inventory_hostname']}] lock {key}: {moves}")
+            _write(path, text)
             if isinstance(given.get(key + SUFFIX), str):
                 _write(folder / f"{key}{SUFFIX}.json", given[key + SUFFIX])
         return answer

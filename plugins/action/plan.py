@@ -14,6 +14,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import before, upgrading
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
@@ -70,6 +71,7 @@ class ActionModule(AskingAction):
             catalog = from_index(catalog, wanted.package_index)
         wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
+        staying, more = upgrading(locks, wanted.upgrade) if wanted.upgrade else (locks, [])
         questions = {**self._questions(wanted, catalog, locks), "sudo_password": self._has_sudo_password(variables)}
         answer = self._observe(questions, variables)
         if "observed" not in answer:
@@ -83,7 +85,7 @@ class ActionModule(AskingAction):
         observed["sources"] = dict.fromkeys(_sources(wanted, catalog, catalog.stacks), record.NOT_ASKED)
 
         def decided(offered: Collection[str] = ()) -> record.Plan:
-            return decide.plan(wanted, [*refusals, *problems], observed, catalog, locks, toolbox, offered)
+            return decide.plan(wanted, [*refusals, *problems, *more], observed, catalog, staying, toolbox, offered)
 
         planned = decided()
         if planned.downloading:
@@ -135,7 +137,9 @@ class ActionModule(AskingAction):
             "saved": str(saved),
             "diff": _difference(planned),
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
-            **phases(planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle),
+            **phases(
+                planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle, wanted.upgrade
+            ),
         }
 
     def _questions(self, wanted: Wanted, catalog: Catalog, locks: dict[str, str]) -> dict[str, Any]:
@@ -188,7 +192,13 @@ def _sources(wanted: Wanted, catalog: Catalog, stacks: Iterable[str]) -> dict[st
     return {**origins, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index}
 
 
-def phases(planned: record.Plan, locks: dict[str, str], known: Sequence[str] = (), bundle: str = "") -> dict[str, Any]:
+def phases(
+    planned: record.Plan,
+    locks: dict[str, str],
+    known: Sequence[str] = (),
+    bundle: str = "",
+    upgrade: Sequence[str] = (),
+) -> dict[str, Any]:
     """What the roles of each phase get: everything in plain data, so that no decision is left for a template."""
     todo: dict[str, Any] = {
         "build": [],
@@ -214,7 +224,9 @@ def phases(planned: record.Plan, locks: dict[str, str], known: Sequence[str] = (
         if "lock" in item.phases:
             if item.lock["status"] != "hit":
                 asked = ("key", "inputs", "requirements", "overrides", "declared", "banned")
-                names = {"known": list(known)} if known else {}
+                names: dict[str, Any] = {"known": list(known)} if known else {}
+                if upgrade and "*" not in upgrade:
+                    names |= {"before": before(locks, item.lock["key"]), "upgrade": list(upgrade)}
                 todo["lock"].append(
                     {**common, **names, **{key: value for key, value in item.lock.items() if key in asked}}
                 )

@@ -25,8 +25,8 @@ _PHASE_OF_ACTION = {
     "packages": "install",
 }
 _PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare"}
-_DATA = ("report", "status", "current", "removed", "job")
-"""What a task of ours returns that is worth keeping for who reads JSON."""
+_DATA = {"report": ("report",), "status": ("status",), "generation": ("current", "removed", "text"), "job": ("job",)}
+"""What our modules return that the end of a run says, or that programs read."""
 
 
 def phase_of(action: str, task: str, play: str) -> str:
@@ -161,7 +161,7 @@ def take(host: Host, action: str, result: Mapping[str, Any]) -> None:
         host.saved = str(result.get("saved", ""))
     if name == "verify":
         host.verdicts.update((result.get("result") or {}).get("verdicts") or {})
-    host.data.update({key: result[key] for key in _DATA if result.get(key)})
+    host.data.update({key: result[key] for key in _DATA.get(name, ()) if result.get(key)})
 
 
 def failure(action: str, task: str, result: Mapping[str, Any]) -> str:
@@ -265,9 +265,7 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         return [f"failed{after}{kept}"]
     found = []
     if host.data.get("removed"):
-        would = "would remove" if run.check else "removed"
-        gone = [f"{name}/{generation}" for name, listed in host.data["removed"].items() for generation in listed]
-        found = [f"{would} {', '.join(gone)}"] if gone else []
+        found = [line for line in host.data["text"] if host.data["removed"].get(line.partition(": ")[0])]
     elif host.plan and (run.planning or run.check):
         found = [
             f"{item['name']} {STATES[item['state']]}" for item in host.plan.get("environments", ()) if item.get("state")

@@ -466,6 +466,22 @@ def test_a_plan_says_what_would_change_and_how_long_it_takes() -> None:
     assert board.sentence(run, 2.0) == "1 of 2 hosts as intended, 1 would change (2.0 s)"
 
 
+def test_what_another_module_calls_removed_is_not_of_environments() -> None:
+    run = board.Run("wheelhouse_prune")
+    board.take(run.host("a"), "wavesmith.provision.wheelhouse", {"removed": ["0123"], "changed": True})
+    assert board.host_line(run, run.host("a")) == "✓ a: changed"
+    board.take(
+        run.host("b"),
+        "wavesmith.provision.generation",
+        {
+            "removed": {"speech": ["one"], "voice": []},
+            "changed": True,
+            "text": ["speech: removed one, 1.20 GiB", "voice: nothing to remove"],
+        },
+    )
+    assert board.host_line(run, run.host("b")) == "✓ b: speech: removed one, 1.20 GiB"
+
+
 def test_many_hosts_that_failed_are_counted() -> None:
     run = board.Run("site")
     for number in range(12):

@@ -179,3 +179,36 @@ def test_windows_line_ends_and_wrong_bytes_are_read_as_a_file_of_the_controller(
     locks = variables.read_locks({"wavesmith_locks": str(tmp_path)})
     assert lockfile.flaw(locks["a"]) is None
     assert lockfile.flaw(locks["b"]) == (4, "holds bytes that are no text")
+
+
+# Upgrades
+
+OLD = "# wavesmith-lock inputs: x\nnumpy==2.4.0 \\\n    --hash=sha256:0\nlibrosa==0.11.0\n"
+NEW = "numpy==2.4.1 \\\n    --hash=sha256:1\nlibrosa==0.11.0\nsoxr==1.0\n"
+
+
+@pytest.mark.parametrize(
+    ("names", "staying"),
+    [(["*"], []), (["numpy"], ["b"]), (["Soxr"], ["a", "a.inspected"]), (["librosa"], [])],
+)
+def test_only_the_locks_that_hold_a_package_are_resolved_again_for_it(names: list[str], staying: list[str]) -> None:
+    locks = {"a": OLD, "a.inspected": "{}", "b": "soxr==1.0\nlibrosa==0.11.0\n"}
+    kept, refusals = lockfile.upgrading(locks, names)
+    assert (sorted(kept), refusals) == (staying, [])
+
+
+def test_a_package_that_no_lock_holds_is_refused_with_the_nearest_name() -> None:
+    _, refusals = lockfile.upgrading({"a": OLD}, ["libroza"])
+    assert [str(refusal) for refusal in refusals] == [
+        "variable wavesmith_upgrade: no lock holds a package 'libroza'. Remedy: did you mean librosa?"
+    ]
+
+
+def test_what_moved_between_two_locks_is_said() -> None:
+    assert lockfile.moved(OLD, NEW) == ["numpy 2.4.0 -> 2.4.1", "soxr (new) -> 1.0"]
+    assert lockfile.moved(OLD, OLD) == []
+
+
+@pytest.mark.parametrize(("key", "found"), [("stem-01234567", OLD), ("other-01234567", "")])
+def test_the_lock_before_is_that_of_the_same_name_or_of_before_names_had_a_digest(key: str, found: str) -> None:
+    assert lockfile.before({"stem": OLD}, key) == found

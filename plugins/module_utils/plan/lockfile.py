@@ -16,7 +16,7 @@ from typing import cast
 
 from ..records.inspection import InspectedFile
 from ..terms.names import normal
-from ..terms.refusal import Refusal
+from ..terms.refusal import Refusal, suggest
 
 LOCK_MARK = "# wavesmith-lock inputs: "
 SUFFIX = ".inspected"
@@ -31,6 +31,8 @@ _REPOSITORY = re.compile(
     r"(?:#subdirectory=(?P<folder>\S+))?(?: ;.*)?$",
     re.MULTILINE,
 )
+_NAME = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])? *(?:==|@)", re.MULTILINE)
+_VERSION = re.compile(r"^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;]+)", re.MULTILINE)
 _CHANNEL = {"channel", "fn", "name", "sha256", "subdir", "version"}
 ANEW = "restore the file (git checkout), or delete it to have it resolved again"
 
@@ -113,6 +115,39 @@ def find(stem: str, inputs: str, locks: Mapping[str, str]) -> Found:
         return Found(key, text, "hit")
     number, problem = wrong
     return Found(key, "", "damaged", (Refusal(f"lock {key}.txt", f"line {number} {problem}", ANEW),))
+
+
+def upgrading(locks: Mapping[str, str], names: Sequence[str]) -> tuple[dict[str, str], list[Refusal]]:
+    """The locks that stay as they are while these packages are upgraded (``*``: all), and a refusal for a package that none has."""
+    if "*" in names:
+        return {}, []
+    wanted = {normal(name) for name in names}
+    held = {
+        key: {normal(found) for found in _NAME.findall(text)} for key, text in locks.items() if not key.endswith(SUFFIX)
+    }
+    known = set().union(*held.values())
+    refusals = [
+        Refusal("variable wavesmith_upgrade", f"no lock holds a package {name!r}", suggest(name, known))
+        for name in sorted(wanted - known)
+    ]
+    return {
+        key: text for key, text in locks.items() if not wanted & held.get(key.removesuffix(SUFFIX), set())
+    }, refusals
+
+
+def before(locks: Mapping[str, str], key: str) -> str:
+    """The text of the lock that one of this name replaces; empty where there was none."""
+    return locks.get(key) or locks.get(key.rpartition("-")[0], "")
+
+
+def moved(old: str, new: str) -> list[str]:
+    """What differs between two locks, such as ``numpy 2.4.0 -> 2.4.1``."""
+    versions = [{normal(name): version for name, version in _VERSION.findall(text)} for text in (old, new)]
+    return [
+        f"{name} {versions[0].get(name, '(new)')} -> {versions[1].get(name, '(gone)')}"
+        for name in sorted({*versions[0], *versions[1]})
+        if versions[0].get(name) != versions[1].get(name)
+    ]
 
 
 def head(inputs: str, body: str) -> str:

@@ -268,6 +268,10 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
             "--no-emit-find-links",
         ]
         argv += ["--override", paths["overrides"], "--output-file", paths["lock"]]
+        if spec.get("before"):
+            # uv keeps to the versions that its output file names.
+            store.write_text(paths["lock"], pinned(spec["before"]))
+            argv += [word for name in spec.get("upgrade", []) for word in ("--upgrade-package", name)]
         argv += [f"--no-emit-package={name}" for name in built]
         try:
             _with_older_tools(job, [*argv, paths["requirements"]], tools, spec["python"], paths["old"], [])

@@ -60,11 +60,15 @@ class LockTask(_LockTask, total=False):
         banned: Packages that must not come in, because no stack decides on them.
         known: Names of the catalog, for one that the index does not have.
         bundle: Address of an offline bundle, which has the commits of repositories; empty for none.
+        before: The lock that it replaces, whose versions stay where they can; empty for none.
+        upgrade: Packages whose newest releases are taken all the same.
     """
 
     banned: list[str]
     known: list[str]
     bundle: str
+    before: str
+    upgrade: list[str]
 
 
 class ChannelLockTask(TypedDict):

@@ -59,6 +59,7 @@ class Wanted:
         rollback: Environments that the playbook `rollback` switches back, each with the generation to go to (empty: the one before);
             none named: all of them.
         remove: Environments that the playbook `remove` takes off the host; none of those that are wanted.
+        upgrade: Packages whose newest releases the playbook `lock` takes; ``*`` for all.
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
         wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
             and the hosts see, or a http(s) address. Empty: a folder among the controller's artifacts.
@@ -90,6 +91,7 @@ class Wanted:
     repair: tuple[str, ...] = ()
     rollback: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
+    upgrade: tuple[str, ...] = ()
     ccache_remote: str = ""
     wheelhouse: str = ""
     hub: str = "https://huggingface.co"
@@ -149,6 +151,7 @@ VARIABLES: Mapping[str, Variable] = {
     "rollback": Variable((dict, list), "rollback"),
     "remove": Variable((list,), "remove"),
     "run": Variable((list,), "run"),
+    "upgrade": Variable((list,), "lock"),
     "logs_job": Variable((str,), "logs"),
     "logs_lines": Variable((int,), "logs"),
     "audit_paths": Variable((list,), "audit"),
@@ -315,7 +318,7 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     environments, more = _environments(ours.get("environments", {}))
     names = [environment.name for environment in environments]
     values["repair"] = tuple(values.get("repair", ()))
-    values["remove"] = tuple(values.get("remove", ()))
+    values["remove"], values["upgrade"] = tuple(values.get("remove", ())), tuple(values.get("upgrade", ()))
     for name in values["remove"]:
         if name in names or not re.fullmatch(r"\w[\w.-]*", str(name)):
             problem = (
