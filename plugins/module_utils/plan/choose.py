@@ -317,9 +317,9 @@ def _cuda(stack: Stack, gpus: Sequence[Gpu], observed: Observed, forced: bool) -
         return Fit(f"it has no code for {unused[0]}, it has {carried}", code=False)
     if blocked:
         return blocked
-    unknown = next((gpu["name"] for gpu in gpus if _sm(gpu) is None), "")
+    unknown = [gpu["name"] for gpu in gpus if _sm(gpu) is None]
     if unknown:
-        problem = f"the compute capability of {unknown} could not be read"
+        problem = f"the compute capability of {unknown[0]} could not be read"
         return Fit(problem, "make `nvidia-smi` answer (driver, container toolkit), then plan again")
     if unused and not forced:
         remedy = f"set wavesmith_stack: {stack.name} to leave {', '.join(unused)} unused"
