@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("audit", "build", "catalog", "matrix", "model", "packages", "plan")
+COMMANDS = ("audit", "build", "catalog", "doctor", "matrix", "model", "packages", "plan")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:
