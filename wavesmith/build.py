@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import PythonOf
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         print("\n\n".join(text(spec, observed) for spec in specs))
         return DONE
-    return _build(observed["root"], specs, observed["wheels"])
+    return _build(observed["root"], specs, observed["wheels"], arguments.catalog)
 
 
 def _observed(arguments: argparse.Namespace) -> Observed:
@@ -225,7 +225,7 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if "$PATH" in value else shlex.quote(value)
 
 
-def _build(root: str, specs: list[WheelSpec], present: Sequence[str]) -> int:
+def _build(root: str, specs: list[WheelSpec], present: Sequence[str], overlay: Path | None) -> int:
     """Build what is not there, as the module `wheels` does: by a job that goes on where this command is ended."""
     missing = [spec for spec in specs if spec.get("key") not in present]
     if any("key" not in spec for spec in missing):
@@ -233,12 +233,19 @@ def _build(root: str, specs: list[WheelSpec], present: Sequence[str]) -> int:
         return UNUSABLE
     if missing:
         # Here and not above: a hit does not wait for what only a build needs.
-        from ansible_collections.wavesmith.provision.plugins.module_utils.build import worker as _build
+        from ansible_collections.wavesmith.provision.plugins.module_utils.build.worker import build_wheels
+        from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import Base
         from ansible_collections.wavesmith.provision.plugins.module_utils.host import module
-        from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import follow
+        from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Job, follow
         from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import StoreError
         from ansible_collections.wavesmith.provision.plugins.module_utils.host.tools import make_toolbox
-        from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
+        from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION, failures
+
+        known = Base(failures(overlay=overlay))
+
+        def work(job: Job) -> dict[str, Any]:
+            job.known = known
+            return build_wheels(job, root, missing, index)
 
         try:
             index = module.package_index("")
@@ -247,9 +254,7 @@ def _build(root: str, specs: list[WheelSpec], present: Sequence[str]) -> int:
             name = "build-" + digest.digest(sorted(spec["key"] for spec in missing))[:16]
             run_name, seen = f"wavesmith-{time.time()}", ""
             while True:
-                answer = follow(
-                    root, name, run_name, lambda job: _build.build_wheels(job, root, missing, index), 3600.0, seen
-                )
+                answer = follow(root, name, run_name, work, 3600.0, seen)
                 if answer["finished"]:
                     break
                 seen, now = answer["state"], answer["progress"]

@@ -34,6 +34,7 @@ COMMANDS = {
     "audit": "audit",
     "build": "build",
     "catalog": "catalog",
+    "doctor": "doctor",
     "matrix": "matrix",
     "model": "model",
     "packages": "packages",

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.installed import modules_of
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import Base
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.tools import explain
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.archive import all_constraints
@@ -219,8 +220,14 @@ def _run(argv: Sequence[str], item: str) -> str:
     except subprocess.TimeoutExpired:
         raise Failed(f"{item} did not end in {PATIENCE // 60} minutes") from None
     if done.returncode:
+        from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+
         lines = done.stderr.strip().splitlines()
-        raise explain(Failed(lines[-1].strip() if lines else f"exit {done.returncode}", lines), item)
+        raise explain(
+            Failed(lines[-1].strip() if lines else f"exit {done.returncode}", lines),
+            item,
+            Base(catalog_files.failures()),
+        )
     return done.stdout
 
 

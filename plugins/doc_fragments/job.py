@@ -27,6 +27,10 @@ options:
     description: Seconds to wait for news before answering; given by the action plugin.
     type: float
     default: 3600.0
+  failures:
+    description: The failures that are known, to say why something failed; given by the action plugin.
+    type: dict
+    default: {}
   seen:
     description: The state the caller has shown already; given by the action plugin.
     type: str

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.yaml import yaml_load  # libyaml where there is one: three times as fast
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures import base
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.failure import FailureBase, FailureOf
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog, model
 from packaging.specifiers import SpecifierSet
 
@@ -21,8 +24,10 @@ except ImportError:  # the collection was installed without its Python requireme
 
 COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
-OVERLAY = ("stacks", "packages", "models", "tasks", "weights", "platforms", "checks")
+OVERLAY = ("stacks", "packages", "models", "tasks", "weights", "platforms", "checks", "failures")
 """The folders that one's own catalog may have."""
+FACTS = ("machine", "system", "architecture")
+"""What is known of every host that a text is examined on."""
 TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
 
@@ -90,6 +95,83 @@ def _python(path: Path) -> str:
     except (OSError, SyntaxError, ValueError) as error:
         raise AnsibleError(f"{path} cannot be compiled: {error}. Remedy: correct it") from error
     return text
+
+
+@lru_cache(maxsize=4)
+def failures(folder: Path = FOLDER, overlay: Path | None = None) -> FailureBase:
+    """Read and check the known failures, and the facts of the catalog that they look up.
+
+    Raises:
+        AnsibleError: a file is not what its schema asks for, or names what there is not; it names the file and the place.
+    """
+    entries = {path: failure(_read(path, "failure", folder)) for path in _entries("failures", folder, overlay)}
+    known = {entry["id"] for entry in entries.values()}
+    for path, entry in entries.items():
+        unknown = sorted({*entry.get("explains", [])} - known)
+        if unknown:
+            raise AnsibleError(f"{path}: there is no failure {unknown[0]}. Remedy: correct the name under explains")
+        if overlay in path.parents:
+            _usable(path, entry)
+    return {"schema": 1, "tables": _tables(folder), "failures": list(entries.values())}
+
+
+def _usable(path: Path, entry: FailureOf) -> None:
+    """Refuse an entry whose patterns cannot be compiled, or whose texts name what nothing gives.
+
+    Raises:
+        AnsibleError: it names the file and the pattern or name.
+    """
+    try:
+        captured = {name for pattern in patterns(entry) for name in base.compiled(pattern).groupindex}
+    except ValueError as error:
+        raise AnsibleError(f"{path}: {error}. Remedy: correct it") from error
+    given = {*captured, *entry.get("defaults", {}), *entry.get("lookups", {}), *FACTS}
+    texts = [
+        entry["cause"],
+        *(text for item in entry["remedies"] for text in (item["remedy"], item.get("command", ""))),
+    ]
+    unknown = sorted(set().union(*map(base.names_in, texts)) - given)
+    if unknown:
+        raise AnsibleError(
+            f"{path}: its texts name {{{unknown[0]}}}, and no pattern captures it. Remedy: capture it, or give it under defaults"
+        )
+
+
+def patterns(entry: FailureOf) -> list[str]:
+    """All regular expressions of a known failure."""
+    return [*entry["patterns"], *entry.get("unless", []), *entry.get("context", [])]
+
+
+def failure(data: Mapping[str, Any]) -> FailureOf:
+    """A known failure from a checked file: without examples, its remedies as one list."""
+    left_out = ("examples", "counter_examples", "instead", "remedy", "command")
+    last = {name: data[name] for name in ("remedy", "command") if name in data}
+    kept = {name: value for name, value in data.items() if name not in left_out}
+    return cast(FailureOf, {**kept, "remedies": [*data.get("instead", []), last]})
+
+
+def _tables(folder: Path) -> dict[str, dict[str, str]]:
+    """What remedies look up: which gcc a CUDA takes, which CUDA takes a gcc, which CUDA compiles for a GPU, which driver a CUDA needs."""
+    cuda = load_cuda(folder)
+    stacks = [stack for stack in load(folder).stacks.values() if stack.driver_minimum]
+    newest = {version: taken.maximum for version, taken in cuda.toolkits.items()}
+    names = {
+        written: str(sm.nvcc)
+        for number, sm in cuda.sms.items()
+        for written in (
+            number,
+            *(f"{kind}_{number.replace('.', '')}{end}" for kind in ("sm", "compute") for end in ("", "a", "f")),
+        )
+    }
+    drivers: dict[str, str] = {}
+    for stack in sorted(stacks, key=lambda stack: -stack.driver_minimum):
+        drivers[catalog.cuda_version(stack.backend).partition(".")[0]] = str(stack.driver_minimum)
+    return {
+        "gcc_of_cuda": newest,
+        "cuda_of_gcc": {gcc: version for version, gcc in reversed(newest.items())},
+        "cuda_of_sm": names,
+        "driver_of_cuda": drivers,
+    }
 
 
 def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
@@ -224,6 +306,7 @@ def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
     wrong = problem(data, kind, folder)
     if wrong:
         raise AnsibleError(f"{path}: {wrong}. Remedy: see catalog/schema/{kind}.json")
-    if "name" in data and data["name"] != path.stem:
-        raise AnsibleError(f"{path}: name is {data['name']!r}. Remedy: name the file {data['name']}.yml")
+    for key in ("name", "id"):
+        if key in data and data[key] != path.stem:
+            raise AnsibleError(f"{path}: {key} is {data[key]!r}. Remedy: name the file {data[key]}.yml")
     return dict(data)

@@ -11,6 +11,8 @@ from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import one_line
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import failures
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, overlay_folder
 
 _display = Display()
 WAIT = 12.0
@@ -34,7 +36,8 @@ class FollowAction(AskingAction):
         host = variables.get("inventory_hostname", "")
         run = f"{RUN}-{self._task._uuid}"
         estimate = self._estimate(variables)
-        arguments = {**self._task.args, "run": run, "wait": WAIT, "seen": ""}
+        known = failures(overlay=overlay_folder(ours(variables, self._templar)))
+        arguments = {**self._task.args, "run": run, "wait": WAIT, "seen": "", "failures": known}
         started, shown, runs, controller = time.monotonic(), 0.0, 0, os.getppid()
         while True:
             answer = self.ask(

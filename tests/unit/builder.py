@@ -20,6 +20,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import re
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog as types
 
+from .conftest import known
+
 UV = Path(sys.prefix) / "bin" / "uv"
 BASE = os.path.realpath(sys.executable)
 PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -120,6 +122,7 @@ class Host:
         (tools / "python").symlink_to(sys.executable)
         (self.root / "state" / "job").mkdir(parents=True)
         self.job = Job(str(self.root / "state" / "job"), os.open(os.devnull, os.O_RDONLY))
+        self.job.known = known()
         (pip,) = Path(ensurepip.__file__).parent.glob("_bundled/pip-*.whl")
         self.lock = f"pip=={pip.name.split('-')[1]} --hash=sha256:{self.serve('pip', pip.name, pip.read_bytes())}\n"
 

@@ -5,13 +5,22 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import Base
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import settings
 
 # A busy machine is no failure; and CI tells the same today and tomorrow.
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("house")
+
+
+@cache
+def known() -> Base:
+    """The known failures of the catalog."""
+    return Base(catalog_files.failures())
 
 
 def make_manifest(**more: Any) -> dict[str, Any]:

@@ -283,12 +283,12 @@ def test_a_compiler_that_is_always_killed_ends_the_build_with_the_reason(
 ) -> None:
     monkeypatch.setenv("PATH", compiler(host.folder / "bin", "kill -9 $$"))
     said = str(failure(host, host.recipe()))
-    assert "the compiler was killed for want of memory. Remedy: give the host more memory" in said
+    assert "for want of memory" in said and "MAX_JOBS=1" in said
 
 
 def test_a_disk_that_is_full_in_the_middle_of_a_build_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", compiler(host.folder / "bin", "dd if=/dev/zero of=/dev/full count=1 || exit 1"))
-    assert "or set wavesmith_root to a larger disk" in str(failure(host, host.recipe()))
+    assert "the disk is full" in str(failure(host, host.recipe()))
 
 
 # A recipe that lies

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils.build.log import diagnose, progress
+from ansible_collections.wavesmith.provision.plugins.module_utils.build.log import Diagnosis, progress
+from ansible_collections.wavesmith.provision.plugins.module_utils.build.log import diagnose as _diagnose
 from hypothesis import given
 from hypothesis import strategies as st
+
+from .conftest import known
 
 PIP_TAIL = """\
   error: command '/usr/bin/g++' failed with exit code 1
@@ -69,30 +72,34 @@ NO_FILE = "FileNotFoundError: [Errno 2] No such file or directory: 'requirements
 LINK = "/usr/bin/ld: cannot find -lsndfile: No such file or directory\ncollect2: error: ld returned 1 exit status\n"
 
 
+def diagnose(text: str, **facts: str) -> Diagnosis:
+    return _diagnose(text, known(), facts)
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "word"),
     [
-        (KILLED_NVCC, "memory", "for want of memory"),
-        (KILLED_GCC, "memory", "for want of memory"),
-        (KILLED_SETUPTOOLS, "memory", "for want of memory"),
-        (KILLED_SHELL, "memory", "for want of memory"),
-        (EXHAUSTED, "memory", "for want of memory"),
-        (CC1PLUS, "memory", "for want of memory"),
+        (KILLED_NVCC, "memory_exhausted", "for want of memory"),
+        (KILLED_GCC, "memory_exhausted", "for want of memory"),
+        (KILLED_SETUPTOOLS, "memory_exhausted", "for want of memory"),
+        (KILLED_SHELL, "memory_exhausted", "for want of memory"),
+        (EXHAUSTED, "memory_exhausted", "for want of memory"),
+        (CC1PLUS, "memory_exhausted", "for want of memory"),
         (CRASH, "compiler_crash", "the compiler itself crashed"),
-        (OLD_SM, "architecture", "compute_70"),
-        (UNKNOWN_ARCH, "architecture", "11.0"),
-        (PTXAS, "architecture", "sm_121a"),
-        (MARCH, "architecture", "armv9-a"),
-        (HEADER, "missing_header", "Python.h"),
-        (CUSPARSE, "missing_header", "cusparse.h"),
-        (NO_CUDA, "missing_tool", "the CUDA toolkit"),
-        (NO_CMAKE_CUDA, "missing_tool", "the CUDA toolkit"),
-        (NO_NINJA, "missing_tool", "ninja"),
-        (NO_TORCH, "missing_module", "torch"),
-        (FULL, "disk", "the disk is full"),
+        (OLD_SM, "nvcc_unknown_arch", "compute_70"),
+        (UNKNOWN_ARCH, "torch_unknown_arch", "11.0"),
+        (PTXAS, "ptxas_unknown_arch", "sm_121a"),
+        (MARCH, "gcc_unknown_march", "armv9-a"),
+        (HEADER, "python_headers", "headers of Python"),
+        (CUSPARSE, "cuda_headers", "cusparse.h"),
+        (NO_CUDA, "nvcc_missing", "the CUDA toolkit"),
+        (NO_CMAKE_CUDA, "nvcc_missing", "the CUDA toolkit"),
+        (NO_NINJA, "ninja_missing", "ninja"),
+        (NO_TORCH, "torch_not_at_build", "torch"),
+        (FULL, "disk_full", "the disk is full"),
         (FIRST_ERROR, "error", "'fft_size' was not declared"),
         (NO_FILE, "error", "requirements.txt"),
-        (LINK, "error", "cannot find -lsndfile"),
+        (LINK, "missing_link_library", "libsndfile.so"),
         ("", "error", "it said nothing"),
     ],
 )

@@ -13,6 +13,8 @@ import numpy
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.worker import START
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import Base
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures.match import recognise
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import sound
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
@@ -25,7 +27,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor 
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 
-from .conftest import make_manifest
+from .conftest import known, make_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLES = Path(__file__).parent / "samples"
@@ -44,7 +46,7 @@ def shown(kind: str) -> tuple[str, str]:
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     """A catalog of one's own that holds everything that the document shows."""
-    for kind in ("packages", "models", "tasks", "stacks", "platforms", "checks"):
+    for kind in ("packages", "models", "tasks", "stacks", "platforms", "checks", "failures"):
         name, text = shown(kind)
         path = tmp_path / "mine" / name
         path.parent.mkdir(parents=True)
@@ -212,6 +214,16 @@ def test_a_check_that_is_no_python_is_refused_before_anything_happens(own: Path)
         catalog_files.checks(own)
 
 
+def test_a_failure_is_one_file(own: Path) -> None:
+    base = Base(catalog_files.failures(overlay=own))
+    said = "FlexNet: cannot connect to license server lic1.example.org\n"
+    (metal,), (container,) = recognise(said, base), recognise(said, base, {"machine": "container"})
+    assert metal.answer.cause == "lic1.example.org is down, or not reachable from this host."
+    assert metal.answer.command == "getent hosts lic1.example.org"
+    assert "--network host" in container.answer.remedy
+    assert recognise(said, known()) == []
+
+
 def test_a_folder_that_is_no_catalog_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AnsibleError, match=r"has none of .*platforms/, checks/.*Remedy"):
+    with pytest.raises(AnsibleError, match=r"has none of .*platforms/, checks/, failures/.*Remedy"):
         catalog_files.load(overlay=tmp_path)

@@ -16,6 +16,7 @@ class Action(follow.FollowAction):
         self._task = SimpleNamespace(
             args=arguments, action="packages", resolved_action="wavesmith.provision.packages", _uuid="u"
         )
+        self._templar = SimpleNamespace(template=lambda value: value)
         self.answers = list(answers)
         self.asked: list[dict[str, Any]] = []
 

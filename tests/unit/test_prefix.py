@@ -21,7 +21,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.host.job impor
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation as prefix_generation
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import links
 
-from .conftest import make_fatbin, make_library, make_provenance
+from .conftest import known, make_fatbin, make_library, make_provenance
 
 pytestmark = pytest.mark.process
 
@@ -78,6 +78,7 @@ class Host:
         (tools / "uv").symlink_to(UV)
         (self.root / "state").mkdir()
         self.job = Job(str(self.root / "state"), os.open(os.devnull, os.O_RDONLY))
+        self.job.known = known()
         self.lock = ""
         self.links = "auto"
         self.sms: list[str] = []
@@ -419,7 +420,7 @@ def test_a_file_with_a_wrong_sha256_is_refused_and_the_generation_stays_unfinish
     host.serve("tinyvoice", {"tinyvoice.py": ""})
     host.lock = f"tinyvoice==1.0 --hash=sha256:{'0' * 64}\n"
     with pytest.raises(
-        Failed, match=r"the file of tinyvoice==1.0 is not the one its lock names \(wrong sha256\). Remedy"
+        Failed, match=r"the file of tinyvoice==1.0 is not the one that its lock .* \(wrong sha256\).* Remedy"
     ):
         host.install()
     assert not (host.prefix() / store.MANIFEST).exists()
@@ -561,7 +562,7 @@ def test_a_lock_names_versions_and_hashes_and_no_index(host: Host) -> None:
 
 def test_what_nothing_satisfies_is_a_failure_with_a_remedy(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": ""})
-    with pytest.raises(Failed, match="no set of versions satisfies everything that is asked for. Remedy") as error:
+    with pytest.raises(Failed, match="no set of versions satisfies everything that is asked for: .* Remedy") as error:
         resolve(host, "tinyvoice>=2")
     assert any("tinyvoice>=2" in line for line in error.value.log)
 

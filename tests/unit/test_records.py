@@ -19,6 +19,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.observe import
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import DECIDED, EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.audit import AuditReport
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.failure import FailureBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import GenerationManifest, Verdict
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import ObservedHost, Store
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.inspection import Inspection
@@ -45,6 +46,7 @@ KEPT: dict[str, type] = {
     "progress": Progress,
     "result": Outcome,
     "inspection": Inspection,
+    "failures": FailureBase,
     "audit": AuditReport,
     "times": Times,
 }

@@ -6,6 +6,8 @@ import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import tools
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
 
+from .conftest import known
+
 # What the tools really said (uv 0.13.8, pip 23.2), for one cause each.
 HASH_UV = """\
 error: Failed to download `tinyvoice==1.0`
@@ -47,29 +49,77 @@ FULL = (
 NO_VENV = "The virtual environment was not created successfully because ensurepip is not available."
 
 
+# A package of a lock that has no wheel for this Python and does not build (uv 0.13.8, Python 3.12).
+OLD_ARCHIVE = """\
+  × Failed to build `numpy==1.25.2`
+  ├─▶ The build backend returned an error
+  ╰─▶ Call to `setuptools.build_meta.build_wheel` failed (exit status: 1)
+
+      [stderr]
+      Traceback (most recent call last):
+        File "/cache/builds-v0/x/lib/python3.12/site-packages/setuptools/build_meta.py", line 10, in <module>
+      ModuleNotFoundError: No module named 'distutils'
+
+      hint: This error likely indicates that `numpy@1.25.2` depends on a module that it does not declare"""
+OLD_ARCHIVE_PIP = """\
+Collecting openai-whisper==20231117
+  Using cached openai-whisper-20231117.tar.gz (798 kB)
+  Getting requirements to build wheel: finished with status 'error'
+  error: subprocess-exited-with-error
+  × Getting requirements to build wheel did not run successfully.
+  │ exit code: 1
+  ╰─> [20 lines of output]
+      ModuleNotFoundError: No module named 'pkg_resources'
+      [end of output]
+ERROR: Failed to build 'openai-whisper' when getting requirements to build wheel"""
+NO_CAUSE = """\
+  × Failed to build `pyopenjtalk==0.3.4`
+  ╰─▶ Call to `setuptools.build_meta:__legacy__.build_wheel` failed (exit status: 1)
+      pyopenjtalk/openjtalk.cpp:12:3: error: 'fft_size' was not declared in this scope"""
+
+
 def explained(text: str) -> Failed:
-    return tools.explain(Failed("uv ended with status 1", text.splitlines()), "environment speech")
+    return tools.explain(Failed("uv ended with status 1", text.splitlines()), "environment speech", known())
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "words"),
     [
-        (HASH_UV, "the file of tinyvoice==1.0 is not the one its lock names (wrong sha256)"),
-        (HASH_PIP, "the file of environment speech is not the one its lock names (wrong sha256)"),
-        (NO_VERSION, "no set of versions satisfies everything that is asked for"),
-        (REFUSED, "the package index does not answer"),
-        (NO_NAME, "the package index does not answer"),
-        (FULL, "the disk is full"),
-        (NO_VENV, "Python has no venv module"),
-        ("src/world.cpp:1: fatal error: no Python.h", "environment speech: uv ended with status 1"),
-        ("", "environment speech: uv ended with status 1"),
+        (HASH_UV, ["the file of tinyvoice==1.0 is not the one that its lock (or the index) names (wrong sha256)"]),
+        (HASH_PIP, ["is not the one that its lock (or the index) names (wrong sha256)"]),
+        (NO_VERSION, ["no set of versions satisfies everything that is asked for"]),
+        (REFUSED, ["the package index does not answer"]),
+        (NO_NAME, ["the package index does not answer"]),
+        (FULL, ["the disk is full"]),
+        (NO_VENV, ["Python has no venv module", "apt-get install -y python3-venv"]),
+        (OLD_ARCHIVE, ["numpy 1.25.2 has no wheel for Python 3.12", "distutils", "override numpy with a release that has a wheel"]),
+        (OLD_ARCHIVE_PIP, ["openai-whisper 20231117 has no wheel", "override openai-whisper", "setuptools<82"]),
+        (NO_CAUSE, ["pyopenjtalk 0.3.4 has no wheel", "override pyopenjtalk"]),
+        ("src/world.cpp:1: fatal error: no Python.h", ["environment speech: uv ended with status 1"]),
+        ("", ["environment speech: uv ended with status 1"]),
     ],
-    ids=["hash (uv)", "hash (pip)", "no version", "refused", "no name", "full disk", "no venv", "unknown", "silent"],
-)
-def test_what_a_tool_said_becomes_a_cause_and_a_remedy(text: str, message: str) -> None:
+    ids=[
+        "hash (uv)", "hash (pip)", "no version", "refused", "no name", "full disk", "no venv", "distutils", "pkg_resources", "its own error", "unknown",
+        "silent",
+    ],
+)  # fmt: skip
+def test_what_a_tool_said_becomes_a_cause_and_a_remedy(text: str, words: list[str]) -> None:
     said = str(explained(text))
-    assert said.startswith(f"{message}. Remedy: ")
+    assert said.startswith("environment speech: ") and ". Remedy: " in said
+    assert [word for word in words if word not in said] == [], said
     assert len(said.splitlines()) == 1
+
+
+def test_the_reason_counts_wherever_it_stands_in_a_long_output() -> None:
+    said = "\n".join(
+        [
+            "error: can't find Rust compiler",
+            *("  more" for _ in range(200)),
+            "  ERROR: Failed building wheel for tokenizers",
+        ]
+    )
+    error = Failed("pip ended with status 1", said.splitlines()[-25:], said)
+    assert "there is no Rust compiler" in str(tools.explain(error, "environment speech", known()))
 
 
 def test_the_lines_of_the_tool_stay_attached() -> None:

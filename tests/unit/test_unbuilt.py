@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import NOTHING, Base
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.tools import explain
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.unbuilt import explain as words
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import failures
 
 
 def printed(package: str, *lines: str, python: str = "3.12", hint: str = "") -> str:
@@ -25,8 +27,8 @@ def printed(package: str, *lines: str, python: str = "3.12", hint: str = "") -> 
     return "\n".join([*head, *(f"         {line}" for line in [*trace, *lines]), "", hint])
 
 
-def said(text: str) -> str:
-    return str(explain(Failed("uv pip install ended with 1", text.splitlines()), "environment speech"))
+def said(text: str, known: Base = NOTHING) -> str:
+    return str(explain(Failed("uv pip install ended with 1", text.splitlines()), "environment speech", known))
 
 
 GONE = [
@@ -144,11 +146,12 @@ def test_pips_words_are_understood_as_well() -> None:
     [
         ("  cause: No space left on device (os error 28)", "the disk is full"),
         ("  cause: Failed to fetch: http://index/x\n  cause: dns error", "the package index does not answer"),
-        ("  cause: Hash mismatch for `voice==1.0`", "is not the one its lock names"),
+        ("  cause: Hash mismatch for `voice==1.0`", "is not the one that its lock (or the index) names"),
     ],
 )
 def test_what_is_no_fault_of_the_archive_is_not_blamed_on_it(line: str, message: str) -> None:
-    assert message in said(f"error: Failed to build `voice==1.0`\n{line}")
+    found = said(f"error: Failed to build `voice==1.0`\n{line}", Base(failures()))
+    assert message in found and "voice 1.0 has no wheel" not in found
 
 
 def test_build_requirements_that_cannot_be_had_are_told() -> None:
@@ -160,3 +163,10 @@ def test_build_requirements_that_cannot_be_had_are_told() -> None:
         "\n".join([*lines, "  cause: No solution found when resolving: `setuptools==59.2.0`, `nothing-there`"])
     )
     assert "voice 1.0" in found and "what its build requires (build-system.requires) cannot be had" in found
+
+
+def test_a_known_cause_is_told_with_the_archive_and_both_ways_out() -> None:
+    found = said(printed("voice==1.0", "ModuleNotFoundError: No module named 'pkg_resources'"), Base(failures()))
+    problem, _, way = found.partition(". Remedy: ")
+    assert "voice 1.0 has no wheel for Python 3.12, and its source archive does not build: " in problem
+    assert "override voice with a release that has a wheel" in way and "; else " in way and "setuptools<82" in way

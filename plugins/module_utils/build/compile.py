@@ -8,9 +8,12 @@ import re
 import resource
 import shutil
 
+from ..failures.probes import facts
 from ..host import store
 from ..host.job import Failed
+from ..observe.host import Host
 from ..plan.recipe import RESERVE_GIB, RecipeError, jobs, place
+from ..records.wheel import WheelSpec
 from .log import MEMORY, diagnose, progress
 from .site import Site
 
@@ -54,7 +57,8 @@ class Compilation:
                 self._commands(self.jobs, start)
                 break
             except Failed as error:
-                found = diagnose(_read_from(site.job.log_path, start).decode(errors="replace"))
+                said = _read_from(site.job.log_path, start).decode(errors="replace")
+                found = diagnose(said, site.job.known, {**facts(Host()), **_facts(site.spec)})
                 if found.kind == MEMORY or "status -9" in str(error):
                     # So that the rule gives half the jobs on the same machine from now on, also in the next plan.
                     self._remember(max(per_job, (available - RESERVE_GIB) / max(1, self.jobs // 2)))
@@ -145,6 +149,12 @@ class _Watch:
         if said and said != self.said:
             self.said = said
             self.compilation.site.say(f"compiling {said}, {self.compilation.jobs} jobs")
+
+
+def _facts(spec: WheelSpec) -> dict[str, str]:
+    """What a build's own spec says that remedies depend on."""
+    known = {"cuda": ".".join(spec["cuda"].split(".")[:2]), "gcc": spec["compiler"].removeprefix("gcc ")}
+    return {name: value for name, value in known.items() if value}
 
 
 def _read_from(path: str, start: int) -> bytes:

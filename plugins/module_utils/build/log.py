@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from ..failures.base import Base
+from ..failures.match import recognise
+from ..failures.say import lead, problem, remedy
+from ..failures.text import comparable, plain
 
 SHOWN = 12
 """Lines around the first error that a person gets to see; the rest is in the log."""
-MEMORY, DISK, CRASH, HEADER, TOOL, ARCHITECTURE, MODULE, OTHER = (
-    "memory", "disk", "compiler_crash", "missing_header", "missing_tool", "architecture", "missing_module", "error",
-)  # fmt: skip
+LONGEST = 2**22
+"""Characters at the end of an output that are searched: what fails ends a build."""
+MEMORY, OTHER = "memory_exhausted", "error"
+"""Kinds that are no matter of the base alone: a build is tried again for want of memory, and what nobody knows is still shown."""
 
 _NINJA = re.compile(r"^\[(\d+)/(\d+)\] ", re.MULTILINE)
 _MAKE = re.compile(r"^\[ *(\d+)%\] ", re.MULTILINE)
@@ -25,7 +31,7 @@ class Diagnosis:
     """Why a build failed.
 
     Attributes:
-        kind: One of the names above.
+        kind: The known failure, else `OTHER`.
         problem: What is wrong, in one sentence.
         remedy: What to do.
         lines: The lines that matter, the first error first.
@@ -37,66 +43,11 @@ class Diagnosis:
     lines: tuple[str, ...]
 
 
-# Most specific first. Each: kind, what its line looks like, what is wrong ({0} is the pattern's first group), what to do.
-_CAUSES: Sequence[tuple[str, re.Pattern[str], str, str]] = (
-    (
-        DISK,
-        re.compile(r"No space left on device|Disk quota exceeded", re.IGNORECASE),
-        "the disk is full",
-        "free some space (playbooks/prune.yml removes old generations), or set wavesmith_root to a larger disk",
-    ),
-    (
-        MEMORY,
-        re.compile(
-            r"died due to signal 9|died with <Signals\.SIGKILL|\bKilled signal terminated program|fatal error: Killed|(?:terminated by signal|exit code) -?9\b|exit code 137"
-            r"|virtual memory exhausted|out of memory allocating|Cannot allocate memory|^\S*:? ?Killed$|std::bad_alloc|ran out of memory"
-        ),
-        "the compiler was killed for want of memory",
-        "give the host more memory or swap, or stop what else takes it; fewer jobs need less",
-    ),
-    (
-        CRASH,
-        re.compile(r"internal compiler error|died due to signal (?:11|6|4)\b|PLEASE submit a bug report|Please submit a full bug report"),
-        "the compiler itself crashed",
-        "build with another compiler (gcc 13.3 of Ubuntu 24.04 is what upstream tests torch with); docs/recipes.md lists known crashes",
-    ),
-    (
-        ARCHITECTURE,
-        re.compile(
-            r"(?:Unsupported gpu architecture|Unknown CUDA [Aa]rch|Value) '?\(?((?:compute_|sm_)?[\w.]+)\)?'?|unrecognized.*?-(march=\S+)"
-            r"|bad value \(?.(\S+?).\)? for .?-march"
-        ),
-        "the compiler does not know the architecture {0}",
-        "use a toolkit or compiler that knows it (wavesmith matrix lists which do), or correct the recipe's flags",
-    ),
-    (
-        HEADER,
-        re.compile(r"fatal error: ['\"]?([\w./+-]+\.(?:h|hpp|cuh|hh))['\"]?(?:: No such file or directory| file not found)"),
-        "the header {0} is not on this host",
-        "install the package that has it (on Debian: apt-file search {0}), or add it to the recipe's build requirements",
-    ),
-    (
-        TOOL,
-        re.compile(
-            r"No CMAKE_CUDA_COMPILER could be found|(nvcc|cmake|ninja|gcc|g\+\+|cc|make|patch|git|swig|pkg-config): (?:command )?not found"
-            r"|No such file or directory: '(?:\S*/)?([\w+-]+)'|CUDA_HOME environment variable is not set|unable to execute '(?:\S*/)?([\w+.-]+)'"
-            r"|command '(?:\S*/)?([\w+.-]+)' failed: No such file"
-        ),
-        "a tool that the build needs is not there: {0}",
-        "install it on the host, or add it to the recipe's build requirements",
-    ),
-    (
-        MODULE,
-        re.compile(r"ModuleNotFoundError: No module named '([\w.]+)'|Cannot import '([\w.]+)'|BackendUnavailable.*?'([\w.]+)'"),
-        "the build asks for the Python module {0}",
-        "add it to the recipe's build requirements",
-    ),
-)  # fmt: skip
-_TOOLKIT = "the CUDA toolkit"
 _ERROR = re.compile(
     r"(?:^|\s|:)(?:fatal )?error(?: C?\d+)?: |^\S+\(\d+\): error|undefined reference to|^nvcc fatal|^ptxas (?:fatal|error)|^CMake Error"
-    r"|^\w*(?:Error|Exception)\b.*: |cannot find -l|^collect2: "
+    r"|^[\w.]*(?:Error|Exception)(?:\b.*: |:?$)|cannot find -l|^collect2: "
 )
+_BARE = re.compile(r"[\w.]*(?:Error|Exception):?")
 # What says only that something else failed before.
 _ECHO = re.compile(
     r"^(?:error|ERROR): (?:subprocess-exited-with-error|command .* failed|Failed building wheel|Failed to build)|^make(?:\[\d+\])?: \*\*\*"
@@ -116,23 +67,36 @@ def progress(text: str) -> tuple[int, int, int]:
     return 0, 0, len(_COMPILE.findall(text))
 
 
-def diagnose(text: str) -> Diagnosis:
-    """Why a build failed, from its output."""
-    lines = [line.rstrip() for line in text.splitlines()]
-    for kind, pattern, problem, remedy in _CAUSES:
-        for number, line in enumerate(lines):
-            match = pattern.search(line.strip())
-            if match and not (kind in (HEADER, TOOL, MODULE) and line.startswith("$ ")):
-                name = next((group for group in match.groups() if group), _TOOLKIT)
-                return Diagnosis(kind, problem.format(name), remedy.format(name), _around(lines, number))
-    number = _first_error(lines)
-    said = lines[number].strip() if lines else "it said nothing"
-    return Diagnosis(OTHER, said, "the lines below are the compiler's own", _around(lines, number))
+def diagnose(text: str, known: Base, facts: Mapping[str, str] | None = None) -> Diagnosis:
+    """Why a build failed, from its output: a known failure, else the first error in the tools' own words.
+
+    Args:
+        text: All that the build printed.
+        known: The failures that are known.
+        facts: What is known of the build and its host, as ``cuda``, ``python`` or ``machine``.
+    """
+    shown = plain(text[-LONGEST:])
+    lines = [line.rstrip() for line in shown.split("\n")]
+    cause = lead(recognise(text, known, facts))
+    if cause is not None:
+        return Diagnosis(cause.id, problem(cause), remedy(cause), _around(lines, cause.line))
+    compared = comparable(shown).rstrip("\n").split("\n")
+    number = _first_error(compared)
+    return Diagnosis(OTHER, _said(compared, number), "the lines below are the compiler's own", _around(lines, number))
+
+
+def _said(lines: Sequence[str], number: int) -> str:
+    """An error in its own words; an exception whose text begins on the next line with that."""
+    said = lines[number] if lines else ""
+    if _BARE.fullmatch(said):
+        following = [line for line in lines[number + 1 : number + 4] if line]
+        said = " ".join([said, *following[:2]])
+    return said or "it said nothing"
 
 
 def _first_error(lines: Sequence[str]) -> int:
-    errors = [number for number, line in enumerate(lines) if _ERROR.search(line.strip())]
-    real = [number for number in errors if not _ECHO.search(lines[number].strip())]
+    errors = [number for number, line in enumerate(lines) if _ERROR.search(line)]
+    real = [number for number in errors if not _ECHO.search(lines[number])]
     # A Python exception is said last, after the lines that lead to it; a compiler's first error is the one that counts.
     return next(iter(real or errors), len(lines) - 1)
 

@@ -53,7 +53,7 @@ class Site:
         try:
             self.job.run([uv(self.root), *argv], self.tools)
         except Failed as error:
-            raise explain(error, f"building {self.title}") from error
+            raise explain(error, f"building {self.title}", self.job.known) from error
 
     def environment(self, prefix: str) -> str:
         """A virtual environment with the build requirements and the wheels this one is compiled against; its Python."""

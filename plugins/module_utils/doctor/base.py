@@ -11,8 +11,10 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, cast
 
+from ..failures.base import NOTHING, Base
+from ..records.failure import FailureBase
 from ..records.generation import CheckResult, Outcome
 from ..records.model import ModelOf
 from . import words
@@ -61,6 +63,8 @@ class Spec:
         hub: Address of the model hub, empty where none is in reach.
         models: The models of the environment by name, as `records.model.ModelOf`.
         speakers: Models of this host that speak: ``environment``, ``model`` and the ``command`` that runs it.
+        known: The failures that are known.
+        facts: What their remedies depend on, as ``machine``.
     """
 
     environment: str
@@ -78,6 +82,8 @@ class Spec:
     hub: str = ""
     models: Mapping[str, ModelOf] = field(default_factory=dict)
     speakers: Sequence[Mapping[str, str]] = ()
+    known: Base = NOTHING
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def python(self) -> Path:
@@ -114,6 +120,8 @@ class Spec:
             hub=_entry(raw, "hub", str, "") or "",
             models={model["name"]: model for model in _entry(raw, "models", list, [])},
             speakers=_entry(raw, "speakers", list, []),
+            known=Base(cast(FailureBase, _entry(raw, "failures", dict, NOTHING.data))),
+            facts=_texts(raw, "facts"),
         )
         if not spec.prefix.is_absolute() or not spec.prefix.is_dir():
             raise SpecError(f"the specification's 'prefix' is not a folder: {spec.prefix}")

@@ -14,9 +14,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Callable
 
+from ..failures import command
 from ..records.generation import CheckResult, Health, Verdict
 from . import models, voice
 from .base import FAIL, PASS, SKIP, UNJUDGED, Check, Context, Finding, Skipped, Spec, SpecError
+from .cause import explained
 from .registry import all_checks, chosen
 from .schedule import Schedule
 from .table import render
@@ -38,6 +40,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = {check.id: check for check in all_checks(spec)}
         context = Context(spec, options.evidence, options.scratch)
         return nurse(known, context, [name for name in options.nurse.split(",") if name != "-"])
+    if options.paste or options.known:
+        return _recognise(options)
     started, clock = datetime.now(timezone.utc), time.monotonic()
     spec_or_none: Spec | None = None
     results: list[CheckResult] = []
@@ -75,6 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return verdict["exit"]
 
 
+def _recognise(options: argparse.Namespace) -> int:
+    try:
+        spec = Spec.read(options.spec)
+    except SpecError as error:
+        print(error, file=sys.stderr)
+        return command.UNUSABLE
+    return command.run(options, spec.known.data, str(spec.prefix))
+
+
 def judge(checks: Sequence[Check], context: Context, spec_file: Path, say: Callable[..., None]) -> list[CheckResult]:
     """Judge the checks side by side, each in a process of its own; results in their order."""
     total, done = len(checks), 0
@@ -85,7 +98,8 @@ def judge(checks: Sequence[Check], context: Context, spec_file: Path, say: Calla
         say(phase="check", n=done, m=total, detail=f"{check.id}: {check.title}")
 
     results = Schedule(checks, context, spec_file, begin).run()
-    return [results[check.id] for check in checks]
+    known, facts = context.spec.known, context.spec.facts
+    return [explained(results[check.id], check.remedy, known, facts) for check in checks]
 
 
 def summarise(
@@ -116,7 +130,9 @@ def _cannot_judge(context: Context) -> Finding:
 
 def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="wavesmith-doctor", description="Judge an environment: exit 0 healthy, 1 failed, 2 could not judge."
+        prog="wavesmith-doctor",
+        description="Judge an environment: exit 0 healthy, 1 failed, 2 could not judge.",
+        epilog=f"With --paste: {command.EXITS}",
     )
     parser.add_argument("--spec", type=Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument(
@@ -127,7 +143,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         help="run only checks whose id begins so; may be repeated",
     )
     parser.add_argument("--list", action="store_true", help="print the checks, and run none")
-    parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
+    command.ask(parser.add_mutually_exclusive_group())
+    command.elsewhere(parser)
+    parser.add_argument("--json", action="store_true", help="print the verdict, or what was recognised, as JSON")
     parser.add_argument("--out", type=Path, metavar="FILE", help="also write the verdict there (JSON)")
     parser.add_argument("--evidence", type=Path, metavar="FOLDER", help="keep WAV and PNG files there")
     parser.add_argument("--quiet", action="store_true", help="print no table")

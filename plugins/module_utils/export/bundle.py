@@ -49,7 +49,7 @@ def _fetch(job: Job, root: str, spec: FetchTask, index: str, command: str, folde
     try:
         job.run(argv, environment(root, index))
     except Failed as error:
-        raise explain(error, f"the files of {spec['key']}") from error
+        raise explain(error, f"the files of {spec['key']}", job.known) from error
     finally:
         os.unlink(lock)
 
@@ -219,7 +219,7 @@ def _build_requirements(
         tools: FetchTask = {"key": f"building {name}", "lock": _text(found), "python": spec["python"], "origin_url": ""}
         _fetch(job, root, tools, index, "download", os.path.join(staging, "index", "files"))
     except Failed as error:
-        raise explain(error, f"what builds {name}") from error
+        raise explain(error, f"what builds {name}", job.known) from error
     finally:
         for path in (asked, found):
             if os.path.exists(path):

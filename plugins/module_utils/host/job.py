@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+from ..failures.base import NOTHING
 from ..records.job import Answer, Outcome, Progress
 from ..terms.url import masked
 from .store import Busy, StoreError, busy_message, holder, note_holder, read_json, take_lock, write_json
@@ -26,22 +27,33 @@ ABANDONED_AFTER = 10.0
 SHORTEST = 8.0
 """Seconds that pass at least between two answers of a job that goes on: each is a remote run."""
 LOG_TAIL = 25
+SAID = 2**21
+"""Characters of a command's output that are searched for the reason of its failure."""
 OURS, ADOPTED = "ours", "adopted"
 
 
 class Failed(Exception):
-    """The work failed for a reason a person can act on: `message` says what and the remedy, `log` the lines that matter."""
+    """The work failed for a reason a person can act on: `message` says what and the remedy, `log` the lines that matter.
 
-    def __init__(self, message: str, log: Sequence[str] = ()) -> None:
+    `said` is all that the tool printed, where that is more.
+    """
+
+    def __init__(self, message: str, log: Sequence[str] = (), said: str = "") -> None:
         super().__init__(message)
         self.log = list(log)
+        self.said = said or "\n".join([*self.log, message])
 
 
 class Job:
-    """What a worker uses to say how far it is, and to run commands with their output in the job's log."""
+    """What a worker uses to say how far it is, and to run commands with their output in the job's log.
+
+    Attributes:
+        known: The failures that are known, for what fails here.
+    """
 
     def __init__(self, folder: str, lock: int) -> None:
         self.folder = folder
+        self.known = NOTHING
         self._lock = lock
         self.started = time.time()
         self.log_path = os.path.join(folder, "log")
@@ -94,10 +106,11 @@ class Job:
             return
         with open(self.log_path, "rb") as reading:
             reading.seek(start)
-            output = reading.read().decode(errors="replace")
+            said = masked(reading.read().decode(errors="replace"))
         raise Failed(
             f"{os.path.basename(argv[0])} ended with status {process.returncode}",
-            masked(output).splitlines()[-LOG_TAIL:],
+            said.splitlines()[-LOG_TAIL:],
+            said[-SAID:],
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..failures.base import NOTHING, Base
 from ..observe.host import Host, find_user
 from ..observe.sources import find_package_index
 from . import owner
@@ -19,6 +20,7 @@ OPTIONS: dict[str, Any] = {
     "run": {"type": "str", "default": "by hand"},
     "wait": {"type": "float", "default": 3600.0},
     "seen": {"type": "str", "default": ""},
+    "failures": {"type": "dict", "default": {}},
 }
 
 
@@ -46,8 +48,14 @@ def serve(
     settle(module, given["root"])
     if not todo or module.check_mode:
         module.exit_json(changed=changes and bool(todo), finished=True, result={})
+    known = Base(given["failures"]) if given["failures"] else NOTHING
+
+    def informed(job: Job) -> Mapping[str, object]:
+        job.known = known
+        return work(job)
+
     try:
-        answer = follow(given["root"], name, given["run"], work, given["wait"], given["seen"])
+        answer = follow(given["root"], name, given["run"], informed, given["wait"], given["seen"])
     except StoreError as error:
         module.fail_json(msg=str(error))
     if "failure" in answer:

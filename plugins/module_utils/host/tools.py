@@ -10,6 +10,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from ..failures.base import NOTHING, Base
+from ..failures.match import recognise
+from ..failures.probes import facts
+from ..failures.say import inline, lead, problem, remedy
+from ..observe.host import Host
 from ..terms.url import masked
 from . import store
 from .job import Failed
@@ -92,68 +97,45 @@ def _command(argv: Sequence[str], tools: dict[str, str], remedy: str) -> None:
         raise store.StoreError(f"{' '.join(argv[:4])} failed: {lines[-1] if lines else 'no output'}. Remedy: {remedy}")
 
 
-_CAUSES = (
-    (
-        re.compile(r"hash mismatch|HashMismatch|do not match the hashes|THESE PACKAGES DO NOT MATCH", re.IGNORECASE),
-        "the file of {item} is not the one its lock names (wrong sha256)",
-        "look who changed the file on the index; if the new one is wanted, remove the lock and resolve again",
-    ),
-    (
-        re.compile(r"No space left on device|os error 28"),
-        "the disk is full",
-        "free some space (playbooks/prune.yml removes old generations)",
-    ),
-    (
-        re.compile(r"No solution found|ResolutionImpossible|unsatisfiable"),
-        "no set of versions satisfies everything that is asked for",
-        "read the lines below: they name the packages that disagree",
-    ),
-    (
-        re.compile(
-            r"dns error|Connection refused|timed out|error sending request|Could not connect|Temporary failure|tunnel|Connection reset",
-            re.IGNORECASE,
-        ),
-        "the package index does not answer",
-        "check the network of the host, or name a mirror in wavesmith_package_index",
-    ),
-    (
-        re.compile(r"No module named 'pip'|ensurepip is not available"),
-        "Python has no venv module",
-        "apt-get install -y python3-venv",
-    ),
-)
-
-
 _NOT_FOUND = re.compile(
     r"\b([A-Za-z0-9][\w.-]*) was not found in (?:the package registry|the provided package locations)"
 )
 
 
-def explain(error: Failed, item: str, known: Sequence[str] = ()) -> Failed:
-    """A tool's failure in words for people: known causes get their remedy, and the tool's own lines stay attached.
+def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str] = ()) -> Failed:
+    """A tool's failure in words for people: a known one gets its cause and remedy, and the tool's own lines stay attached.
 
-    `known` are names to find the nearest one among, for a package that the index does not have.
+    `known` are the failures that are known, `names` those to find the nearest one among for a package that the index does not have.
     """
-    text = "\n".join([*error.log, str(error)])
-    unknown = _NOT_FOUND.search(text)
+    unknown = _NOT_FOUND.search(error.said)
     if unknown:
-        near = difflib.get_close_matches(unknown[1], known, n=2, cutoff=0.6)
+        near = difflib.get_close_matches(unknown[1], names, n=2, cutoff=0.6)
         meant = f"did you mean {' or '.join(near)}? " if near else "correct the name; "
-        problem = f"{item}: the package index has no {unknown[1]}"
-        remedy = f"{meant}where another index has it, name that in wavesmith_package_index"
-        return Failed(f"{problem}. Remedy: {remedy}", error.log)
-    unbuilt = (
-        None
-        if "Failed to fetch" in text or any(cause[0].search(text) for cause in _CAUSES[:2])
-        else not_built(error.log)
-    )
-    if unbuilt:  # the other causes' words mean something else inside of a build
-        return Failed(f"{item}: {unbuilt[0]}. Remedy: {unbuilt[1]}", error.log)
-    for pattern, cause, remedy in _CAUSES:
-        if pattern.search(text):
-            named = re.search(r"(?:for|from) `?([A-Za-z0-9_.-]+==?[^\s`]+)`?", text)
-            return Failed(f"{cause.format(item=named.group(1) if named else item)}. Remedy: {remedy}", error.log)
-    return Failed(f"{item}: {error}. Remedy: the lines below are the tool's own", error.log)
+        told = f"{item}: the package index has no {unknown[1]}"
+        advice = f"{meant}where another index has it, name that in wavesmith_package_index"
+        return Failed(f"{told}. Remedy: {advice}", error.log, error.said)
+    found = recognise(error.said, known, facts(Host()))
+    cause = lead(found)
+    package = next((one for one in found if one.id == "package_does_not_build"), None)
+    told_apart = cause is not None and (package is None or package.because_of != cause.id)
+    if cause is not None and (told_apart or cause.id in _NO_FAULT_OF_IT):
+        return _told(error, item, problem(cause), remedy(cause))
+    unbuilt = not_built(error.log, (problem(cause), remedy(cause)) if cause else None)
+    if unbuilt:
+        return _told(error, item, *unbuilt)
+    if cause and package:
+        what, way = inline(package.answer.cause), inline(package.answer.remedy)
+        return _told(error, item, f"{what}: {problem(cause)}", f"{way}; else {remedy(cause)}")
+    if package:
+        return _told(error, item, problem(package), remedy(package))
+    return _told(error, item, str(error), "the lines below are the tool's own")
+
+
+_NO_FAULT_OF_IT = ("hash_mismatch", "disk_full", "index_unreachable")
+
+
+def _told(error: Failed, item: str, what: str, remedy: str) -> Failed:
+    return Failed(f"{item}: {what}. Remedy: {remedy}", error.log, error.said)
 
 
 def free_bytes(path: str) -> int:

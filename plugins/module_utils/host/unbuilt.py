@@ -97,8 +97,11 @@ _CAUSES: Sequence[tuple[re.Pattern[str], str, tuple[str, ...]]] = (
 )  # fmt: skip
 
 
-def explain(lines: Sequence[str]) -> tuple[str, str] | None:
-    """What is wrong and the remedy, where an archive or a repository did not build; `None` where nothing failed to build."""
+def explain(lines: Sequence[str], known: tuple[str, str] | None = None) -> tuple[str, str] | None:
+    """What is wrong and the remedy, where an archive or a repository did not build; `None` where nothing failed to build.
+
+    `known` is the problem and the remedy of the known failure that the lines show; without one they are searched for a cause.
+    """
     text = "\n".join(lines)
     package = _PACKAGE.search(text)
     if package is None:
@@ -107,7 +110,6 @@ def explain(lines: Sequence[str]) -> tuple[str, str] | None:
     repository = "/" in version or ":" in version
     seen = _PYTHON.search(text)
     python = seen[1] if seen else ""
-    why, ways = _why(lines, python)
     title = name if repository else f"{name} {version}"
     told = f" for Python {python}" if python else " for this Python"
     what = (
@@ -115,6 +117,10 @@ def explain(lines: Sequence[str]) -> tuple[str, str] | None:
         if repository
         else f"{title} has no wheel{told}, and its source archive does not build"
     )
+    if known:
+        release = OTHER_RELEASE.replace("{name}", name)
+        return f"{what}: {known[0]}", f"{release}, or {OTHER_PYTHON}; else {known[1]}"
+    why, ways = _why(lines, python)
     return f"{what}: {why}", ", or ".join(way.replace("{name}", name) for way in ways)
 
 

@@ -59,8 +59,8 @@ def observe(
     for path in pythons:
         ask.command(path, [path, *PYTHON_QUERY])
 
-    uname = _uname(host)
-    system = _os(host, uname[1])
+    uname = find_uname(host)
+    system = find_system(host, uname[1])
     cpu = parse_cpuinfo(host.read("/proc/cpuinfo"))
     packages = parse_dpkg_status(host.read("/var/lib/dpkg/status"), [*apt_packages, *look.WITNESSES], holding="nvidia")
     apt = _apt(host, apt_packages, packages)
@@ -134,7 +134,7 @@ def _present(cache: str, asked: Sequence[str]) -> list[str] | None:
     return sorted(names & set(asked)) if names else None
 
 
-def _uname(host: Host) -> tuple[str, str, str]:
+def find_uname(host: Host) -> tuple[str, str, str]:
     """Return hostname, kernel release and architecture."""
     if host.live:
         uname = os.uname()
@@ -143,7 +143,7 @@ def _uname(host: Host) -> tuple[str, str, str]:
     return (words[0], words[1], words[2]) if len(words) == 3 else ("", "", "unknown")
 
 
-def _os(host: Host, kernel: str) -> OperatingSystem:
+def find_system(host: Host, kernel: str) -> OperatingSystem:
     release = texts.key_values(host.read("/etc/os-release") or host.read("/usr/lib/os-release"), "=")
     return {
         "id": release.get("ID", ""),

@@ -159,7 +159,7 @@ def make_prefix(job: Job, root: str, spec: InstallTask) -> None:
         try:
             job.run([*argv, "--prompt", spec["environment"], prefix], environment(root, ""))
         except Failed as error:
-            raise explain(error, f"environment {spec['environment']}") from error
+            raise explain(error, f"environment {spec['environment']}", job.known) from error
     _isolate(prefix, base, spec)
     store.write_text(os.path.join(root, "bin", "wavesmith-run"), launcher(root), 0o755)
 
@@ -276,7 +276,7 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
         try:
             _with_older_tools(job, [*argv, paths["requirements"]], tools, spec["python"], paths["old"], [])
         except Failed as error:
-            known = explain(error, f"resolving {spec['key']}", spec.get("known", []))
+            known = explain(error, f"resolving {spec['key']}", job.known, spec.get("known", []))
             raise _with_origins(known, spec["declared"]) from error
         with open(paths["lock"], encoding="utf-8") as file:
             text = file.read()
@@ -462,7 +462,7 @@ def _fill(
             [python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1)
         )
     except Failed as error:
-        raise explain(error, f"environment {spec['environment']}") from error
+        raise explain(error, f"environment {spec['environment']}", job.known) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     job.progress("sealing", count, count)

@@ -8,26 +8,28 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from .. import audit, doctor, models, records, terms
+from .. import audit, doctor, failures, models, observe, records, terms
 from ..doctor import run as _run  # noqa: F401  (named so that its modules travel to the host)
 from ..doctor.worker import START
+from ..failures.probes import facts
 from ..host import rooms, store
 from ..host.job import Failed, Job
 from ..host.tools import environment
 from ..models import kept
+from ..observe.host import Host
 from ..prefix.models import COMMANDS, own_runners
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
 from ..wanted.weights import HUB_CACHE
 
-_ROOMS = (audit, doctor, models, records, terms)
+_ROOMS = (audit, doctor, failures, models, observe, records, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
 PLACE = "wavesmith/doctor"
 """Where it lies in a prefix."""
 _PROGRAM = """\
 #!/bin/sh
-# Judge this environment: see --help. It needs no network and no rights but to read the environment.
-exec "{prefix}/bin/python" -W ignore -c '{start}' "{prefix}/{place}/rooms" --spec "{prefix}/{place}/spec.json" "$@"
+# Judge this environment, or (--paste) say which known failure a text shows: see --help. It needs no network and no rights but to read the environment.
+exec "{prefix}/bin/python" -B -W ignore -c '{start}' "{prefix}/{place}/rooms" --spec "{prefix}/{place}/spec.json" "$@"
 """
 _FOR_THE_HOST = """\
 #!/bin/sh
@@ -37,12 +39,19 @@ case "${{1-}}" in
 esac
 name=$1
 shift
+once=
+for word in "$@"; do
+    case $word in
+    --paste | --paste=* | --known) once=yes ;; # of a text, not of an environment
+    esac
+done
 worst=0
 for program in "{root}"/envs/${{name:-*}}/current/bin/wavesmith-doctor; do
     if [ ! -x "$program" ]; then
         echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run playbooks/verify.yml, or use one of:" $(cd "{root}/envs" && echo *) >&2
         exit 2
     fi
+    [ -z "$once" ] || exec "$program" "$@"
     "$program" "$@"
     status=$?
     # 1, a failed check, is worse than 2, which could not be judged.
@@ -135,6 +144,7 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
         "speakers": speakers(root, judged),
         "hub": "",
     }
+    question.update(failures=job.known.data, facts=facts(Host()))
     program = install(root, prefix, question, {**files, **own_runners(manifest.get("models", []))})
 
     def watch() -> None:

@@ -1,0 +1,83 @@
+"""``wavesmith-doctor --paste``, and the same of the command ``wavesmith doctor``: say what a text shows. No network, no Ansible."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from ..observe.host import Host
+from ..records.failure import FailureBase, Recognised
+from .base import Base
+from .probes import Place, examine
+from .say import data, lines, needs_mending
+
+FINE, BROKEN, UNUSABLE, UNKNOWN = 0, 1, 2, 3
+EXITS = (
+    f"Exit code: {FINE} all that was recognised is harmless, {BROKEN} something has to be mended, {UNUSABLE} the text cannot be read, "
+    f"{UNKNOWN} nothing was recognised."
+)
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add all arguments, for a command that does nothing else."""
+    parser.epilog = EXITS
+    ask(parser.add_mutually_exclusive_group(required=True))
+    elsewhere(parser)
+    parser.add_argument("--json", action="store_true", help="print what was recognised as JSON")
+
+
+def ask(what: argparse._MutuallyExclusiveGroup) -> None:
+    """Add what can be asked for."""
+    what.add_argument("--known", action="store_true", help="print all known failures as JSON, and nothing else")
+    what.add_argument(
+        "--paste",
+        metavar="FILE",
+        help="say which known failures a text shows: an error, a build's log or an installation's output; - reads standard input",
+    )
+
+
+def elsewhere(parser: argparse.ArgumentParser) -> None:
+    """Add how it is asked."""
+    parser.add_argument(
+        "--elsewhere", action="store_true", help="the text is of another machine: look for nothing on this one"
+    )
+
+
+def run(options: argparse.Namespace, known: FailureBase, prefix: str = "") -> int:
+    """Say what a text shows; `prefix` is the environment whose interpreter asks."""
+    if options.known:
+        print(json.dumps(known, indent=1, ensure_ascii=False))
+        return FINE
+    try:
+        text = _text(options.paste)
+    except OSError as error:
+        problem = f"{options.paste} cannot be read ({error.strerror or error}). Remedy: name a text file, or - for standard input"
+        print(f"error: {problem}", file=sys.stderr)
+        return UNUSABLE
+    place = None if options.elsewhere else Place(Host(), prefix)
+    found = [data(item, seen.here, seen.detail) for item, seen in examine(text, Base(known), place)]
+    if options.json:
+        print(json.dumps({"schema": 1, "recognised": found}, indent=1, ensure_ascii=False))
+    elif found:
+        print("\n".join(lines(found)))
+    else:
+        print(
+            f"not recognised: none of {len(known['failures'])} known failures is in these {len(text.splitlines())} lines. "
+            "Remedy: paste more of the text, from its first error on; CONTRIBUTING.md says how to add a failure"
+        )
+    return _exit(found)
+
+
+def _exit(found: Sequence[Recognised]) -> int:
+    if not found:
+        return UNKNOWN
+    return BROKEN if needs_mending(found) else FINE
+
+
+def _text(path: str) -> str:
+    if path == "-":
+        return sys.stdin.buffer.read().decode(errors="replace")
+    with open(path, "rb") as file:
+        return file.read().decode(errors="replace")
