@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-COMMANDS = ("audit", "build", "catalog", "matrix", "model", "packages", "plan")
+COMMANDS = ("audit", "build", "catalog", "matrix", "model", "packages", "plan", "report")
 
 
 def parser(names: Sequence[str] = COMMANDS) -> argparse.ArgumentParser:

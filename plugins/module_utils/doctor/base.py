@@ -61,6 +61,7 @@ class Spec:
         hub: Address of the model hub, empty where none is in reach.
         models: The models of the environment by name, as `records.model.ModelOf`.
         speakers: Models of this host that speak: ``environment``, ``model`` and the ``command`` that runs it.
+        past: What was measured on this host before, oldest first, by what it is.
     """
 
     environment: str
@@ -78,6 +79,7 @@ class Spec:
     hub: str = ""
     models: Mapping[str, ModelOf] = field(default_factory=dict)
     speakers: Sequence[Mapping[str, str]] = ()
+    past: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def python(self) -> Path:
@@ -114,6 +116,7 @@ class Spec:
             hub=_entry(raw, "hub", str, "") or "",
             models={model["name"]: model for model in _entry(raw, "models", list, [])},
             speakers=_entry(raw, "speakers", list, []),
+            past=_entry(raw, "past", dict, {}),
         )
         if not spec.prefix.is_absolute() or not spec.prefix.is_dir():
             raise SpecError(f"the specification's 'prefix' is not a folder: {spec.prefix}")
