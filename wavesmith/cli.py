@@ -38,6 +38,7 @@ COMMANDS = {
     "matrix": "matrix",
     "model": "model",
     "packages": "packages",
+    "report": "report",
 }
 """Every subcommand, and the module that has it."""
 

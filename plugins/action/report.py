@@ -1,16 +1,21 @@
-"""Report on a host: its environments and the doctor's table, on the screen and as JSON."""
+"""Report on a host: its environments and the doctor's table, on the screen and as JSON; or on all hosts, as a page."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
+from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import fleet
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts, progress
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.page import page
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, ours
+
+PAGE = "report.html"
 
 
 class ActionModule(ActionBase):
@@ -21,6 +26,12 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Show and save the report."""
         variables = task_vars or {}
+        folder = artifacts_folder(ours(variables, self._templar))
+        if self._task.args.get("page"):
+            found = fleet(artifacts.read(folder))
+            artifacts.write(folder / PAGE, page(found, time.strftime("%Y-%m-%d %H:%M %Z"), folder))
+            progress.detail(f"the report on {len(found['hosts'])} hosts is {folder / PAGE}")
+            return {"changed": False, "remote_runs": 0, "saved": str(folder / PAGE)}
         host = variables["inventory_hostname"]
         plan, observed = self._task.args["plan"], self._task.args["observed"]
         verdicts = dict(self._task.args.get("verdicts") or {})
@@ -53,7 +64,7 @@ class ActionModule(ActionBase):
             else:
                 progress.detail(f"[{host}] {row['environment']} is not there yet")
         report = {"schema": 1, "host": host, "root": plan["root"], "environments": rows, "warnings": plan["warnings"]}
-        saved = artifacts_folder(ours(variables, self._templar)) / host / "report.json"
-        saved.parent.mkdir(parents=True, exist_ok=True)
-        saved.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        saved = folder / host / "report.json"
+        artifacts.write(saved, json.dumps(report, indent=1, sort_keys=True) + "\n")
+        artifacts.remember(folder / host, observed)
         return {"changed": False, "remote_runs": 0, "report": report, "saved": str(saved)}

@@ -8,20 +8,22 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: report
-short_description: Report on a host, on the screen and as JSON
+short_description: Report on a host on the screen and as JSON, or on all hosts as a page
 version_added: "0.1.0"
 description:
   - Shows each environment with its generation and the doctor's table, and saves the same as JSON below C(wavesmith_artifacts).
   - It works on the controller only and makes no remote run.
 options:
   plan:
-    description: The plan, as M(wavesmith.provision.plan) returned it.
+    description: The plan, as M(wavesmith.provision.plan) returned it. Needed unless O(page=true).
     type: dict
-    required: true
   observed:
-    description: What was observed, as M(wavesmith.provision.plan) returned it.
+    description: What was observed, as M(wavesmith.provision.plan) returned it. Needed unless O(page=true).
     type: dict
-    required: true
+  page:
+    description: Write C(report.html) on all hosts of which something is kept below C(wavesmith_artifacts), and report on no host.
+    type: bool
+    default: false
   verdicts:
     description: Verdicts of this run by environment; without one the verdict kept with the current generation is shown.
     type: dict
@@ -51,15 +53,20 @@ EXAMPLES = r"""
   wavesmith.provision.report:
     plan: "{{ wavesmith_plan.plan }}"
     observed: "{{ wavesmith_plan.observed }}"
+
+- name: Write the page of all hosts
+  wavesmith.provision.report:
+    page: true
+  run_once: true
 """
 
 RETURN = r"""
 report:
   description: The report.
-  returned: always
+  returned: unless O(page=true)
   type: dict
 saved:
-  description: Path of the JSON file on the controller.
+  description: Path of the JSON file, or of the page, on the controller.
   returned: always
   type: str
 """

@@ -22,6 +22,10 @@ options:
     description: Checks of one's own, Python text by name; the action plugin takes them from C(wavesmith_catalog).
     type: dict
     default: {}
+  performance:
+    description: Whether it is also measured how fast the host computes; it takes 20 s more.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - wavesmith.provision.job
 attributes:
@@ -66,6 +70,7 @@ def main() -> None:
         **OPTIONS,
         "generations": {"type": "list", "elements": "dict", "required": True},
         "checks": {"type": "dict", "default": {}},
+        "performance": {"type": "bool", "default": False},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
@@ -78,7 +83,8 @@ def main() -> None:
         given["generations"],
         lambda job: {
             "verdicts": {
-                spec["environment"]: judge(job, given["root"], spec, files, judged) for spec in given["generations"]
+                spec["environment"]: judge(job, given["root"], spec, files, judged, given["performance"])
+                for spec in given["generations"]
             }
         },
         changes=False,

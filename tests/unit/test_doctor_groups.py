@@ -18,7 +18,10 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import 
     gpu_reports,
     host_files,
     jit,
+    performance,
+    rates,
     registry,
+    run,
     training,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import (
@@ -29,6 +32,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base im
     Spec,
     perform,
 )
+from ansible_collections.wavesmith.provision.plugins.module_utils.verify import doctor as verify
 
 # What nvidia-smi printed on an H200, on a throttled laptop, and on a GB10, whose memory is the host's.
 H200 = "NVIDIA H200, 580.95.05, 1, 143771, 0, 345, 1980, 31, 0x0000000000000001\n"
@@ -330,10 +334,10 @@ def test_a_clock_behind_the_generation_is_a_failure(context: Callable[..., Conte
 def test_device_files_that_are_closed_are_named_with_their_group(
     context: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(around, "_DEVICES", (str(tmp_path / "renderD*"),))
+    monkeypatch.setattr(around, "_DEVICES", (str(tmp_path / "render*"),))
     with pytest.raises(Skipped):
         around.devices(context())
-    (tmp_path / "renderD128").touch()
+    (tmp_path / "render128").touch()
     assert around.devices(context()).detail == "1 device files of the GPU can be opened"
     monkeypatch.setattr(around.os, "access", lambda *_: False)
     monkeypatch.setattr(around, "_group", lambda _: "render")
@@ -357,3 +361,69 @@ def test_little_room_is_a_failure(context: Callable[..., Context], monkeypatch: 
     monkeypatch.setattr(around.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20, total=2**40))
     result = perform(by_id("host.disk"), context())
     assert (result["verdict"], "playbooks/prune.yml" in result["remedy"]) == ("fail", True)
+
+
+# Performance
+
+
+@pytest.mark.parametrize(
+    ("measured", "past", "said"),
+    [
+        ({"m": 70.0}, {"m": [100.0, 101.0, 99.0]}, ["m 70, usually 100"]),
+        ({"m": 76.0}, {"m": [100.0, 101.0, 99.0]}, []),
+        ({"m": 1.0}, {"m": [100.0]}, []),
+        ({"m": 1.0, "new": 3.0}, {"m": [1.0, 1.0]}, []),
+    ],
+)
+def test_what_is_far_below_the_usual_is_said(
+    measured: dict[str, float], past: dict[str, list[float]], said: list[str]
+) -> None:
+    assert rates.compared(measured, past) == said
+
+
+def test_a_rate_is_that_of_the_fastest_repetition(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter([0.0, 0.0, 0.5, 0.5, 0.6, 0.9, 1.0])
+    monkeypatch.setattr(performance.time, "monotonic", lambda: next(times))
+    assert performance.rate(lambda: None, lambda: None, 10.0) == pytest.approx(10 / 0.3)
+
+
+def test_a_slow_number_is_a_warning_with_its_cause(
+    context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performance.os, "getloadavg", lambda: (99.0, 1.0, 1.0))
+    there = context(past={"memory, GB/s": [10.0, 10.0]})
+    finding = performance._finding(there, {"memory, GB/s": 5.0})
+    assert finding.detail.startswith(
+        "5 GB/s (memory); slower than before: memory, GB/s 5, usually 10; others work on this host (load 99.0"
+    )
+    assert "slower" not in performance._finding(there, {"memory, GB/s": 9.0}).detail
+
+
+@pytest.mark.parametrize(
+    ("name", "only", "measure", "wanted"),
+    [
+        ("performance.stft", [], False, False),
+        ("performance.stft", [], True, True),
+        ("performance.stft", ["performance"], False, True),
+        ("performance.stft", ["performance.memory"], False, False),
+        ("performance.stft", ["p", "voice"], False, False),
+        ("voice.mel", ["performance"], True, False),
+        ("voice.mel", [], False, True),
+    ],
+)
+def test_it_is_measured_only_when_asked_for(name: str, only: list[str], measure: bool, wanted: bool) -> None:
+    assert registry.chosen(name, only, measure) is wanted
+
+
+def test_what_was_measured_is_gathered_in_the_verdict() -> None:
+    check = Check("performance.x", "x", lambda _: None)  # type: ignore[arg-type, return-value]
+    results = [check.result("pass", "", {"measured": {"a": 1.0}}), check.result("pass", "", {"measured": {"b": 2.0}})]
+    assert run.measured([*results, check.result("skip", "no")]) == {"a": 1.0, "b": 2.0}
+
+
+def test_the_host_keeps_what_was_measured(tmp_path: Path) -> None:
+    for number in range(25):
+        verify.keep(str(tmp_path), "speech", {"a": float(number)})
+    verify.keep(str(tmp_path), "voice", {"b": 1.0})
+    assert verify.past(str(tmp_path), "speech") == {"a": [float(number) for number in range(5, 25)]}
+    assert verify.past(str(tmp_path), "none") == {}

@@ -24,6 +24,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "jit",
     "models",
     "native",
+    "performance",
     "pip",
     "prefixes",
     "registry",

@@ -14,7 +14,7 @@ from .host_files import meminfo, owners
 LEAST_DISK, LEAST_MEMORY = 2**30, 2**29
 """Bytes below which nothing sensible can be done any more."""
 _MEMINFO, _GOVERNORS = "/proc/meminfo", "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
-_DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/dri/renderD*", "/dev/kfd", "/dev/nvhost-*gpu", "/dev/nvmap")
+_DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/dri/render*", "/dev/kfd", "/dev/nvhost-*gpu", "/dev/nvmap")
 
 
 def disk(context: Context) -> Finding:

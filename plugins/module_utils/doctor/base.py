@@ -65,6 +65,7 @@ class Spec:
         speakers: Models of this host that speak: ``environment``, ``model`` and the ``command`` that runs it.
         known: The failures that are known.
         facts: What their remedies depend on, as ``machine``.
+        past: What was measured on this host before, oldest first, by what it is.
     """
 
     environment: str
@@ -84,6 +85,7 @@ class Spec:
     speakers: Sequence[Mapping[str, str]] = ()
     known: Base = NOTHING
     facts: Mapping[str, str] = field(default_factory=dict)
+    past: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def python(self) -> Path:
@@ -122,6 +124,7 @@ class Spec:
             speakers=_entry(raw, "speakers", list, []),
             known=Base(cast(FailureBase, _entry(raw, "failures", dict, NOTHING.data))),
             facts=_texts(raw, "facts"),
+            past=_entry(raw, "past", dict, {}),
         )
         if not spec.prefix.is_absolute() or not spec.prefix.is_dir():
             raise SpecError(f"the specification's 'prefix' is not a folder: {spec.prefix}")

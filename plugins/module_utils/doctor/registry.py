@@ -5,9 +5,25 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from . import arithmetic, around, audio, compute, gpu, guard, isolation, jit, models, native, stack, training, voice
+from . import (
+    arithmetic,
+    around,
+    audio,
+    compute,
+    gpu,
+    guard,
+    isolation,
+    jit,
+    models,
+    native,
+    performance,
+    stack,
+    training,
+    voice,
+)
 from .base import Check, Context, Failed, Finding, Spec
 
+MEASURES = "performance."
 CHECKS: tuple[Check, ...] = (
     *around.CHECKS,
     *isolation.CHECKS,
@@ -21,6 +37,7 @@ CHECKS: tuple[Check, ...] = (
     *audio.CHECKS,
     *voice.CHECKS,
     *training.CHECKS,
+    *performance.CHECKS,
 )
 
 
@@ -49,6 +66,8 @@ def _unusable(name: str, problem: str) -> Check:
     return Check(f"own.{name}", f"the check {name} can be used", fail)
 
 
-def chosen(name: str, only: list[str]) -> bool:
-    """Whether a check is among those that were asked for, by the beginnings of their ids."""
+def chosen(name: str, only: list[str], measure: bool) -> bool:
+    """Whether a check is among those that were asked for, by the beginnings of their ids; what measures is left out unless it is asked for."""
+    if name.startswith(MEASURES) and not measure:
+        return any(prefix.startswith(MEASURES.rstrip(".")) and name.startswith(prefix) for prefix in only)
     return not only or any(name.startswith(prefix) for prefix in only)

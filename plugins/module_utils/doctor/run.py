@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     problem = ""
     try:
         spec = spec_or_none = Spec.read(options.spec)
-        checks = [check for check in all_checks(spec) if chosen(check.id, options.only)]
+        checks = [check for check in all_checks(spec) if chosen(check.id, options.only, options.performance)]
         if options.list:
             print("\n".join(f"{check.id:34} {check.title}" for check in checks))
             return HEALTHY
@@ -121,7 +121,18 @@ def summarise(
         "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seconds": round(seconds, 3),
         "checks": results,
+        "performance": measured(results),
     }
+
+
+def measured(results: Sequence[CheckResult]) -> dict[str, float]:
+    """The numbers that checks measured, by what they are."""
+    found: dict[str, float] = {}
+    for result in results:
+        numbers = result["evidence"].get("measured")
+        if isinstance(numbers, dict):
+            found.update(numbers)
+    return found
 
 
 def _cannot_judge(context: Context) -> Finding:
@@ -142,6 +153,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="PREFIX",
         help="run only checks whose id begins so; may be repeated",
     )
+    parser.add_argument("--performance", action="store_true", help="also measure how fast this host computes (20 s)")
     parser.add_argument("--list", action="store_true", help="print the checks, and run none")
     command.ask(parser.add_mutually_exclusive_group())
     command.elsewhere(parser)

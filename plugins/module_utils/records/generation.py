@@ -151,12 +151,14 @@ class Verdict(_Verdict, total=False):
         started: UTC, as ``2026-11-27T15:30:00Z``.
         seconds: How long it took.
         checks: What each check found.
+        performance: What was measured, a rate each, by what it is; empty where nothing was.
     """
 
     environment: str
     generation: str
     started: str
     seconds: float
+    performance: dict[str, float]
 
 
 class Switch(TypedDict):

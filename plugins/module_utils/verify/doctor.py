@@ -26,6 +26,8 @@ _ROOMS = (audit, doctor, failures, models, observe, records, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
 PLACE = "wavesmith/doctor"
 """Where it lies in a prefix."""
+PAST, REMEMBERED = "state/performance.json", 20
+"""On the host: what was measured before, and how many numbers of each kind."""
 _PROGRAM = """\
 #!/bin/sh
 # Judge this environment, or (--paste) say which known failure a text shows: see --help. It needs no network and no rights but to read the environment.
@@ -110,10 +112,33 @@ def install(root: str, prefix: str, question: Mapping[str, object], files: Mappi
     return program
 
 
-def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged: Mapping[str, str]) -> Verdict:
+def past(root: str, environment: str) -> dict[str, list[float]]:
+    """What was measured of an environment on this host, oldest first."""
+    kept = store.read_json(os.path.join(root, PAST))
+    found = kept.get(environment) if isinstance(kept, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def keep(root: str, environment: str, measured: Mapping[str, float]) -> None:
+    """Keep what was measured now, and not more than the last `REMEMBERED` numbers."""
+    kept = store.read_json(os.path.join(root, PAST))
+    everything = kept if isinstance(kept, dict) else {}
+    mine = past(root, environment)
+    everything[environment] = {
+        what: [*mine.get(what, []), *([measured[what]] if what in measured else [])][-REMEMBERED:]
+        for what in {**mine, **measured}
+    }
+    store.write_json(os.path.join(root, PAST), everything)
+
+
+def judge(
+    job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged: Mapping[str, str], measure: bool = False
+) -> Verdict:
     """Judge one generation with the doctor's `files` and return the verdict without its evidence.
 
-    `judged` has the generations that are judged in this run, by environment.
+    Args:
+        judged: The generations that are judged in this run, by environment.
+        measure: Whether it is also measured how fast the host computes.
 
     Raises:
         Failed: the doctor itself could not be run.
@@ -142,6 +167,7 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
         "prebuilt": manifest.get("prebuilt", True),
         "models": manifest.get("models", []),
         "speakers": speakers(root, judged),
+        "past": past(root, spec["environment"]),
         "hub": "",
     }
     question.update(failures=job.known.data, facts=facts(Host()))
@@ -166,7 +192,16 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
     kept = os.path.join(work, "verdict.json")
-    argv = [program, "--progress", "--quiet", "--out", kept, "--evidence", evidence]
+    argv = [
+        program,
+        "--progress",
+        "--quiet",
+        "--out",
+        kept,
+        "--evidence",
+        evidence,
+        *(["--performance"] if measure else []),
+    ]
     tools = {
         **environment(root, ""),
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -177,4 +212,6 @@ def judge(job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged
     if verdict is None:
         raise Failed(f"the doctor left no verdict on {spec['environment']}. Remedy: read {job.log_path}")
     store.write_json(os.path.join(prefix, store.VERDICT), verdict)
+    if verdict.get("performance"):
+        keep(root, spec["environment"], verdict["performance"])
     return store.brief(verdict)

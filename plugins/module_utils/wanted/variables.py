@@ -168,6 +168,8 @@ VARIABLES: Mapping[str, Variable] = {
     "matrix_python": Variable((str,), "matrix"),
     "matrix_cuda": Variable((str,), "matrix"),
     "matrix_file": Variable((str,), "matrix"),
+    "performance": Variable((bool,), "verify"),
+    "report_evidence": Variable((bool,), "report"),
 }
 """Every variable that a user sets."""
 OWN_VARIABLES = frozenset({"plan", "pruned", "settings", "verify_hosts", "verify_what"})

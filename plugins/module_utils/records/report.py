@@ -1,0 +1,101 @@
+"""What is reported of a fleet, from the plan, the observation and the verdicts that are kept of each host."""
+
+from __future__ import annotations
+
+from typing import Literal, Optional, TypedDict
+
+from .generation import CheckResult
+
+
+class GenerationRow(TypedDict):
+    """A generation of an environment.
+
+    Attributes:
+        name: Its folder.
+        created: Seconds since 1970.
+        exit: The doctor's exit status; `None` where it was not judged.
+        current: Whether it is in use.
+        changes: What is different from the one before it, a line each; empty where that is not known.
+    """
+
+    name: str
+    created: float
+    exit: Optional[int]
+    current: bool
+    changes: list[str]
+
+
+class EnvironmentRow(TypedDict):
+    """An environment of a host.
+
+    Attributes:
+        name: Its name.
+        generation: What is current; empty where nothing is.
+        stack: Name of the stack.
+        stack_why: Why it was taken.
+        considered: Each other stack and why it was not taken.
+        variant: What its compiled wheels are for.
+        versions: Version of each package of the stack.
+        verdict: ``healthy``, ``failed``, ``unjudged``, or ``unknown`` where nobody judged it.
+        seconds: How long the doctor took.
+        checks: What each check found.
+        generations: Oldest first.
+        wheels: Packages that are built from source.
+        overrides: What was decided otherwise than somebody asked.
+        evidence: Files that can be heard and seen, relative to the artifacts.
+        performance: Measured numbers by what was measured.
+    """
+
+    name: str
+    generation: str
+    stack: str
+    stack_why: str
+    considered: list[str]
+    variant: str
+    versions: dict[str, str]
+    verdict: Literal["healthy", "failed", "unjudged", "unknown"]
+    seconds: float
+    checks: list[CheckResult]
+    generations: list[GenerationRow]
+    wheels: list[str]
+    overrides: list[str]
+    evidence: list[str]
+    performance: dict[str, float]
+
+
+class HostRow(TypedDict):
+    """A host.
+
+    Attributes:
+        name: As the inventory has it.
+        system: Operating system and CPU architecture.
+        machine: Kind or model of the machine.
+        processor: Its CPU.
+        accelerators: Its GPUs.
+        sibling: What machines like it have in common; their measured numbers are compared.
+        refusals: Why it cannot be provisioned, each with its remedy.
+        warnings: What the plan warned of.
+        environments: By name.
+    """
+
+    name: str
+    system: str
+    machine: str
+    processor: str
+    accelerators: list[str]
+    sibling: str
+    refusals: list[str]
+    warnings: list[str]
+    environments: list[EnvironmentRow]
+
+
+class Fleet(TypedDict):
+    """What `wavesmith report --json` prints.
+
+    Attributes:
+        schema: Version of this record.
+        hosts: By name.
+    """
+
+    schema: Literal[1]
+    hosts: list[HostRow]

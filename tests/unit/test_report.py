@@ -1,0 +1,240 @@
+"""The report on a fleet: its rows, the texts made of them, and the page, also in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import Fleet
+from ansible_collections.wavesmith.provision.plugins.module_utils.report import texts
+from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import changes, fleet, outliers
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.page import page
+
+from wavesmith.cli import main
+
+from .fleets import kept
+
+MADE = "2026-11-28 10:00 UTC"
+
+
+@pytest.fixture(scope="module")
+def fifty() -> Fleet:
+    return fleet(kept(50))
+
+
+def test_the_rows_are_the_record_that_they_should_be(fifty: Fleet) -> None:
+    assert shape.problems(fifty, Fleet) == []
+    assert len(fifty["hosts"]) == 50
+
+
+@pytest.mark.parametrize("left", [(), ("plan",), ("observed",), ("report",), ("plan", "observed")])
+def test_a_host_of_which_little_is_kept_has_a_row(left: tuple[str, ...]) -> None:
+    one = {name: parts for name, parts in kept(1)["thor000"].items() if name in left}
+    (host,) = fleet({"thor000": one})["hosts"]
+    assert shape.problems({"schema": 1, "hosts": [host]}, Fleet) == []
+    assert {row["verdict"] for row in host["environments"]} <= {"unknown", "healthy"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "lines"),
+    [
+        ({"torch": "2.10"}, {"torch": "2.11"}, ["torch 2.10 → 2.11"]),
+        ({}, {"numpy": "2"}, ["numpy 2 is new"]),
+        ({"numpy": "2", "soxr": "1"}, {"soxr": "1"}, ["numpy 2 is gone"]),
+        ({"a": "1"}, {"a": "1"}, []),
+    ],
+)
+def test_what_changed_between_generations_is_said(
+    before: dict[str, str], after: dict[str, str], lines: list[str]
+) -> None:
+    assert changes(before, after) == lines
+
+
+def test_generations_say_what_changed_since_the_one_before(fifty: Fleet) -> None:
+    rows = fifty["hosts"][0]["environments"][0]["generations"]
+    assert [row["changes"] for row in rows] == [[], ["torch 2.9.0 → 2.10.0"], ["torch 2.10.0 → 2.11.0"]]
+    assert [row["current"] for row in rows] == [False, False, True]
+
+
+def test_a_machine_far_below_its_siblings_is_named(fifty: Fleet) -> None:
+    found = outliers(fifty)
+    assert {line.split(":")[0] for line in found} == {"thor008", "spark049"}
+    assert any("TFLOP/s" in line and "machines with NVIDIA Thor (SM 11.0)" in line for line in found)
+    assert outliers({"schema": 1, "hosts": fifty["hosts"][:2]}) == []
+
+
+def test_the_table_has_every_environment_and_the_remedies(fifty: Fleet) -> None:
+    shown = texts.terminal(fifty)
+    assert shown.splitlines()[-1] == "50 hosts: 97 healthy, 1 failed, 1 unjudged"
+    assert "    torch.computes: <script>" in shown
+    assert "    → update the driver" in shown
+
+
+def test_junit_is_xml_with_a_case_for_each_check(fifty: Fleet) -> None:
+    suites = ElementTree.fromstring(texts.junit(fifty))
+    assert len(suites) == 99
+    total = {kind: len(suites.findall(f".//{kind}")) for kind in ("failure", "error")}
+    assert total == {"failure": 1, "error": 1}
+    assert "remedy: update the driver" in [one.text for one in suites.findall(".//failure")]
+    odd: Any = {"id": "x", "verdict": "fail", "detail": "\x1b[31mred\x00", "remedy": "", "seconds": 1.0}
+    bad = json.loads(json.dumps(fifty))
+    bad["hosts"][0]["environments"][0]["checks"] = [odd]
+    ElementTree.fromstring(texts.junit(bad))
+
+
+def test_prometheus_reads_the_textfile(fifty: Fleet) -> None:
+    text = texts.prometheus(fifty)
+    pattern = re.compile(r'^[a-z_]+\{(?:[a-z]+="(?:[^"\\\\]|\\\\.)*",?)*\} -?[0-9.e+-]+$')
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(pattern.match(line) for line in lines)
+    assert len([line for line in lines if line.startswith("wavesmith_verdict")]) == 99
+    assert text.count("# TYPE wavesmith_checks gauge") == 1
+
+
+def data(text: str) -> Any:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_page_holds_its_data_and_nothing_from_elsewhere(fifty: Fleet, tmp_path: Path) -> None:
+    text = page(fifty, MADE, tmp_path)
+    assert len(data(text)["hosts"]) == 50
+    assert data(text)["whole"] is True
+    assert "<script>alert" not in text
+    assert not re.search(r"(?:src|href)=[\"']?https?:|@import|url\(", text)
+    assert "default-src 'none'" in text
+
+
+def test_500_hosts_weigh_less_than_3_mb(tmp_path: Path) -> None:
+    text = page(fleet(kept(500)), MADE, tmp_path)
+    assert len(text.encode()) < 3_000_000
+    assert data(text)["whole"] is False
+
+
+def test_small_sounds_are_held_and_large_ones_linked(tmp_path: Path) -> None:
+    folder = tmp_path / "thor000/evidence/speech"
+    folder.mkdir(parents=True)
+    (tmp_path / "thor000/report.json").write_text(json.dumps(kept(1)["thor000"]["report"]))
+    (folder / "spoken.wav").write_bytes(b"RIFF" * 10)
+    (folder / "long.wav").write_bytes(bytes(700_000))
+    (folder / "notes.txt").touch()
+    rows = fleet(artifacts.read(tmp_path))
+    assert rows["hosts"][0]["environments"][0]["evidence"] == [
+        f"thor000/evidence/speech/{n}.wav" for n in ("long", "spoken")
+    ]
+    text = page(rows, MADE, tmp_path)
+    assert '"thor000/evidence/speech/spoken.wav":"data:audio/wav;base64,UklGR' in text
+    assert "long.wav" in text
+    assert '"thor000/evidence/speech/long.wav":"data:' not in text
+
+
+def test_what_a_generation_has_is_remembered_and_what_is_damaged_is_not_read(tmp_path: Path) -> None:
+    for number in range(15):
+        current = {"generation": f"g{number}", "manifest": {"packages": {"torch": str(number)}}}
+        artifacts.remember(tmp_path / "h", {"environments": {"speech": {"current": current}, "new": {"current": None}}})
+    history = json.loads((tmp_path / "h/history.json").read_text())
+    assert list(history["speech"]) == [f"g{number}" for number in range(3, 15)]
+    (tmp_path / "h/plan.json").write_text("{")
+    assert set(artifacts.read(tmp_path)["h"]) == {"history", "evidence"}
+    (tmp_path / "h/history.json").write_text("{")
+    artifacts.remember(tmp_path / "h", {"environments": {}})
+    assert artifacts.read(tmp_path) == {}
+
+
+def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--artifacts", str(tmp_path / "none")]) == 2
+    assert "Remedy: run playbooks/plan.yml" in capsys.readouterr().err
+    for name, parts in kept(4).items():
+        for part in ("plan", "observed", "report"):
+            artifacts.write(tmp_path / "kept" / name / f"{part}.json", json.dumps(parts[part]))
+    files = [tmp_path / name for name in ("page.html", "x.xml", "x.prom")]
+    options = [
+        word for pair in zip(("--html", "--junit", "--prometheus"), map(str, files), strict=True) for word in pair
+    ]
+    assert main(["report", "--artifacts", str(tmp_path / "kept"), *options]) == 0
+    assert all(path.stat().st_size > 500 for path in files)
+    assert "4 hosts: 7 healthy" in capsys.readouterr().out
+    assert main(["report", "--artifacts", str(tmp_path / "kept"), "--json"]) == 0
+    assert shape.problems(json.loads(capsys.readouterr().out), Fleet) == []
+
+
+# In a browser: pip install playwright axe-playwright-python, and Chromium of the system
+
+
+@pytest.fixture(scope="module")
+def browser() -> Any:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no Chromium here")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    found = {}
+    for hosts in (50, 500):
+        found[hosts] = tmp_path_factory.mktemp("page") / "report.html"
+        found[hosts].write_text(page(fleet(kept(hosts)), MADE, found[hosts].parent), encoding="utf-8")
+    return found
+
+
+def opened(browser: Any, path: Path, width: int = 1200, scheme: str = "light", link: str = "") -> Any:
+    view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    view.problems, view.asked = [], []
+    view.on("pageerror", lambda error: view.problems.append(str(error)))
+    view.on("console", lambda message: view.problems.append(message.text) if message.type == "error" else None)
+    view.on("request", lambda request: view.asked.append(request.url))
+    view.goto(f"{path.as_uri()}{link}")
+    view.wait_for_selector("body[data-ready]", state="attached")
+    return view
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hosts", [50, 500])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [380, 900, 1500])
+def test_it_is_accessible_asks_nobody_and_fits(
+    browser: Any, pages: dict[int, Path], hosts: int, scheme: str, width: int
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    view = opened(browser, pages[hosts], width, scheme)
+    assert view.problems == []
+    assert len(view.asked) == 1
+    assert view.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    if hosts == 50:
+        assert axe.run(view).response["violations"] == []
+        view.click("#table .name >> nth=1")
+        assert axe.run(view).response["violations"] == []
+    view.close()
+
+
+@pytest.mark.slow
+def test_search_links_and_keys_work(browser: Any, pages: dict[int, Path]) -> None:
+    view = opened(browser, pages[500])
+    assert view.locator("tbody tr[data-n]").count() == 500
+    view.keyboard.press("/")
+    view.keyboard.type("gb10 spark001")
+    assert view.inner_text("#shown") == "1 of 500 hosts"
+    assert view.locator("#table tbody tr:visible").count() == 1
+    assert "q=gb10" in view.url
+    linked = opened(browser, pages[500], link="#v=failed&host=thor016")
+    assert linked.locator("dialog[open]").inner_text().startswith("thor016")
+    linked.keyboard.press("Escape")
+    assert linked.locator("dialog[open]").count() == 0
+    assert {"✗ failed"} == set(linked.locator("#table tbody tr:visible td:nth-child(2)").all_inner_texts())
+    view.emulate_media(media="print")
+    assert not view.is_visible("#search")
+    view.close()
+    linked.close()

@@ -1,0 +1,54 @@
+"""`wavesmith report`: what is kept of the hosts, as a page, a table, JSON, JUnit XML or a Prometheus textfile."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+NAME = "report"
+HELP = "Report on all hosts that were planned or judged, from what is kept of them; asks no host."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = "Exit code: 0 all healthy, 1 something failed, 2 something could not be judged, or nothing is kept."
+    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="where plans and reports are kept")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page; beside the artifacts its sounds can be played"
+    )
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
+    parser.add_argument(
+        "--prometheus", type=Path, metavar="FILE", help="write a textfile for Prometheus' node exporter"
+    )
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write what was asked for."""
+    from ansible_collections.wavesmith.provision.plugins.module_utils.report import texts
+    from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import fleet
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils.page import page
+
+    kept = artifacts.read(arguments.artifacts)
+    if not kept:
+        print(
+            f"wavesmith report: nothing is kept in {arguments.artifacts}. Remedy: run playbooks/plan.yml, or name its folder",
+            file=sys.stderr,
+        )
+        return 2
+    found = fleet(kept)
+    made = time.strftime("%Y-%m-%d %H:%M %Z")
+    if arguments.html:
+        artifacts.write(arguments.html, page(found, made, arguments.artifacts))
+    if arguments.junit:
+        artifacts.write(arguments.junit, texts.junit(found))
+    if arguments.prometheus:
+        artifacts.write(arguments.prometheus, texts.prometheus(found))
+    print(json.dumps(found, indent=1, ensure_ascii=False) if arguments.json else texts.terminal(found), end="")
+    counts = texts.counts(found)
+    refused = any(host["refusals"] for host in found["hosts"])
+    return 1 if counts["failed"] or refused else 2 if counts["unjudged"] else 0
