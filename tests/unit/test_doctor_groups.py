@@ -99,7 +99,7 @@ def test_the_power_mode_of_a_jetson_is_read(text: str, mode: str) -> None:
     [
         (H200, "", ""),
         (H200.replace(" 0, 345", " 3, 345"), "NVIDIA H200: 3 errors of its memory that ECC could not mend", ""),
-        (H200.replace(", 31,", ", 93,"), "NVIDIA H200 has 93 degrees Celsius", ""),
+        (H200.replace(", 31,", ", 93,"), "", "NVIDIA H200 has 93 degrees Celsius: see to its cooling"),
         (
             LAPTOP,
             "",
@@ -140,6 +140,7 @@ def by_id(name: str) -> Check:
             {"accelerated": True, "backend": "cuda13_0"},
             "onnxruntime-gpu or onnxruntime is not part of this environment",
         ),
+        ("host.devices", {}, "this environment computes on the CPU"),
         ("audio.torchcodec", {}, "torchcodec is not part of this environment"),
         ("training.accelerate", {"imports": {"torch": "torch"}}, "accelerate is not part of this environment"),
     ],
@@ -174,11 +175,7 @@ def test_nvidia_smi_is_asked(context: Callable[..., Context], tmp_path: Path, mo
             True,
         ),
         ("Command '['/p/triton/backends/nvidia/bin/ptxas', '-lineinfo', '--gpu-name=sm_110a']' died", "ptxas", True),
-        (
-            "Failed to find C compiler. Please specify via CC environment variable.\nerror: no gcc",
-            "error: no gcc",
-            False,
-        ),
+        ("triton.CompilationError: at 3:1\nassert BLOCK\nsome error of its own", "CompilationError", False),
     ],
 )
 def test_a_ptxas_that_is_too_old_has_its_remedy(text: str, line: str, remedy: bool) -> None:
@@ -189,6 +186,22 @@ def test_a_ptxas_that_is_too_old_has_its_remedy(text: str, line: str, remedy: bo
         gpu._compiled(fail)
     assert line in str(caught.value)
     assert ("TRITON_PTXAS_PATH" in caught.value.remedy) is remedy
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Failed to find C compiler. Please specify via CC environment variable."), "C compiler"),
+        (OSError("/tmp/main.c:5:10: fatal error: Python.h: No such file or directory"), "python3-dev"),
+        (type("GPUTooOldForTriton", (RuntimeError,), {})("Found Tesla P40"), "as old as this one"),
+    ],
+)
+def test_what_no_environment_can_help_is_a_skip(error: Exception, said: str) -> None:
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(Skipped, match=said):
+        gpu._compiled(fail)
 
 
 def runtime(providers: list[str], used: list[str], factor: float = 3.0, error: str = "") -> types.ModuleType:
@@ -306,18 +319,18 @@ def test_what_stands_for_numba_leaves_functions_as_they_are() -> None:
     assert not hasattr(plain, "__path__")
 
 
-MEMINFO = "MemTotal:       24618024 kB\nMemFree: 1 kB\nMemAvailable:     262144 kB\nSwapTotal:             0 kB\nHugePages_Total:       0\n"
+MEMINFO = "MemTotal:       24618024 kB\nMemFree: 1 kB\nMemAvailable:     131072 kB\nSwapTotal:             0 kB\nHugePages_Total:       0\n"
 
 
 def test_little_memory_is_a_failure(
     context: Callable[..., Context], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert host_files.meminfo(MEMINFO) == {"MemTotal": 24618024 * 1024, "MemAvailable": 2**28, "SwapTotal": 0}
+    assert host_files.meminfo(MEMINFO) == {"MemTotal": 24618024 * 1024, "MemAvailable": 2**27, "SwapTotal": 0}
     (tmp_path / "meminfo").write_text(MEMINFO)
     monkeypatch.setattr(around, "_MEMINFO", str(tmp_path / "meminfo"))
     result = perform(by_id("host.memory"), context())
-    assert (result["verdict"], result["detail"]) == ("fail", "256 MiB of memory are left of 23.5 GiB")
-    (tmp_path / "meminfo").write_text(MEMINFO.replace("262144", "2621440"))
+    assert (result["verdict"], result["detail"]) == ("fail", "128 MiB of memory are left of 23.5 GiB")
+    (tmp_path / "meminfo").write_text(MEMINFO.replace("131072", "1310720"))
     assert perform(by_id("host.memory"), context())["verdict"] == "pass"
 
 
@@ -341,7 +354,7 @@ def test_device_files_that_are_closed_are_named_with_their_group(
     assert around.devices(context()).detail == "1 device files of the GPU can be opened"
     monkeypatch.setattr(around.os, "access", lambda *_: False)
     monkeypatch.setattr(around, "_group", lambda _: "render")
-    result = perform(by_id("host.devices"), context())
+    result = perform(by_id("host.devices"), context(accelerated=True))
     assert (result["verdict"], "usermod -aG render USER" in result["remedy"]) == ("fail", True)
     assert host_files.owners(["root"]) == "render,video"
 

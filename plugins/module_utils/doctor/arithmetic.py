@@ -5,6 +5,7 @@ Everything works on the CPU too, so that the same code is tried where there is n
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,11 @@ class Unsupported(Exception):
 def device_of(context: Context) -> str:
     """Where the environment computes; torch's ROCm build has the name of CUDA too."""
     return "cuda" if context.spec.accelerated else "cpu"
+
+
+def has_bfloat16(torch: Any, device: str) -> bool:
+    """Whether a device multiplies bfloat16 itself."""
+    return device == "cpu" or not torch.version.cuda or torch.cuda.get_device_capability()[0] >= 8
 
 
 def relative(mine: Any, theirs: Any) -> float:
@@ -46,6 +52,8 @@ def matmul(torch: Any, device: str, kind: str) -> float:
     if kind == "tf32" and device == "cpu":
         raise Unsupported("of NVIDIA's GPUs from SM 8.0 on")
     name = "float32" if kind == "tf32" else kind
+    if kind == "bfloat16" and not has_bfloat16(torch, device):
+        raise Unsupported("of NVIDIA's GPUs from SM 8.0 on")
     if not hasattr(torch, name):
         raise Unsupported("this torch has no such type")
     if device == "cuda":
@@ -124,6 +132,8 @@ def _attention(torch: Any, device: str) -> float:
     given = [torch.as_tensor(part, dtype=torch.float32, device=device) for part in (query, key, value)]
     attend = torch.nn.functional.scaled_dot_product_attention
     worst = relative(attend(*given), wanted)
+    if not has_bfloat16(torch, device):
+        return worst
     half = [part.to(torch.bfloat16) for part in given]
     return max(worst, relative(attend(*half), wanted) / 300)  # bfloat16 is held to 0.03
 
@@ -185,6 +195,8 @@ def summed(torch: Any, device: str, place: Path) -> str:
     distributed = torch.distributed
     if not distributed.is_available() or not getattr(distributed, f"is_{backend}_available", lambda: False)():
         raise Unsupported(f"this torch was built without {backend}")
+    # One process needs no network, and a host may have none, or a name that nothing resolves.
+    os.environ.update(NCCL_SOCKET_IFNAME="lo", GLOO_SOCKET_IFNAME="lo")
     distributed.init_process_group(backend, init_method=f"file://{place}/group", rank=0, world_size=1)
     try:
         values = torch.arange(4.0, device=device)

@@ -9,9 +9,10 @@ import shutil
 import time
 
 from .base import Check, Context, Failed, Finding, Skipped
+from .gpu import on_gpu
 from .host_files import meminfo, owners
 
-LEAST_DISK, LEAST_MEMORY = 2**30, 2**29
+LEAST_DISK, LEAST_MEMORY = 2**30, 2**28
 """Bytes below which nothing sensible can be done any more."""
 _MEMINFO, _GOVERNORS = "/proc/meminfo", "/sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
 _DEVICES = ("/dev/nvidia[0-9]*", "/dev/nvidiactl", "/dev/dri/render*", "/dev/kfd", "/dev/nvhost-*gpu", "/dev/nvmap")
@@ -106,6 +107,6 @@ CHECKS = (
     Check("host.disk", "there is room", disk, cost=0.1),
     Check("host.memory", "there is memory", memory, cost=0.1),
     Check("host.clock", "the clock is right", clock, cost=0.1),
-    Check("host.devices", "the GPU may be opened", devices, cost=0.1),
+    Check("host.devices", "the GPU may be opened", devices, cost=0.1, applies=on_gpu),
     Check("host.power", "the processor's clock", power, cost=0.1),
 )

@@ -13,7 +13,7 @@ from .native import tiny_onnx
 from .worker import quiet
 
 HOTTEST = 90
-"""Degrees Celsius from which a GPU that does nothing is too hot."""
+"""Degrees Celsius from which a GPU is soon held back."""
 PTXAS_REMEDY = "triton's ptxas is older than this GPU: install a newer triton with the stack, or let TRITON_PTXAS_PATH name the ptxas of a CUDA toolkit that knows it"
 _TRITON = """
 import triton
@@ -64,7 +64,7 @@ def judged(found: list[Gpu]) -> tuple[str, str, str]:
                 "",
             )
         if gpu.degrees is not None and gpu.degrees >= HOTTEST:
-            return f"{gpu.name} has {gpu.degrees} degrees Celsius", "see to its cooling", ""
+            notes.append(f"{gpu.name} has {gpu.degrees} degrees Celsius: see to its cooling")
         if gpu.slowed:
             notes.append(f"{gpu.name} is held back by {' and '.join(gpu.slowed)}")
         if gpu.used is not None and gpu.total and gpu.used > 0.9 * gpu.total:
@@ -169,14 +169,26 @@ def compiled(context: Context) -> Finding:
     return Finding("a compiled network computes what it did before", {"largest difference": off})
 
 
+_LACKING = {
+    "Failed to find C compiler": "triton compiles with a C compiler, and there is none (apt-get install gcc)",
+    "Python.h": "triton compiles against Python's headers, and they are not there (apt-get install python3-dev)",
+    "TooOldForTriton": "triton has no code for a GPU as old as this one",
+}
+"""Why nothing can be compiled that is no fault of the environment, by what is said then."""
+
+
 def _compiled(run: Callable[[], Any]) -> Any:
     try:
         return run()
     except Exception as error:  # the compilers' own kinds of errors
-        told = str(error)
+        told = f"{type(error).__name__}: {error}"
+        if lacking := next((why for sign, why in _LACKING.items() if sign in told), ""):
+            raise Skipped(lacking) from error
         remedy = PTXAS_REMEDY if "ptxas" in told and ("gpu-name" in told or "sm_" in told) else ""
-        lines = told.splitlines()
-        line = next((line for word in ("ptxas fatal", "ptxas", "rror") for line in lines if word in line), told[:200])
+        lines = str(error).splitlines()
+        line = next(
+            (line for word in ("ptxas fatal", "ptxas", "rror") for line in lines if word in line), str(error)[:200]
+        )
         raise Failed(f"{type(error).__name__}: {line}", remedy) from error
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .arithmetic import device_of
-from .base import REPAIR, Check, Context, Failed, Finding
+from .arithmetic import device_of, has_bfloat16
+from .base import REPAIR, Check, Context, Failed, Finding, Skipped
 
 STEPS = 30
 FALL = 0.5
@@ -33,6 +33,8 @@ def autocast(context: Context) -> Finding:
     import torch
 
     device = device_of(context)
+    if not has_bfloat16(torch, device):
+        raise Skipped("bfloat16 is of NVIDIA's GPUs from SM 8.0 on")
     network, given, wanted = _task(torch)
     network, given, wanted = network.to(device), given.to(device), wanted.to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.02)
