@@ -70,6 +70,10 @@ def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; argparse itself exits with 2 on arguments it does not understand."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if "_ARGCOMPLETE" in os.environ:  # a shell that asks which words can come next
+        import argcomplete
+
+        argcomplete.autocomplete(parser())
     # Only the subcommand that was named is loaded: the others would double the time of a short answer.
     named = words[:1] if words and words[0] in COMMANDS else []
     rest: list[str] = []

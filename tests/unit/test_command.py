@@ -394,6 +394,8 @@ def page() -> str:
         "`make` puts it into `.venv/bin`; it runs from any folder. This page is made from `--help`:",
         "`WAVESMITH_WRITE_DOCS=1 make test-unit TESTS=tests/unit/test_command.py` writes it.",
         "",
+        'In bash and zsh, `eval "$(register-python-argcomplete wavesmith)"` completes its words; the script is in `.venv/bin` too.',
+        "",
         "```text",
         cli.parser().format_help().rstrip(),
         "```",
@@ -418,6 +420,24 @@ def test_every_subcommand_says_its_exit_codes(name: str) -> None:
     made: Any = cli.parser([name])
     text = next(action for action in made._actions if getattr(action, "choices", None)).choices[name].format_help()
     assert "xit code" in text or name in ("catalog", "packages"), "their own subcommands say them"
+
+
+@process
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [("wavesmith gen", "generations"), ("wavesmith status --js", "--json"), ("wavesmith model pi", "pin")],
+)
+def test_a_shell_completes_words(tmp_path: Path, line: str, found: str) -> None:
+    asked = {
+        "_ARGCOMPLETE": "1",
+        "_ARGCOMPLETE_IFS": "\n",
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "COMP_TYPE": "9",
+    }
+    answer = tmp_path / "answer"
+    done = wavesmith(cwd=tmp_path, _ARGCOMPLETE_STDOUT_FILENAME=str(answer), **asked)
+    assert done.returncode == 0 and answer.read_text().split() == [found]
 
 
 def test_the_version_is_the_collections(capsys: pytest.CaptureFixture[str]) -> None:
