@@ -170,3 +170,22 @@ def test_a_known_cause_is_told_with_the_archive_and_both_ways_out() -> None:
     problem, _, way = found.partition(". Remedy: ")
     assert "voice 1.0 has no wheel for Python 3.12, and its source archive does not build: " in problem
     assert "override voice with a release that has a wheel" in way and "; else " in way and "setuptools<82" in way
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["ModuleNotFoundError: No module named 'numpy.distutils'"], ["numpy has no distutils", "numpy<2"]),
+        (["AttributeError: module 'configparser' has no attribute 'SafeConfigParser'"], ["SafeConfigParser", "wavesmith_python"]),
+        (["ModuleNotFoundError: No module named 'cgi'"], ["cgi is no part of Python any more", "standard-cgi"]),
+        (["RuntimeError: pitchy requires Python <3.12"], ["is for Python <3.12", "wavesmith_python"]),
+        ([COMPILED[0][1], "error: command '/usr/bin/gcc' failed with exit code 1"], ["ob_digit", "wavesmith_python"]),
+        (["OSError: CUDA_HOME environment variable is not set."], ["the CUDA toolkit is not found", "CUDA_HOME=/usr/local/cuda"]),
+        (["fatal: unable to access 'x': Could not resolve host: git.example.org"], ["its build fetches from git.example.org", "let the host reach it"]),
+        (["  [6] Could not resolve hostname (Could not resolve host: index.crates.example)"], ["its build fetches from index.crates.example"]),
+    ],
+)  # fmt: skip
+def test_what_is_known_of_failures_knows_the_causes_of_archives(lines: list[str], words: list[str]) -> None:
+    found = said(printed("voice==1.0", *lines), Base(failures()))
+    assert found.startswith("environment speech: voice 1.0 has no wheel for Python 3.12")
+    assert [word for word in words if word not in found] == [], found
