@@ -119,8 +119,7 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
     package = next((one for one in found if one.id == "package_does_not_build"), None)
     # Not the index, but what a build fetches by itself.
     fetches = cause is not None and cause.id == "index_unreachable" and "Failed to fetch" not in error.said
-    apart = package is None or cause is None or package.because_of != cause.id or cause.id in _NO_FAULT_OF_IT
-    if cause and apart and not fetches:
+    if cause and not fetches and (cause.id in _NO_FAULT_OF_IT or (package and package.because_of != cause.id)):
         return _told(error, item, problem(cause), remedy(cause))
     unbuilt = not_built(error.log, (problem(cause), remedy(cause)) if cause and not fetches else None)
     if unbuilt:
