@@ -83,6 +83,10 @@ options:
     description: The state the caller has shown already; given by the action plugin.
     type: str
     default: ""
+  failures:
+    description: The failures that are known, to say why something failed; given by the action plugin.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Whether it can report what it would change, without changing it.
@@ -151,7 +155,7 @@ from ..module_utils.wheels.manifest import KEYS
 
 def main() -> None:
     """Wire the options to the core."""
-    names = ("root", "run", "wait", "seen")
+    names = ("root", "run", "wait", "seen", "failures")
     module = AnsibleModule(
         argument_spec={
             **{name: OPTIONS[name] for name in names},

@@ -658,7 +658,7 @@ def test_a_copy_of_its_rooms_is_all_that_a_host_needs(tmp_path: Path, good: Path
         "--only",
         "isolation.user",
         "--only",
-        "torch",
+        "torch.computes",
         "--progress",
         "--quiet",
     ]

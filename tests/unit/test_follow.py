@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import follow, progress
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Action(follow.FollowAction):
@@ -92,3 +96,25 @@ def test_a_worker_whose_controller_was_killed_lets_the_work_go(
 
 def test_a_module_that_says_nothing_of_finishing_has_finished(said: list[str]) -> None:
     assert Action({"changed": False}).run()["remote_runs"] == 1
+
+
+FOLLOWED = sorted(path.stem for path in (ROOT / "plugins/action").glob("*.py") if "FollowAction" in path.read_text())
+
+
+@pytest.mark.parametrize("name", FOLLOWED)
+def test_every_module_that_is_followed_takes_what_the_action_adds(
+    name: str, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    action = Action({"finished": True})
+    action.run()
+    module = importlib.import_module(f"ansible_collections.wavesmith.provision.plugins.modules.{name}")
+    takes: dict[str, Any] = {}
+
+    def asked(**arguments: Any) -> None:
+        takes.update(arguments["argument_spec"])
+        raise InterruptedError
+
+    monkeypatch.setattr(module, "AnsibleModule", asked)
+    with pytest.raises(InterruptedError):
+        module.main()
+    assert set(action.asked[0]) - {"module"} <= set(takes)

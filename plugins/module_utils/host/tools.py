@@ -117,17 +117,19 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
     found = recognise(error.said, known, facts(Host()))
     cause = lead(found)
     package = next((one for one in found if one.id == "package_does_not_build"), None)
-    told_apart = cause is not None and (package is None or package.because_of != cause.id)
-    if cause is not None and (told_apart or cause.id in _NO_FAULT_OF_IT):
+    # Not the index, but what a build fetches by itself.
+    fetches = cause is not None and cause.id == "index_unreachable" and "Failed to fetch" not in error.said
+    if cause and not fetches and (cause.id in _NO_FAULT_OF_IT or (package and package.because_of != cause.id)):
         return _told(error, item, problem(cause), remedy(cause))
-    unbuilt = not_built(error.log, (problem(cause), remedy(cause)) if cause else None)
+    unbuilt = not_built(error.log, (problem(cause), remedy(cause)) if cause and not fetches else None)
     if unbuilt:
         return _told(error, item, *unbuilt)
     if cause and package:
         what, way = inline(package.answer.cause), inline(package.answer.remedy)
         return _told(error, item, f"{what}: {problem(cause)}", f"{way}; else {remedy(cause)}")
-    if package:
-        return _told(error, item, problem(package), remedy(package))
+    known_one = package or cause
+    if known_one:
+        return _told(error, item, problem(known_one), remedy(known_one))
     return _told(error, item, str(error), "the lines below are the tool's own")
 
 
