@@ -12,6 +12,7 @@ from ansible import constants
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.expectation import ITEM
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted, read, unknown
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
 
@@ -25,6 +26,9 @@ def settings(variables: dict[str, Any], loader: Any) -> tuple[Wanted, list[Refus
     refusals = [*_outranked(loader), *refusals]
     given = [str(name) for name in load_extra_vars(loader)]
     problems = unknown(given, ()) and unknown(given, _role_variables())
+    if "wavesmith_expect" in given:
+        why = "it was given with -e, so it would hold for every host of the run, this machine included"
+        problems.append(Refusal(ITEM, why, "set it in the group_vars of the group that it is about"))
     return wanted, [*problems, *refusals]
 
 

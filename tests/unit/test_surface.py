@@ -88,6 +88,7 @@ def test_a_misspelt_name_and_one_that_nothing_reads_are_refused_by_every_playboo
             "there is no environment 'speexh' here. Remedy: did you mean speech?",
         ),
         ("audit.yml", '{"wavesmith_audit_sm": 11.0}', "it is 11.0, but must be a list"),
+        ("plan.yml", '{"wavesmith_expect": {"accelerator": "nvidia"}}', "it would hold for every host of the run"),
         ("export.yml", "wavesmith_export_complete=perhaps", "it is 'perhaps', but must be true or false"),
         ("matrix.yml", '{"wavesmith_matrix_cuda": 12.8}', "wavesmith_matrix_cuda: it is 12.8, but must be text"),
     ],

@@ -21,6 +21,7 @@ from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import ask, conda, environ, models
 from .choose import NO_STACK, choose, unknown_stack
+from .expect import unexpected
 from .fitness import tell, unfit, with_own_toolkit
 from .generation import settle
 from .guard import locked
@@ -58,6 +59,7 @@ def plan(
     result = Plan(root=observed["root"], toolbox=toolbox, refusals=list(refusals))
     if wanted.stack not in (*catalog.stacks, "auto", "none"):
         result.refusals.append(unknown_stack(wanted.forced_by or "variable wavesmith_stack", wanted.stack, catalog))
+    result.refusals += unexpected(wanted, observed)
     if not wanted.environments and not result.refusals:
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:

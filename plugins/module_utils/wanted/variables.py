@@ -14,6 +14,7 @@ from typing import Any
 from ..terms.kinds import kind_of
 from ..terms.refusal import Refusal, suggest
 from .catalog import INDEX, SOURCE, WHEELHOUSE
+from .expectation import Expectation, read_expectation
 
 _ENVIRONMENT_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
@@ -65,6 +66,7 @@ class Wanted:
         hub_token: What opens gated repositories there; never shown and never kept.
         weights_mirrors: Addresses below which weights lie by their sha256; they are asked before the hub.
         bundle: Address of an offline bundle; ``file://`` for a folder, the same on the controller and the hosts.
+        expect: What the host is, as its group says.
     """
 
     environments: tuple[Environment, ...]
@@ -94,6 +96,7 @@ class Wanted:
     hub_token: str = field(default="", repr=False)
     weights_mirrors: tuple[str, ...] = ()
     bundle: str = ""
+    expect: Expectation = field(default_factory=Expectation)
 
 
 @dataclass(frozen=True)
@@ -137,6 +140,7 @@ VARIABLES: Mapping[str, Variable] = {
     "hub": Variable((str,)),
     "hub_token": Variable((str,), secret=True),
     "weights_mirrors": Variable((list,)),
+    "expect": Variable((dict,)),
     # where the controller keeps things
     "locks": Variable((str,)),
     "artifacts": Variable((str,)),
@@ -304,6 +308,9 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
         refusals.append(Refusal("variable wavesmith_links", problem, suggest(values.pop("links"), LINKS)))
     if "policy" in values:
         values["policy"], problems = _policy(values["policy"])
+        refusals += problems
+    if "expect" in values:
+        values["expect"], problems = read_expectation(values["expect"])
         refusals += problems
     forced, problems = _forced(environ or {}, values.get("stack", "auto"))
     environments, more = _environments(ours.get("environments", {}))
