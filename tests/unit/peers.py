@@ -201,8 +201,12 @@ def _uncovered(release: str, tag: str, observed: Mapping[str, Any]) -> str:
     if tag.startswith("rocm"):
         gpus = _gpus(observed, "amd")
         # torch passes over an integrated GPU that it has no code for where a card beside it is served.
-        if any(gpu["gfx"] in code for gpu in gpus):
+        kernels = BUILDS["rocblas"].get(tag, code)
+        if any(gpu["gfx"] in code and gpu["gfx"] in kernels for gpu in gpus):
             return ""
+        starts = next((gpu["gfx"] for gpu in gpus if gpu["gfx"] in code), "")
+        if starts:
+            return f"rocBLAS has no kernels for {starts}"
         return next((f"no code for {gpu['gfx']}" if gpu["gfx"] else UNKNOWN for gpu in gpus), "no AMD GPU")
     if tag.startswith("cu"):
         return lacking(code, _gpus(observed, "nvidia"))

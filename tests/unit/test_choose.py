@@ -379,3 +379,49 @@ def test_what_is_taken_unasked_has_code_for_the_nvidia_gpus_of_the_host(
 
 def test_the_kinds_of_backend_go_from_cuda_to_the_cpu() -> None:
     assert FAMILIES == ("cuda", "rocm", "directml", "cpu")
+
+
+# AMD: compiled for is not works on
+
+
+@pytest.mark.parametrize("gfx", ["gfx900", "gfx906", "gfx1103"])
+def test_a_gpu_that_rocblas_has_no_kernels_for_is_refused_with_two_ways_out(gfx: str) -> None:
+    choice = chosen(host(amd(gfx, "Radeon")))
+    found = refusal(choice)
+    assert f"rocm7_2: it has code for Radeon ({gfx}), but its rocBLAS has no kernels for that" in found.problem
+    assert "TheRock" in found.remedy and "wavesmith_stack: cpu" in found.remedy
+    (cpu,) = [entry for entry in choice.considered if entry["stack"] == "cpu"]
+    assert cpu["why"].endswith("taken only when it is forced")
+    assert name_of(chosen(host(amd(gfx)), stack="cpu")) == "cpu"
+
+
+def test_beside_a_gpu_that_is_served_it_is_to_be_hidden() -> None:
+    choice = chosen(host(amd("gfx1103", "iGPU"), amd("gfx1100"), amd("gfx1036", "other iGPU")))
+    assert name_of(choice) == "rocm7_2"
+    assert [("HIP_VISIBLE_DEVICES" in warning, warning.partition(" (")[0]) for warning in choice.warnings] == [
+        (False, "other iGPU"),
+        (True, "iGPU"),
+    ]
+
+
+def test_a_stack_whose_rocblas_is_not_known_is_taken_at_its_word() -> None:
+    stacks = {**CATALOG.stacks, "rocm7_2": replace(CATALOG.stacks["rocm7_2"], rocblas=())}
+    assert name_of(chosen(host(amd("gfx906")), catalog=replace(CATALOG, stacks=stacks))) == "rocm7_2"
+
+
+# The driver to take
+
+
+@pytest.mark.parametrize(
+    ("sm", "kind", "remedy"),
+    [
+        ("6.1", "workstation", "update NVIDIA's driver to 580, the last branch for this GPU"),
+        ("8.9", "workstation", "update NVIDIA's driver to 580 or newer"),
+        ("8.9", "container", "on the container's host, not in it"),
+        ("8.9", "wsl2", "in Windows to 580 or newer; install none in WSL"),
+        ("11.0", "jetson", "update JetPack"),
+    ],
+)
+def test_a_driver_that_is_too_old_is_updated_where_it_is_installed(sm: str, kind: str, remedy: str) -> None:
+    architecture = "aarch64" if kind == "jetson" else "x86_64"
+    assert remedy in refusal(chosen(host(gpu(sm), driver="470.1", kind=kind, architecture=architecture))).remedy

@@ -718,3 +718,55 @@ def test_an_old_archive_of_the_index_is_resolved_and_installed_with_the_tools_of
     generation.make_prefix(host.job, root, host.spec())
     generation.install(host.job, root, {**host.spec(), "constraints": constraints}, "")
     assert list(host.site().glob(f"{name.replace('-', '_')}*.dist-info")) or list(host.site().glob("PyYAML*.dist-info"))
+
+
+# rocBLAS without kernels
+
+ROCBLAS = "torch/lib/rocblas/library/TensileLibrary_lazy_{}.dat"
+
+
+@pytest.mark.parametrize(
+    ("names", "kernels"),
+    [
+        (
+            [
+                ROCBLAS.format("gfx1100"),
+                ROCBLAS.format("gfx90a"),
+                "torch/lib/rocblas/library/Kernels.so-000-gfx906.hsaco",
+            ],
+            ["gfx1100", "gfx90a"],
+        ),
+        (["_rocm_sdk_libraries/lib/rocblas/library/TensileLibrary_gfx906.dat"], ["gfx906"]),
+        (["torch/lib/hipblaslt/library/TensileLibrary_lazy_gfx942.dat"], None),
+        (["torch/lib/librocblas.so"], None),
+    ],
+)
+def test_a_wheel_tells_what_its_rocblas_has_kernels_for(
+    tmp_path: Path, names: list[str], kernels: list[str] | None
+) -> None:
+    path = big_wheel(tmp_path / "torch-2.11.0-cp312-cp312-linux_x86_64.whl", dict.fromkeys(names, b""), 1 << 10)
+    with path.open("rb") as stream:
+        assert looking.of_wheel(read_wheel(stream, path.name)).get("rocblas") == kernels
+
+
+@pytest.mark.parametrize(
+    ("machine", "kernels", "refused"),
+    [
+        ("mi50", ["gfx1100", "gfx908"], True),
+        ("mi50", ["gfx906"], False),
+        ("mi50", [], False),  # not known
+        ("phoenix-rx7900", ["gfx1100"], False),
+        ("phoenix-780m", ["gfx1100"], True),
+        ("cpu-debian12", ["gfx1100"], False),
+    ],
+)
+def test_a_gpu_that_rocblas_has_no_kernels_for_is_refused_before_anything_is_installed(
+    machine: str, kernels: list[str], refused: bool
+) -> None:
+    wheel = read_file("torch", "2.11.0", rocblas=kernels) if kernels else read_file("torch", "2.11.0")
+    found = judged(wheel, machine=machine, backend="rocm7_2")
+    assert bool(found.refusals) is refused
+    if refused:
+        assert found.refusals[0].problem.startswith("rocBLAS of torch 2.11.0 has no kernels for ")
+        assert "the stack cpu" in found.refusals[0].remedy
+    assert judged(wheel, machine=machine, backend="cuda13_0").refusals == []

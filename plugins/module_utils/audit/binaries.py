@@ -26,6 +26,8 @@ _NAME = re.compile(r".+\.so(\.[0-9]+)*")
 _CHUNK = 1 << 20
 _LARGE, _DENSEST = 64 << 20, 100
 """From this size on, what is compressed more than this is no library but a bomb: torch's, of 900 MiB and more, are at 2 to 12."""
+# rocBLAS loads this file for its GPU, or ends the process (ROCm/rocBLAS:library/src/tensile_host.cpp).
+_ROCBLAS = re.compile(r"(?:.*/)?rocblas/library/TensileLibrary_(?:lazy_)?(gfx[0-9a-f]{3,4})\.dat")
 
 
 class Unusable(Exception):
@@ -98,6 +100,7 @@ def read_wheel(file: IO[bytes], path: str, most: int | None = None) -> Artifact:
     try:
         with zipfile.ZipFile(file) as archive, tempfile.TemporaryDirectory(prefix="wavesmith-audit-") as folder:
             scratch = Path(folder, "library.so")
+            kernels = {match[1] for name in archive.namelist() if (match := _ROCBLAS.fullmatch(name))}
             for member in archive.infolist():
                 top, _, rest = member.filename.partition("/")
                 if rest == "METADATA" and package_of(top):
@@ -129,7 +132,13 @@ def read_wheel(file: IO[bytes], path: str, most: int | None = None) -> Artifact:
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise Unusable(f"{path} is a damaged wheel ({error}). Remedy: fetch it again, compare its sha256") from error
     return Artifact(
-        path, WHEEL, tuple(found), unread=tuple(unread), skipped=tuple(skipped), distributions=tuple(distributions)
+        path,
+        WHEEL,
+        tuple(found),
+        unread=tuple(unread),
+        skipped=tuple(skipped),
+        distributions=tuple(distributions),
+        rocblas=tuple(sorted(kernels)),
     )
 
 

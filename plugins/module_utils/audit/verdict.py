@@ -127,6 +127,7 @@ class Artifact:
         unread: Files that look like libraries and could not be read, with the reason.
         skipped: Libraries that were left unread because of their size.
         distributions: The distributions in it.
+        rocblas: AMD targets that the files of rocBLAS in a wheel have kernels for.
         backend: What the torch in it was built for; empty where it has none.
     """
 
@@ -138,6 +139,7 @@ class Artifact:
     skipped: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
     backend: str = ""
+    rocblas: tuple[str, ...] = ()
 
     @property
     def machines(self) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import words
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped
+from .deaths import meaning
 
 # Largest difference to numpy in double precision, relative to the largest value, for single precision.
 TOLERANCE = 1e-4
@@ -37,10 +39,8 @@ def torch_computes(context: Context) -> Finding:
         try:
             differences = measure(torch, device)
         except RuntimeError as error:
-            remedy = ""
-            if "no kernel image" in str(error):
-                remedy = "choose a stack whose build has code for this accelerator, or one built from source"
-            raise Failed(f"torch on {device}: {str(error).splitlines()[0]}", remedy, evidence) from error
+            known, remedy = meaning(str(error))
+            raise Failed(f"torch on {device}: {known or words.summary(str(error))}", remedy, evidence) from error
         evidence[device] = differences
         worst = max(differences, key=lambda name: differences[name])
         if not all(value < TOLERANCE for value in differences.values()):

@@ -16,6 +16,7 @@ from typing import IO, Any
 from ..records.generation import CheckResult
 from . import words
 from .base import FAIL, UNJUDGED, Check, Context
+from .deaths import meaning
 from .worker import PRELOADED, START, end, log_path, quiet, result_path, workers
 
 LOADING = 240.0
@@ -169,13 +170,14 @@ class Schedule:
         try:
             self.results[check.id] = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            self.results[check.id] = self._died(running, words.ending(code))
+            self.results[check.id] = self._died(running, code)
 
-    def _died(self, running: _Running, how: str) -> CheckResult:
-        text = self._log(running.check)
-        line = words.summary(text)
+    def _died(self, running: _Running, code: int) -> CheckResult:
+        text, how = self._log(running.check), words.ending(code)
+        known, remedy = meaning(text, code)
+        line = known or words.summary(text)
         detail = f"{how}: {line}" if line else how
-        return running.check.result(FAIL, detail, _evidence(text), seconds=time.monotonic() - running.began)
+        return running.check.result(FAIL, detail, _evidence(text), remedy, time.monotonic() - running.began)
 
     def _log(self, check: Check) -> str:
         try:
@@ -210,7 +212,7 @@ class Schedule:
         for running in [running for running in self.running.values() if running.nursery is nursery]:
             del self.running[running.check.id]
             _end(running)
-            self.results[running.check.id] = self._died(running, words.ending(code))
+            self.results[running.check.id] = self._died(running, code)
         if not any(check.heavy == nursery.heavy for check in self.waiting):
             return
         if self.starts[nursery.heavy] < 3:

@@ -7,7 +7,8 @@ The rules, in the order they apply:
    origin that the policy allows.
 3. Of those that work: CUDA before ROCm before DirectML before the CPU; then what the policy names first; then what the catalog prefers.
    A stack gives way to another of CUDA where a package's wheels on the index are built for the other one's, and it cannot be built here.
-4. A host with an NVIDIA GPU gets CUDA or nothing, unless something else is forced.
+4. A host with an NVIDIA GPU gets CUDA or nothing, unless something else is forced; so does a host with an AMD GPU on which a stack
+   would start and fail.
 """
 
 from __future__ import annotations
@@ -48,15 +49,19 @@ class Fit:
         problem: Why not; empty where it does.
         remedy: What could be done about it.
         unused: GPUs that it would leave idle.
+        hidden: GPUs on which it would start and fail, beside others that it serves.
         meant: Whether the stack is for machines like this one at all.
         code: Whether it has code for a GPU of the host.
+        starts: Whether it would start on a GPU of the host, and end at the first work.
     """
 
     problem: str = ""
     remedy: str = ""
     unused: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
     meant: bool = True
     code: bool = True
+    starts: bool = False
 
 
 @dataclass
@@ -123,6 +128,7 @@ def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog
     ranked = sorted(catalog.stacks.values(), key=lambda stack: _rank(stack, wanted.policy))
     fits = {stack.name: judge(stack, observed, wanted.policy, forced == stack.name) for stack in ranked}
     needs_cuda = any(gpu["vendor"] == "nvidia" for gpu in gpus)
+    starts = next((stack.name for stack in ranked if fits[stack.name].starts), "")
     alike = [
         stack
         for stack in ranked
@@ -138,6 +144,8 @@ def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog
             why = f"a {stack.channel} stack is taken only when it is forced"
         elif forced == "auto" and needs_cuda and family(stack.backend) != "cuda":
             why = "this host has an NVIDIA GPU: what does without it is taken only when it is forced"
+        elif forced == "auto" and starts and stack.backend == "cpu" and not choice.stack:
+            why = f"{starts} would start on this host's GPU and fail: what does without it is taken only when it is forced"
         elif choice.stack:
             why = f"{choice.stack.name} goes before it"
         elif forced == "auto" and (
@@ -150,6 +158,11 @@ def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog
             choice.stack, choice.why = stack, why
             choice.sms = _served(stack, observed)
             choice.warnings += [f"{name} stays unused: {stack.name} has no code for it" for name in fit.unused]
+            choice.warnings += [
+                f"{name} fails at its first matrix product: rocBLAS of {stack.name} has no kernels for it. "
+                "Remedy: hide it from what computes, with HIP_VISIBLE_DEVICES"
+                for name in fit.hidden
+            ]
         choice.considered.append({"stack": stack.name, "taken": taken, "why": why})
     if forced != "auto" and choice.stack is None:
         fit = fits[forced]
@@ -344,11 +357,24 @@ def _newer(stack: Stack, gpus: Sequence[Gpu], observed: Observed) -> str:
 
 def _rocm(stack: Stack, gpus: Sequence[Gpu]) -> Fit:
     # An integrated GPU beside a card is common, so one that is served is enough; torch sees only those it has code for.
-    unserved = [gpu for gpu in gpus if gpu.get("gfx") not in stack.gfx]
+    works = stack.rocblas or stack.gfx
+    unserved = [gpu for gpu in gpus if gpu.get("gfx") not in works]
     known = [f"{gpu['name']} ({gpu['gfx']})" for gpu in unserved if gpu.get("gfx")]
     if len(unserved) < len(gpus):
-        return Fit(unused=tuple(f"{gpu['name']} ({gpu.get('gfx') or 'target unknown'})" for gpu in unserved))
+        shown = {
+            f"{gpu['name']} ({gpu.get('gfx') or 'target unknown'})": gpu.get("gfx") in stack.gfx for gpu in unserved
+        }
+        unused = tuple(name for name, starts in shown.items() if not starts)
+        return Fit(unused=unused, hidden=tuple(name for name, starts in shown.items() if starts))
     if not known:
         problem = f"the gfx target of {gpus[0]['name']} could not be read"
         return Fit(problem, "load the amdgpu driver with its compute part (/dev/kfd), then plan again")
+    starting = [f"{gpu['name']} ({gpu['gfx']})" for gpu in unserved if gpu.get("gfx") in stack.gfx]
+    if starting:
+        return Fit(
+            f"it has code for {', '.join(starting)}, but its rocBLAS has no kernels for that, only for {', '.join(works)}: "
+            "the first matrix product would end the process",
+            "take AMD's own builds (TheRock), which are made for more GPUs: add a stack of them to wavesmith_catalog (docs/stacks.md#amds-own-builds)",
+            starts=True,
+        )
     return Fit(f"it has no code for {', '.join(known)}, it has {', '.join(stack.gfx)}")

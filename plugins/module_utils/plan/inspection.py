@@ -112,7 +112,26 @@ def judge(
     _links(item, files, observed, catalog, result)
     if item.accelerated and item.backend.startswith("cuda"):
         _on_the_cpu(item, files, catalog, policy, result)
+    if item.accelerated and item.backend.startswith("rocm"):
+        _kernels(item, files, observed, result)
     return result
+
+
+def _kernels(item: EnvironmentPlan, files: Sequence[InspectedFile], observed: Observed, result: Judged) -> None:
+    """A wheel whose rocBLAS has kernels for none of the host's GPUs: the first matrix product would end the process."""
+    gpus = [
+        f"{gpu['name']} ({gpu['gfx']})" for gpu in observed["accelerators"] if gpu["vendor"] == "amd" and gpu["gfx"]
+    ]
+    for file in files:
+        kernels = file.get("rocblas", [])
+        if kernels and gpus and not any(gpu["gfx"] in kernels for gpu in observed["accelerators"]):
+            result.refusals.append(
+                Refusal(
+                    f"environment {item.name}",
+                    f"rocBLAS of {file['name']} {file['version']} has no kernels for {', '.join(gpus)}, only for {', '.join(kernels)}",
+                    "choose another stack (wavesmith_explain=true lists them), or the stack cpu",
+                )
+            )
 
 
 def _archives(item: EnvironmentPlan, files: Sequence[InspectedFile], architecture: str, result: Judged) -> None:

@@ -163,13 +163,16 @@ def of_wheel(artifact: Artifact) -> InspectedPart:
     names = {name for library in libraries for name in (*library["needed"], *library["opens"])} | own
     torch_for_cpu = "libtorch_cpu.so" in own and not own & {"libtorch_cuda.so", "libtorch_hip.so", "libtorch_xpu.so"}
     seen = any(library["gpu"] for library in libraries) or any(OF_ACCELERATORS.fullmatch(name) for name in names)
-    return {
+    part: InspectedPart = {
         "machines": artifact.machines,
         "provides": sorted(name for name in own if name.startswith("lib") and ".so" in name),
         "libraries": libraries,
         "accelerated": True if seen else None if artifact.skipped and not torch_for_cpu else False,
         "skipped": list(artifact.skipped),
     }
+    if artifact.rocblas:
+        part["rocblas"] = list(artifact.rocblas)
+    return part
 
 
 def of_archive(stream: IO[bytes], name: str) -> ArchiveBuild:

@@ -50,6 +50,7 @@ class InspectedPart(TypedDict, total=False):
         libraries: Those that want something from elsewhere.
         accelerated: Whether something in it has to do with an accelerator; `None` where a library was too large to read and nothing else says it.
         skipped: Libraries that were too large to read.
+        rocblas: AMD targets that its rocBLAS has kernels for; left out where there is none.
         build: How an archive is built.
     """
 
@@ -58,6 +59,7 @@ class InspectedPart(TypedDict, total=False):
     libraries: list[InspectedLibrary]
     accelerated: Optional[bool]
     skipped: list[str]
+    rocblas: list[str]
     build: ArchiveBuild
 
 
@@ -85,6 +87,7 @@ class InspectedFile(_InspectedFile, InspectedPart, total=False):
         libraries: Those that want something from elsewhere.
         accelerated: Whether something in it has to do with an accelerator; `None` where a library was too large to read and nothing else says it.
         skipped: Libraries that were too large to read.
+        rocblas: AMD targets that its rocBLAS has kernels for; left out where there is none.
         build: How an archive is built.
         built: Whether it is one of ours, built from source.
     """

@@ -59,6 +59,7 @@ class Stack:
         machines: Kinds of machine it is for (``jetson``); empty: all.
         sms: Compute capabilities with SASS in its wheels, by CPU architecture.
         gfx: AMD targets with code in its wheels.
+        rocblas: Those of them that rocBLAS in its wheels has kernels for; empty: all.
         driver_minimum: Oldest NVIDIA driver (major) that runs it; 0 where none is needed.
         gcc: gcc versions that its CUDA takes as host compiler; None where it has no CUDA.
         preference: Among stacks of the same kind the lower one is taken.
@@ -79,6 +80,7 @@ class Stack:
     machines: tuple[str, ...] = ()
     sms: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     gfx: tuple[str, ...] = ()
+    rocblas: tuple[str, ...] = ()
     driver_minimum: int = 0
     gcc: Range | None = None
     preference: int = 50
@@ -348,6 +350,7 @@ def stack(data: Mapping[str, Any], toolkits: Mapping[str, Range]) -> Stack:
         machines=tuple(data.get("machines", ())),
         sms={arch: tuple(sms) for arch, sms in data.get("sms", {}).items()},
         gfx=tuple(data.get("gfx", ())),
+        rocblas=tuple(data.get("rocblas", ())),
         driver_minimum=data.get("driver_minimum", 0),
         gcc=toolkits.get(cuda_version(data["backend"])),
         preference=data.get("preference", 50),
