@@ -141,7 +141,7 @@ def test_the_variable_is_read(given: dict[str, Any], expect: Expectation) -> Non
 @pytest.mark.parametrize(
     ("given", "problem", "remedy"),
     [
-        ({"accelerater": "nvidia"}, "no key 'accelerater'", "accelerator"),
+        ({"accelerators": "nvidia"}, "no key 'accelerators'", "accelerator"),
         ({"accelerator": "cuda"}, "'cuda'", "nvidia, amd"),
         ({"machine": "thor"}, "'thor'", "jetson"),
         ({"machine": []}, "a list", "jetson"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..records.host import Gpu, Observed
 from ..terms.refusal import Refusal
-from ..wanted.expectation import ITEM
+from ..wanted.expectation import ITEM, Expectation
 from ..wanted.variables import Wanted
 
 _NAMES = {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel", "directx": "DirectX"}
@@ -15,9 +15,12 @@ _WITHOUT_GPU = ("cpu", "none")
 
 def unexpected(wanted: Wanted, observed: Observed) -> list[Refusal]:
     """A refusal for each thing that a host is not, though its group says so; none where every environment does without a GPU."""
-    if all(_stack(wanted, environment.stack) in _WITHOUT_GPU for environment in wanted.environments):
+    expect = wanted.expect
+    if expect == Expectation() or all(
+        _stack(wanted, environment.stack) in _WITHOUT_GPU for environment in wanted.environments
+    ):
         return []
-    expect, machine = wanted.expect, observed["machine"]
+    machine = observed["machine"]
     refusals = []
     if expect.machine and machine["kind"] not in expect.machine:
         is_there = machine["kind"] if machine["kind"] != "unknown" else "a machine of unknown kind"
