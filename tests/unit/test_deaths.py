@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import schedule
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Context, Finding, Spec
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import (
+    REPAIR,
+    Check,
+    Context,
+    Finding,
+    Spec,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.deaths import meaning
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.worker import log_path
 
@@ -66,3 +72,14 @@ def test_a_check_whose_process_dies_of_rocblas_has_the_remedy_and_the_words(tmp_
     assert "signal 6 (SIGABRT): rocBLAS of this torch has no kernels for gfx900" in result["detail"]
     assert "another stack" in result["remedy"]
     assert FILES[-1] in result["evidence"]["said"]  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("own", "remedy"), [("mend it", "mend it"), (REPAIR, "another stack")])
+def test_a_remedy_that_is_better_than_to_run_it_again_is_kept(tmp_path: Path, own: str, remedy: str) -> None:
+    check = Check("own.x", "x", lambda _context: Finding(""), own, heavy=True)
+    context = Context(Spec("speech", "0", tmp_path, tmp_path), tmp_path, tmp_path)
+    judgement = schedule.Schedule([check], context, tmp_path / "spec.json", lambda _check: None)
+    log_path(tmp_path, check).write_text("CUDA error: no kernel image is available for execution on the device")
+    nursery: Any = None
+    judgement._conclude(schedule._Running(check, nursery, time.monotonic()), -6)
+    assert remedy in judgement.results["own.x"]["remedy"]

@@ -121,6 +121,7 @@ def test_nvml_that_answers_goes_before_an_nvidia_smi_that_does_not(tmp_path: Pat
         # the GPU itself
         ("gsp-timeout", "nvidia.firmware", "GSP firmware", "dkms"),
         ("gsp-firmware-missing", "nvidia.firmware", "firmware-nvidia-gsp", "dkms"),
+        ("vm-no-gpu", "nvidia.no_devices", "a virtual machine gets it from its host", "cable"),
         ("xid79", "nvidia.lost", "power the host off and on", "dkms"),
         # WSL: never a driver of Linux
         ("wsl2-linux-driver", "nvidia.wsl_driver", "apt-get purge libnvidia-compute-550 nvidia-driver-550", "dkms"),

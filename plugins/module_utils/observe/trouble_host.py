@@ -95,6 +95,13 @@ def _by_the_log(_symptom: Symptom, scene: Scene) -> Cause | None:
     return None
 
 
+def _no_gpu(_symptom: Symptom, scene: Scene) -> Cause | None:
+    if scene.on_bus or scene.gpus:
+        return None
+    remedy = "If the host should have one: see that it is seated, has power and is turned on in the firmware; a virtual machine gets it from its host."
+    return Cause("", "no NVIDIA GPU is on the PCI bus", f"{remedy} Else nothing: no GPU is used.")
+
+
 def _mismatch(symptom: Symptom, scene: Scene) -> Cause | None:
     if symptom.id != "nvidia.version_mismatch":
         return None
@@ -104,7 +111,7 @@ def _mismatch(symptom: Symptom, scene: Scene) -> Cause | None:
 
 
 def _no_device_files(symptom: Symptom, scene: Scene) -> Cause | None:
-    if not scene.module or scene.control or symptom.id not in ("nvidia.not_loaded", "nvidia.smi"):
+    if not scene.module or scene.control or symptom.id != "nvidia.not_loaded":
         return None
     return Cause(
         "nvidia.no_device_files",
@@ -156,6 +163,7 @@ CAUSES = (
     _unserved,
     _mismatch,
     _by_the_log,
+    _no_gpu,
     _no_device_files,
     _no_library,
     _not_loaded,
