@@ -92,6 +92,7 @@ def test_a_line_is_a_distribution_or_a_commit(line: str, name: str, wants: str) 
         (f"git+https://git.example/a/-tool@{COMMIT}", "cannot be fetched from there"),
         (f"git+https://git.example/a/../tool@{COMMIT}", "cannot be fetched from there"),
         (f"git+https://git.example/a b@{COMMIT}", "cannot be fetched from there"),
+        (f"tool @ git+https://git.example/a@{COMMIT} ; python_version < '3.12'", "it has a marker"),
         (f"git+https://ada:secret@git.example/a/tool@{COMMIT}", "holds a password"),
         (f"git+https://git.example/a/tool@{COMMIT}#subdirectory=../../etc", "is not understood"),
         (f"git+https://git.example/a/tool@{COMMIT}#subdirectory=/etc", "is not understood"),
