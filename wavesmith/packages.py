@@ -173,7 +173,10 @@ def _attempt(row: Row, catalog: Catalog, folder: Path, install: bool) -> None:
         )
         versions = locked(text)
         row.version, row.packages = versions.get(normal(row.package), ""), len(versions)
-        if gpu or not install or row.architecture != platform.machine():
+        if not install or row.architecture != platform.machine():
+            return
+        if gpu:
+            row.reason = "resolved only: it wants a GPU, and nothing with a GPU is installed here"
             return
         prefix = _install(work, text, row)
         _import(prefix, {row.package: catalog.packages[row.package].module}, row)
