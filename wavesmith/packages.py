@@ -174,7 +174,10 @@ def _attempt(row: Row, catalog: Catalog, folder: Path, install: bool) -> None:
         )
         versions = locked(text)
         row.version, row.packages = versions.get(normal(row.package), ""), len(versions)
-        if gpu or not install or row.architecture != platform.machine():
+        if not install or row.architecture != platform.machine():
+            return
+        if gpu:
+            row.reason = "resolved only: it wants a GPU, and nothing with a GPU is installed here"
             return
         prefix = _install(work, text, row)
         _import(prefix, {row.package: catalog.packages[row.package].module}, row)
@@ -223,12 +226,21 @@ def _run(argv: Sequence[str], item: str) -> str:
         from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 
         lines = done.stderr.strip().splitlines()
-        raise explain(
-            Failed(lines[-1].strip() if lines else f"exit {done.returncode}", lines),
-            item,
-            Base(catalog_files.failures()),
-        )
+        said = last_error(lines) or f"exit {done.returncode}"
+        raise explain(Failed(said, lines), item, Base(catalog_files.failures()))
     return done.stdout
+
+
+def last_error(lines: Sequence[str]) -> str:
+    """The line that says what went wrong: the last exception of Python's, else the last line with words in it."""
+    said = [line.strip() for line in lines if re.search(r"\w", line)]
+    errors = [
+        (number, line) for number, line in enumerate(said) if re.match(r"(?:[\w.]+\.)?\w*(?:Error|Exception)\b", line)
+    ]
+    if not errors:
+        return said[-1] if said else ""
+    number, line = errors[-1]
+    return line if line.partition(":")[2].strip() else " ".join(said[number : number + 2])
 
 
 def _resolve(work: Path, requirements: list[str], overrides: list[str], row: Row) -> str:
@@ -283,7 +295,7 @@ def table(rows: Sequence[Row]) -> str:
         stacks = sorted({row.stack for row in own.values() if row.version and row.stack})
         lines.append("| " + " | ".join([name, ", ".join(versions), ", ".join(stacks), *cells]) + " |")
     notes = [
-        f"- ({number}) {', '.join(dict.fromkeys(names))}: {why}"
+        f"- note ({number}), {', '.join(dict.fromkeys(names))}: {why}"
         for number, (why, names) in enumerate(reasons.items(), 1)
     ]
     return "\n".join([*lines, "", *notes]).rstrip() + "\n"
@@ -295,10 +307,10 @@ def _cell(row: Row | None, reasons: dict[str, list[str]]) -> str:
     note = ""
     if row.reason:
         reasons.setdefault(row.reason, []).append(row.package)
-        note = f" ({list(reasons).index(row.reason) + 1})"
+        note = f", note ({list(reasons).index(row.reason) + 1})"
     if row.imported and not row.reason:
         return f"imports ({row.packages})"
-    return f"resolves{note or f' ({row.packages})'}" if row.version else f"no{note}"
+    return f"resolves{note or f' ({row.packages})'}" if row.version else f"no{note.replace(', note', '')}"
 
 
 def within(page: str, text: str) -> str:

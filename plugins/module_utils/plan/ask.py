@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import combinations
 
 from ..terms.names import name_of, normal
-from ..terms.refusal import Refusal, suggest
+from ..terms.refusal import Refusal
 from ..terms.variant import Variant
 from ..wanted import asked
 from ..wanted.asked import Asked, Unclear
@@ -238,8 +238,3 @@ def unguarded(item: str, resolved: Iterable[str], held: Iterable[str]) -> list[R
         return []
     problem = f"its lock brings in {', '.join(brought)}, but stack is none: nothing would say for which GPU"
     return [Refusal(item, problem, "give the environment a stack (stack: auto), or remove the lock")]
-
-
-def nearest(name: str, catalog: Catalog) -> str:
-    """The remedy for a name that the index does not have."""
-    return suggest(name, [*catalog.packages, *family_of(catalog)])

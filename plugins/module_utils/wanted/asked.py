@@ -71,8 +71,6 @@ def read(said: str) -> Asked:
         raise Unclear(
             f"it is not a requirement ({str(error).splitlines()[0]})", 'write it like "pandas>=2.2" or "name[extra]"'
         ) from None
-    if requirement.url:
-        return _repository(text, requirement.name, requirement.url)
     more = bool(requirement.extras or requirement.specifier or requirement.marker)
     return Asked(said, normal(requirement.name), str(requirement.specifier), more, str(requirement))
 
@@ -85,7 +83,11 @@ def _repository(text: str, head: str, address: str) -> Asked:
         raise Unclear(
             "its address holds a password, and locks are committed", "give the host a key, and use git+ssh://"
         )
-    found = _GIT.fullmatch(address.partition(";")[0].strip())
+    if ";" in address:
+        raise Unclear(
+            "a commit is taken everywhere or nowhere, and it has a marker", "give that host's group a list of its own"
+        )
+    found = _GIT.fullmatch(address.strip())
     if found is None or "/-" in found["url"] or ".." in found["url"]:
         if re.match(r"git\+(https|ssh)://", address) and "@" not in address.partition("://")[2].partition("/")[2]:
             raise Unclear("it names no commit", "pin it: git+https://host/repository@<all 40 digits of the commit>")
