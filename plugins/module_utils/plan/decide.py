@@ -20,6 +20,7 @@ from ..wanted.model import Model
 from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import ask, conda, environ, models
+from .changes import changes, wanted_packages
 from .choose import NO_STACK, choose, unknown_stack
 from .expect import unexpected
 from .fitness import tell, unfit, with_own_toolkit
@@ -199,6 +200,11 @@ def _environment(
         )
         result.warnings += warnings
         result.refusals += refusals
+    manifest = current["manifest"] if current else None
+    if manifest and manifest.get("packages") and item.phases and item.lock["status"] == "hit":
+        item.changes = changes(
+            manifest["packages"], wanted_packages(locks[item.lock["key"]], item.wheels, item.projects)
+        )
     if "install" in item.phases and item.lock["status"] == "hit":
         judged = judge(item, inspection_of(item.lock["key"], locks), observed, catalog, wanted.policy)
         item.constraints, item.archives = judged.constraints, judged.archives
