@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ..observe.texts import ROOT_OWNER
 from ..records.generation import PythonOf
 from ..records.host import Observed
 from ..terms import names
@@ -84,12 +83,6 @@ def plan(
         result.warnings.append(
             f"another run's work goes on here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
         )
-    if result.steps:
-        result.refusals += [
-            Refusal(f"folder {observed['root']}", finding["detail"], finding["remedy"])
-            for finding in observed.get("findings", ())
-            if finding["id"] == ROOT_OWNER
-        ]
     result.warnings += [
         f"{finding['detail']}. Remedy: {finding['remedy']}"
         for finding in observed.get("findings", ())
