@@ -10,6 +10,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.changes import changes
 from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import fleet
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts, progress
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.page import page
@@ -48,10 +49,13 @@ class ActionModule(ActionBase):
                     "generation": generation,
                     "stack": item["stack"],
                     "verdict": verdicts[item["name"]],
+                    "changes": self._changes(item, current, generation, made.get(generation, {})),
                     "overrides": {**(current.get("manifest") or {}), **made.get(generation, {})}.get("overrides", []),
                 }
             )
         for row in rows:
+            for line in row["changes"]:
+                progress.detail(f"[{host}] {row['environment']} changed: {line}")
             if row["verdict"]:
                 progress.detail(render(row["verdict"], shutil.get_terminal_size((110, 24)).columns))
             for line in guard.lines(row["overrides"]):
@@ -68,3 +72,13 @@ class ActionModule(ActionBase):
         artifacts.write(saved, json.dumps(report, indent=1, sort_keys=True) + "\n")
         artifacts.remember(folder / host, observed)
         return {"changed": False, "remote_runs": 0, "report": report, "saved": str(saved)}
+
+    def _changes(
+        self, item: dict[str, Any], current: dict[str, Any], generation: str | None, made: dict[str, Any]
+    ) -> list[str]:
+        """What the switch changed; what is not known of a generation that was there already is what the plan said."""
+        before = (current.get("manifest") or {}).get("packages")
+        if generation == current.get("generation") or before is None:
+            return []
+        planned: list[str] = item.get("changes", [])
+        return changes(before, made["contents"]) if made.get("contents") else planned

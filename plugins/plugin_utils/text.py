@@ -55,6 +55,7 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) 
                 f"about {duration(other['seconds'])} of building less"
             )
         lines.append(f"    now      {item.current or 'nothing'} -> {item.generation or 'known after the lock'}")
+        lines += [f"    change   {text}" for text in item.changes]
         lines += [f"    damage   {text}" for text in item.damage]
     if plan.steps:
         lines.append(f"  steps, about {duration(plan.seconds)} and {plan.disk_gib} GiB:")

@@ -61,7 +61,7 @@ def test_python_is_the_channels_and_the_lock_is_for_the_hosts_architecture(hosts
         assert host.check_output(f"{HOME}/current/bin/python -c %s", code) == machine
         manifest = json.loads(host.check_output(f"sudo cat {HOME}/current/wavesmith/manifest.json"))
         assert manifest["engine"] == "conda" and list(manifest["channel_packages"]) == ["python"]
-        assert list(LOCKS.glob(f"voice-python3*-conda-{SUBDIRS[machine]}.txt"))
+        assert list(LOCKS.glob(f"voice-python3*-conda-{SUBDIRS[machine]}-*.txt"))
         assert host.check_output("cat ~/.conda/environments.txt") == f"{HOME}/current"
 
 

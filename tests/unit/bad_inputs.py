@@ -556,7 +556,7 @@ TABLE = [
     Bad(
         F,
         "a root that another user has in use",
-        "folder <folder>/root: it is in use by daemon, and this run is root's. Remedy: connect as daemon, or change its owner: chown -R root <folder>/root",
+        "folder <folder>/root: <folder>/root/envs belongs to daemon, who could change what root runs from it. Remedy: connect as daemon, set another wavesmith_root, or give it to root: chown -R root <folder>/root",
         prepare=root_at(_of_another),
     ),
     Bad(

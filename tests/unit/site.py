@@ -51,7 +51,8 @@ class Site:
         """Run a playbook; its exit status, and what it said in one line."""
         self.write()
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
-        clean |= {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), **environ}
+        clean |= {"LC_ALL": "C.UTF-8", "NO_COLOR": "1", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+        clean |= {"WAVESMITH_BOARD": "detail", **environ}
         argv = [
             str(TOOLS / "ansible-playbook"),
             "-i",

@@ -539,6 +539,24 @@ def test_a_name_that_a_host_without_a_route_cannot_resolve_is_a_no(
     assert asked["sources"]["x"]["inconclusive"] is route
 
 
+@pytest.mark.parametrize(
+    ("uid", "given", "privilege"), [(0, False, "root"), (1000, False, "none"), (1000, True, "sudo")]
+)
+def test_a_password_for_sudo_counts_as_sudo(tmp_path: Path, uid: int, given: bool, privilege: str) -> None:
+    commands = tmp_path / ".commands"
+    commands.mkdir()
+    for name, said in {
+        "id -u": f"{uid}\n",
+        "id -un": "ada\n",
+        "sudo -n true": "sudo: a password is required\n",
+    }.items():
+        (commands / f"{name}.txt").write_text(said)
+    (commands / "sudo -n true.code").write_text("1\n")
+    seen = observe_probe.observe(probe_root=str(tmp_path), sudo_password=given)
+    assert seen["user"]["privilege"] == privilege
+    assert seen["root"] == ("/home/ada/wavesmith" if privilege == "none" else "/opt/wavesmith")
+
+
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
 tmpfs /tmp tmpfs rw,nosuid,noexec 0 0

@@ -42,29 +42,19 @@ def find_obstacles(host: Host, root: str, user: User, privilege: str) -> list[Fi
     if "noexec" in options:
         problem = f"its file system {point} is mounted noexec, so no program starts there"
         return [_finding("noexec", problem, f"mount -o remount,exec {point}, or {_ELSEWHERE}")]
-    return _owned(host, path, root, user, privilege) if host.live else []
+    return _denied(path, root, user, privilege) if host.live else []
 
 
 _ELSEWHERE = "set wavesmith_root to a folder elsewhere"
 
 
-def _owned(host: Host, path: str, root: str, user: User, privilege: str) -> list[Finding]:
-    """Whose folder it is; what is in use keeps one owner."""
-    there = path == os.path.abspath(root)
-    begun = [part for part in ("envs", "state", "toolbox") if there and os.path.isdir(os.path.join(path, part))]
-    if begun:
-        other = os.stat(os.path.join(path, begun[0])).st_uid
-        if other != user.uid:
-            problem = f"it is in use by {_name(other)}, and this run is {user.name}'s"
-            remedy = f"connect as {_name(other)}, or change its owner: chown -R {user.name} {path}"
-            return [_finding("owner", problem, remedy)]
-    if privilege == "none" and not os.access(path, os.W_OK | os.X_OK):
-        what = "write to it" if there else f"make it in {path}"
-        problem = f"user {user.name} may not {what} (owner {_name(os.stat(path).st_uid)})"
-        return [
-            _finding("denied", problem, f"let an administrator run: install -d -o {user.name} {root}, or {_ELSEWHERE}")
-        ]
-    return []
+def _denied(path: str, root: str, user: User, privilege: str) -> list[Finding]:
+    """Whether the user may write there; whose the folders in it are is looked at where they are kept."""
+    if privilege != "none" or os.access(path, os.W_OK | os.X_OK):
+        return []
+    what = "write to it" if path == os.path.abspath(root) else f"make it in {path}"
+    problem = f"user {user.name} may not {what} (owner {_name(os.stat(path).st_uid)})"
+    return [_finding("denied", problem, f"let an administrator run: install -d -o {user.name} {root}, or {_ELSEWHERE}")]
 
 
 def _name(uid: int) -> str:

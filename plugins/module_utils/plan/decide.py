@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
-from ..observe.texts import ROOT_OWNER
 from ..records.generation import PythonOf
 from ..records.host import Observed
 from ..terms import names
@@ -20,6 +19,7 @@ from ..wanted.model import Model
 from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import ask, conda, environ, models
+from .changes import changes, wanted_packages
 from .choose import NO_STACK, choose, unknown_stack
 from .expect import unexpected
 from .fitness import tell, unfit, with_own_toolkit
@@ -83,12 +83,6 @@ def plan(
         result.warnings.append(
             f"another run's work goes on here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
         )
-    if result.steps:
-        result.refusals += [
-            Refusal(f"folder {observed['root']}", finding["detail"], finding["remedy"])
-            for finding in observed.get("findings", ())
-            if finding["id"] == ROOT_OWNER
-        ]
     result.warnings += [
         f"{finding['detail']}. Remedy: {finding['remedy']}"
         for finding in observed.get("findings", ())
@@ -199,6 +193,11 @@ def _environment(
         )
         result.warnings += warnings
         result.refusals += refusals
+    manifest = current["manifest"] if current else None
+    if manifest and manifest.get("packages") and item.phases and item.lock["status"] == "hit":
+        item.changes = changes(
+            manifest["packages"], wanted_packages(locks[item.lock["key"]], item.wheels, item.projects)
+        )
     if "install" in item.phases and item.lock["status"] == "hit":
         judged = judge(item, inspection_of(item.lock["key"], locks), observed, catalog, wanted.policy)
         item.constraints, item.archives = judged.constraints, judged.archives

@@ -108,6 +108,7 @@ class EnvironmentPlan:
         unseen: Why the files of its lock were not looked at before they are installed; empty where they were.
         phases: What has to be done, of `PHASES`.
         links: Whether the files of a generation are its own.
+        changes: What the next generation changes, where its lock is known: ``+ a 1.2``, ``- b``, ``c 1.0 → 1.1``.
     """
 
     name: str
@@ -148,6 +149,7 @@ class EnvironmentPlan:
     unseen: str = ""
     phases: list[str] = field(default_factory=list)
     links: str = "auto"
+    changes: list[str] = field(default_factory=list)
 
 
 @dataclass

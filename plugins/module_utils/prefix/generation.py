@@ -374,7 +374,13 @@ def install(job: Job, root: str, spec: InstallTask, package_index: str, rooms: M
     """
     prefix = store.generation_folder(root, spec["environment"], spec["generation"])
     if _complete(prefix, spec):
-        return {"environment": spec["environment"], "generation": spec["generation"], "packages": None, "overrides": []}
+        return {
+            "environment": spec["environment"],
+            "generation": spec["generation"],
+            "packages": None,
+            "contents": {},
+            "overrides": [],
+        }
     try:
         return _fill(job, root, spec, package_index, prefix, rooms)
     except BaseException:
@@ -492,6 +498,7 @@ def _fill(
         "environment": spec["environment"],
         "generation": spec["generation"],
         "packages": len(packages),
+        "contents": packages,
         "overrides": manifest["overrides"],
     }
 

@@ -255,12 +255,14 @@ class Installed(TypedDict):
         environment: Its environment.
         generation: Its folder's name.
         packages: How many packages are in it; `None` where it was there already.
+        contents: Version of each of them; empty where it was there already.
         overrides: What was decided otherwise than somebody asked.
     """
 
     environment: str
     generation: str
     packages: Optional[int]
+    contents: dict[str, str]
     overrides: list[Override]
 
 
