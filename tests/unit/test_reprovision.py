@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -199,7 +200,8 @@ def test_a_run_that_is_killed_anywhere_is_resumed(tmp_path: Path, step: str) -> 
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.1)
     for child in _family(process.pid):
-        os.kill(child, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
     process.wait()
     waits.unlink()
     if step == "observe":
