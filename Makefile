@@ -75,6 +75,10 @@ packages-table: venv ## Resolve, install and import every package of the catalog
 benchmark: venv-dev ## Measure what has a bound, in one run with what it is compared with, and write docs/performance.md
 	@python benchmarks/performance.py $(ARGS)
 
+.PHONY: faults
+faults: venv-dev ## Kill, fill the disk and damage what is kept, at some two hundred places, and write artifacts/faults.md
+	@python tests/faults.py $(ARGS)
+
 .PHONY: docs
 docs: venv-dev ## Build the documentation as a site in .cache/site
 	@docs/build.sh

@@ -196,7 +196,7 @@ def main() -> None:
         "# Performance\n\n"
         f"Written by `make benchmark` on {platform.machine()}, {cores} cores, Python {platform.python_version()}, with a load of {load:.1f} at its end. "
         "Seconds\ndiffer between machines and with what else they do; a ratio compares two things that were measured in turn, in one run. Nothing fails\n"
-        "because a machine is slow. What each script measures: [benchmarks/README.md](../benchmarks/README.md).\n\n"
+        "because a machine is slow. Hosts with nothing to do have no environment here, so no files are compared. What each script measures: [benchmarks/README.md](../benchmarks/README.md).\n\n"
         f"| measured | result | bound | of it |\n| --- | --- | --- | --- |\n{table}\n",
         encoding="utf-8",
     )
