@@ -152,17 +152,16 @@ def test_a_failed_host_keeps_its_generation_stops_the_run_and_is_resumed(tmp_pat
     assert fleet.current() == {"h1": "new", "h2": "new", "h3": "old", "h4": "old", "h5": "old"}
     assert fleet.outcomes() == {"h1": "switched", "h2": "switched", "h3": "failed", "h4": "planned", "h5": "planned"}
     asked = (tmp_path / "hosts" / "h4" / "asked").read_text().split()
-    assert asked == ["observe"], "a host of a later wave is planned, and not touched"
+    assert set(asked) == {"observe"}, "a host of a later wave is planned, and not touched"
     query = fleet.run("fleet", "--query", "hosts[?generation!=wanted].name")
     assert query.stdout.split() == ["h3", "h4", "h5"]
     assert "the doctor's verdict on environment plain is failed" in fleet.run("fleet").stdout
     doctor.unlink()
+    before = (tmp_path / "hosts" / "h1" / "asked").read_text()
     again = fleet.run("resume")
     assert again.returncode == 0 and "3 of 5 hosts are left" in again.stderr, again.stdout + again.stderr
     assert set(fleet.current().values()) == {"new"}
-    assert (tmp_path / "hosts" / "h1" / "asked").read_text().split().count("observe") == 1, (
-        "what is done is not asked again"
-    )
+    assert (tmp_path / "hosts" / "h1" / "asked").read_text() == before, "what is done is not asked again"
     exported = json.loads(fleet.run("history", "--json").stdout)
     assert [run["outcome"] for run in exported] == ["done", "failed"]
     (first,) = [host for host in exported[1]["hosts"] if host["host"] == "h1"]
