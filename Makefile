@@ -71,6 +71,14 @@ mutation: venv-dev ## Change the code that decides, a little at a time, and list
 packages-table: venv ## Resolve, install and import every package of the catalog, and write docs/packages.md (an hour, 25 GiB)
 	@wavesmith packages --write $(ARGS)
 
+.PHONY: benchmark
+benchmark: venv-dev ## Measure what has a bound, in one run with what it is compared with, and write docs/performance.md
+	@python benchmarks/performance.py $(ARGS)
+
+.PHONY: faults
+faults: venv-dev ## Kill, fill the disk and damage what is kept, at some two hundred places, and write artifacts/faults.md
+	@python tests/faults.py $(ARGS)
+
 .PHONY: docs
 docs: venv-dev ## Build the documentation as a site in .cache/site
 	@docs/build.sh

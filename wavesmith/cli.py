@@ -39,6 +39,10 @@ COMMANDS = {
     "model": "model",
     "packages": "packages",
     "report": "report",
+    "reprovision": "reprovision",
+    "resume": "resume",
+    "fleet": "fleet",
+    "history": "history",
 }
 """Every subcommand, and the module that has it."""
 

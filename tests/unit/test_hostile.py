@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.action import lock
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 
 from .peers import replay
 
@@ -27,20 +28,14 @@ class Liar:
     def __init__(self, folder: Path) -> None:
         self.folder, self.owned = folder, folder / "owned"
         self.evil = (
-            f"{{{{ lookup('pipe', 'touch {self.owned}') }}}}\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\n  nothing to do"
+            f"{{{{ lookup('pipe', 'touch {self.owned}') }}}}\x1b[2J\x1b]0;owned\x07\x9b31m\u202e\n  a line of theirs"
         )
         self.python = folder / "python3"
         self.python.write_text(f"#!/bin/sh\ncat > /dev/null\ncat {folder}/answer.json\n")
         self.python.chmod(0o755)
 
     def observed(self) -> dict[str, Any]:
-        kept = {
-            "toolbox": {"digest": None, "intact": False},
-            "environments": {},
-            "wheels": [],
-            "build_memory": {},
-            "busy": None,
-        }
+        kept = store.survey(str(self.folder / "nothing"), [])
         return {**replay("cpu-debian12"), **kept}
 
     def plan(self, answer: Any, *options: str, python: str = "", **variables: Any) -> subprocess.CompletedProcess[str]:
@@ -93,7 +88,8 @@ def test_templates_and_escapes_in_what_is_observed_are_text(liar: Liar) -> None:
     observed["busy"] = {"pid": 1, "purpose": liar.evil, "since": 1.0}
     done = liar.plan({"observed": observed, "changed": False})
     liar.harmless(done)
-    assert "\n  nothing to do" not in done.stdout and "{{ lookup" in done.stdout
+    assert "\n  a line of theirs" not in done.stdout
+    assert "{{ lookup" in liar.plan({"observed": observed, "changed": False}, "-v").stdout
     liar.harmless(liar.plan({"observed": spread(observed, liar.evil), "changed": False}, "-vvv"))
 
 

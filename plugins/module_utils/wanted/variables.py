@@ -161,6 +161,8 @@ VARIABLES: Mapping[str, Variable] = {
     "audit_paths": Variable((list,), "audit"),
     "audit_sm": Variable((list,), "audit"),
     "audit_machine": Variable((str,), "audit"),
+    "waves": Variable((list, str), "reprovision"),
+    "failure_budget": Variable((int,), "reprovision"),
     "export_complete": Variable((bool,), "export"),
     "bundle_sources": Variable((bool,), "bundle"),
     "bundle_folder": Variable((str,), "bundle"),
@@ -219,6 +221,10 @@ def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
         if name.startswith(("wavesmith_", *OTHERS)):
             continue
         near = [known for known in VARIABLES if f"{name}_".startswith(f"{known}_")]
+        whole = [f"wavesmith_{known}" for known in VARIABLES]
+        near = near or [
+            match.removeprefix("wavesmith_") for match in difflib.get_close_matches(name, whole, n=1, cutoff=0.9)
+        ]
         near = near or difflib.get_close_matches(name, VARIABLES, n=1, cutoff=0.5)
         near = near or difflib.get_close_matches(name, roles, n=1, cutoff=0.8)
         meant = f"did you mean {'wavesmith_' if near[0] in VARIABLES else ''}{near[0]}? " if near else ""

@@ -1,0 +1,178 @@
+"""The record of every run: who did what when, and what became of each host; one SQLite file on the controller."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1
+NAME = "runs.sqlite"
+DONE = ("unchanged", "switched", "rolled back")
+"""Outcomes of a host that needs nothing more; the others are taken up again by `wavesmith resume`."""
+_TABLES = """
+CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, playbook TEXT NOT NULL, who TEXT NOT NULL, controller TEXT NOT NULL, started REAL NOT NULL, ended REAL,
+    outcome TEXT NOT NULL DEFAULT '', options TEXT NOT NULL DEFAULT '{}'
+);
+CREATE TABLE IF NOT EXISTS hosts (
+    run TEXT NOT NULL REFERENCES runs, host TEXT NOT NULL, outcome TEXT NOT NULL, reason TEXT NOT NULL DEFAULT '', at REAL NOT NULL,
+    seconds TEXT NOT NULL DEFAULT '{}', PRIMARY KEY (run, host)
+);
+CREATE TABLE IF NOT EXISTS environments (
+    run TEXT NOT NULL, host TEXT NOT NULL, environment TEXT NOT NULL, before TEXT, wanted TEXT, after TEXT, stack TEXT, verdict TEXT,
+    PRIMARY KEY (run, host, environment)
+);
+"""
+
+
+_ENVIRONMENT = (
+    "INSERT INTO environments (run, host, environment, before, wanted, after, stack) VALUES (?, ?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT DO UPDATE SET wanted = excluded.wanted, stack = excluded.stack"
+)
+
+
+class Unreadable(Exception):
+    """There is no record, or none of ours: the message says why, and the remedy."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The record in a file. Each change is kept when it is made, so a run that is killed leaves what it had done."""
+
+    path: Path
+
+    def _open(self) -> sqlite3.Connection:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        base = sqlite3.connect(self.path, timeout=10, isolation_level=None)
+        base.row_factory = sqlite3.Row
+        base.execute("PRAGMA journal_mode=WAL")
+        base.execute("PRAGMA synchronous=NORMAL")
+        base.executescript(_TABLES)
+        base.execute(f"PRAGMA user_version={SCHEMA}")
+        return base
+
+    def _do(self, *steps: tuple[str, tuple[Any, ...]]) -> None:
+        with closing(self._open()) as base:
+            base.execute("BEGIN IMMEDIATE")
+            for statement, values in steps:
+                base.execute(statement, values)
+            base.execute("COMMIT")
+
+    def begin(self, run: str, playbook: str, who: str, controller: str, at: float, options: dict[str, Any]) -> None:
+        """A run begins."""
+        values = (run, playbook, who, controller, at, json.dumps(options, sort_keys=True))
+        self._do(
+            ("INSERT INTO runs (id, playbook, who, controller, started, options) VALUES (?, ?, ?, ?, ?, ?)", values)
+        )
+
+    def planned(self, run: str, host: str, environments: list[dict[str, Any]], at: float) -> None:
+        """A host has a plan; a second one in the same run knows more, and what was current before stays."""
+        todo = any(item.get("phases") for item in environments)
+        outcome = "planned" if todo else "unchanged"
+        self._do(
+            _host(run, host, outcome, "", at),
+            *(
+                (
+                    _ENVIRONMENT,
+                    (run, host, item["name"], item["current"], item["generation"], item["current"], item["stack"]),
+                )
+                for item in environments
+            ),
+        )
+
+    def judged(self, run: str, host: str, verdicts: dict[str, str]) -> None:
+        """The doctor has judged new generations of a host."""
+        change = "UPDATE environments SET verdict = ? WHERE run = ? AND host = ? AND environment = ?"
+        self._do(*((change, (verdict, run, host, name)) for name, verdict in verdicts.items()))
+
+    def switched(self, run: str, host: str, current: dict[str, str], outcome: str, at: float) -> None:
+        """A host has switched, or went back."""
+        row = (
+            "INSERT INTO environments (run, host, environment, after) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT DO UPDATE SET after = excluded.after"
+        )
+        rows = ((row, (run, host, name, generation)) for name, generation in current.items())
+        self._do(_host(run, host, outcome, "", at), *rows)
+
+    def stopped(self, run: str, host: str, outcome: str, reason: str, at: float) -> None:
+        """A host failed, or cannot be reached: it stays on what is current there."""
+        self._do(_host(run, host, outcome, reason, at))
+
+    def ended(self, run: str, outcome: str, seconds: dict[str, dict[str, float]], at: float) -> None:
+        """A run has come to its end; `seconds` by host and step."""
+        times = (
+            ("UPDATE hosts SET seconds = ? WHERE run = ? AND host = ?", (json.dumps(spent, sort_keys=True), run, host))
+            for host, spent in seconds.items()
+        )
+        self._do(("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (at, outcome, run)), *times)
+
+    def _rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        remedy = "run playbooks/plan.yml or wavesmith reprovision first, or name the folder with --artifacts"
+        if not self.path.is_file():
+            raise Unreadable(f"{self.path} is not there. Remedy: {remedy}")
+        try:
+            with closing(self._open()) as base:
+                return [dict(row) for row in base.execute(statement, values)]
+        except sqlite3.DatabaseError as error:
+            raise Unreadable(
+                f"{self.path} is no record of runs ({error}). Remedy: move it away; the next run starts a new one"
+            ) from error
+
+    def runs(self, most: int = -1) -> list[dict[str, Any]]:
+        """All runs, the newest first, with how many hosts have which outcome."""
+        found = self._rows("SELECT * FROM runs ORDER BY started DESC LIMIT ?", most)
+        counts = self._rows("SELECT run, outcome, COUNT(*) AS number FROM hosts GROUP BY run, outcome ORDER BY outcome")
+        for run in found:
+            run["options"] = json.loads(run["options"])
+            run["outcome"] = run["outcome"] or "interrupted"
+            run["hosts"] = {row["outcome"]: row["number"] for row in counts if row["run"] == run["id"]}
+        return found
+
+    def hosts(self, run: str) -> list[dict[str, Any]]:
+        """What became of each host of a run."""
+        found = self._rows("SELECT * FROM hosts WHERE run = ? ORDER BY host", run)
+        rows = self._rows("SELECT * FROM environments WHERE run = ? ORDER BY environment", run)
+        mine: dict[str, list[dict[str, Any]]] = {}
+        for row in rows:
+            mine.setdefault(row["host"], []).append({key: row[key] for key in row if key not in ("run", "host")})
+        for host in found:
+            host.pop("run")
+            host["seconds"] = json.loads(host["seconds"])
+            host["environments"] = mine.get(host["host"], [])
+        return found
+
+    def state(self) -> list[dict[str, Any]]:
+        """The newest that is known of each environment of each host; a host that never had a plan has an empty one."""
+        hosts = self._rows("SELECT h.* FROM hosts h JOIN runs r ON r.id = h.run ORDER BY r.started")
+        rows = self._rows("SELECT e.* FROM environments e JOIN runs r ON r.id = e.run ORDER BY r.started")
+        last = {host["host"]: host for host in hosts}
+        found: dict[tuple[str, str], dict[str, Any]] = {}
+        for row in rows:
+            key = (row["host"], row["environment"])
+            before = found.get(key, {"wanted": None, "stack": None, "verdict": None})
+            known = {
+                name: row[name] if row[name] is not None else before[name] for name in ("wanted", "stack", "verdict")
+            }
+            found[key] = {"name": row["host"], "environment": row["environment"], "generation": row["after"], **known}
+        empty = dict.fromkeys(("environment", "generation", "wanted", "stack", "verdict"))
+        named = {name for name, _ in found}
+        found.update({(name, ""): {"name": name, **empty} for name in last if name not in named})
+        told = ("outcome", "reason", "at", "run")
+        return [{**found[key], **{name: last[key[0]][name] for name in told}} for key in sorted(found)]
+
+    def left(self, run: str) -> list[str]:
+        """Hosts of a run that need something more."""
+        rows = self._rows("SELECT host, outcome FROM hosts WHERE run = ? ORDER BY host", run)
+        return [str(row["host"]) for row in rows if row["outcome"] not in DONE]
+
+
+def _host(run: str, host: str, outcome: str, reason: str, at: float) -> tuple[str, tuple[Any, ...]]:
+    statement = (
+        "INSERT INTO hosts (run, host, outcome, reason, at) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET outcome = excluded.outcome, reason = excluded.reason, at = excluded.at"
+    )
+    return statement, (run, host, outcome, reason, at)

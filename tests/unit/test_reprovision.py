@@ -1,0 +1,288 @@
+"""A fleet is reprovisioned in waves: real Ansible and the real command; the hosts only say what a host would say."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import head
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import read
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, Unreadable
+
+from wavesmith.cli import main
+
+from .conftest import make_manifest
+from .peers import replay
+
+ROOT = Path(__file__).resolve().parents[2]
+ENVIRONMENTS = {"plain": {"stack": "none", "packages": ["librosa"]}}
+LOCK = "librosa==0.11.0\n"
+OLD = "0" * 16
+
+# Takes the place of a host's Python: reads which module it is sent, and answers as a host in this state.
+HOST = """#!/usr/bin/python3 -I
+import json, os, re, sys, time
+sent = sys.stdin.read()
+module = re.search(r"module_fqn=['\\"][\\w.]*?(\\w+)['\\"]", sent).group(1)
+here = os.path.dirname(os.path.abspath(sys.argv[0]))
+def read(name, default=""):
+    path = os.path.join(here, name)
+    return open(path).read() if os.path.exists(path) else default
+with open(os.path.join(here, "asked"), "a") as file: file.write(module + "\\n")
+while os.path.exists(os.path.join(here, "wait-" + module)): time.sleep(0.05)
+answer = {"changed": True, "finished": True, "result": {}}
+if module == "observe":
+    observed = json.loads(read("observed.json"))
+    current = read("current")
+    if current:
+        observed["environments"]["plain"] = json.loads(read("kept-" + current + ".json"))
+    answer = {"changed": False, "observed": observed}
+elif module == "verify":
+    verdict = read("doctor", "healthy")
+    check = {"id": "torch.computes", "verdict": "fail", "detail": "it does not", "remedy": "mend it"}
+    checks = [check] if verdict == "failed" else []
+    answer["result"] = {"verdicts": {"plain": {"schema": 1, "verdict": verdict, "exit": int(verdict == "failed"), "checks": checks}}}
+elif module == "generation":
+    wanted = read("wanted")
+    with open(os.path.join(here, "current"), "w") as file: file.write(wanted)
+    answer = {"changed": True, "current": {"plain": wanted}, "removed": {}, "seconds": 0.0}
+print(json.dumps(answer))
+"""
+
+
+class Fleet:
+    """Hosts that are folders, all with an older generation than the wanted one."""
+
+    def __init__(self, folder: Path, size: int) -> None:
+        self.folder, self.names = folder, [f"h{number}" for number in range(1, size + 1)]
+        toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
+        catalog = catalog_files.load()
+        answers = {"answers": True, "detail": "HTTP 200"}
+        origins = [origin.name for stack in catalog.stacks.values() for origin in stack.origins]
+        observed = {
+            **replay("cpu-debian12"),
+            **store.survey(str(folder / "nothing"), []),
+            "toolbox": {"digest": toolbox, "intact": True},
+            "sources": dict.fromkeys([*origins, "package_index"], answers),
+            "findings": [],
+        }
+        observed["apt"] = {"present": True, "installed": dict.fromkeys(catalog.apt, "1"), "missing": []}
+        wanted, refusals = read({"wavesmith_environments": ENVIRONMENTS})
+        (item,) = plan(wanted, refusals, observed, catalog, {}, toolbox).environments
+        lock = head(item.lock["inputs"], LOCK) + LOCK
+        (folder / "locks").mkdir()
+        (folder / "locks" / f"{item.lock['key']}.txt").write_text(lock)
+        (item,) = plan(wanted, refusals, observed, catalog, {item.lock["key"]: lock}, toolbox).environments
+        self.wanted = item.generation
+        hosts: dict[str, Any] = {}
+        for name in self.names:
+            place = folder / "hosts" / name
+            place.mkdir(parents=True)
+            (place / "python3").write_text(HOST)
+            (place / "python3").chmod(0o755)
+            (place / "observed.json").write_text(json.dumps(observed))
+            (place / "wanted").write_text(self.wanted)
+            (place / "current").write_text(OLD)
+            for generation, digest in ((OLD, "0" * 64), (self.wanted, item.digest)):
+                made = {
+                    "name": generation,
+                    "complete": True,
+                    "digest": digest,
+                    "created": 1.0,
+                    "exit": 0,
+                    "intact": True,
+                }
+                manifest = make_manifest(environment="plain", generation=generation, digest=digest)
+                verdict = {"schema": 1, "verdict": "healthy", "exit": 0, "checks": []}
+                current = {
+                    "generation": generation,
+                    "damage": [],
+                    "damaged": 0,
+                    "manifest": manifest,
+                    "verdict": verdict,
+                }
+                (place / f"kept-{generation}.json").write_text(json.dumps({"current": current, "generations": [made]}))
+            hosts[name] = {"ansible_connection": "local", "ansible_python_interpreter": str(place / "python3")}
+        self.hosts = hosts
+        self.ledger = Ledger(folder / "artifacts" / "runs.sqlite")
+
+    def command(self, name: str, *words: str) -> list[str]:
+        shared = {"wavesmith_environments": ENVIRONMENTS, "wavesmith_locks": str(self.folder / "locks")}
+        inventory = self.folder / "hosts.json"
+        inventory.write_text(json.dumps({"all": {"hosts": self.hosts, "vars": shared}}))
+        where = ["-i", str(inventory)] if name == "reprovision" else []
+        return [sys.executable, "-m", "wavesmith", name, *where, "--artifacts", str(self.folder / "artifacts"), *words]
+
+    def run(self, name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(name, *words), cwd=ROOT, capture_output=True, text=True, check=False, timeout=300
+        )
+
+    def current(self) -> dict[str, str]:
+        found = {name: (self.folder / "hosts" / name / "current").read_text() for name in self.names}
+        return {name: "new" if current == self.wanted else "old" for name, current in found.items()}
+
+    def outcomes(self) -> dict[str, str]:
+        return {host["host"]: host["outcome"] for host in self.ledger.hosts(self.ledger.runs()[0]["id"])}
+
+    def put(self, host: str, name: str, text: str = "") -> Path:
+        path = self.folder / "hosts" / host / name
+        path.write_text(text)
+        return path
+
+
+@pytest.mark.process
+def test_a_failed_host_keeps_its_generation_stops_the_run_and_is_resumed(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, 5)
+    doctor = fleet.put("h3", "doctor", "failed")
+    done = fleet.run("reprovision", "--waves", "1,2,100%")
+    assert done.returncode == 1 and "wavesmith resume" in done.stderr, done.stdout + done.stderr
+    assert fleet.current() == {"h1": "new", "h2": "new", "h3": "old", "h4": "old", "h5": "old"}
+    assert fleet.outcomes() == {"h1": "switched", "h2": "switched", "h3": "failed", "h4": "planned", "h5": "planned"}
+    asked = (tmp_path / "hosts" / "h4" / "asked").read_text().split()
+    assert set(asked) == {"observe"}, "a host of a later wave is planned, and not touched"
+    query = fleet.run("fleet", "--query", "hosts[?generation!=wanted].name")
+    assert query.stdout.split() == ["h3", "h4", "h5"]
+    assert "the doctor's verdict on environment plain is failed" in fleet.run("fleet").stdout
+    doctor.unlink()
+    before = (tmp_path / "hosts" / "h1" / "asked").read_text()
+    again = fleet.run("resume")
+    assert again.returncode == 0 and "3 of 5 hosts are left" in again.stderr, again.stdout + again.stderr
+    assert set(fleet.current().values()) == {"new"}
+    assert (tmp_path / "hosts" / "h1" / "asked").read_text() == before, "what is done is not asked again"
+    exported = json.loads(fleet.run("history", "--json").stdout)
+    assert [run["outcome"] for run in exported] == ["done", "failed"]
+    (first,) = [host for host in exported[1]["hosts"] if host["host"] == "h1"]
+    assert first["environments"][0]["before"] == OLD and first["environments"][0]["after"] == fleet.wanted
+    assert first["environments"][0]["verdict"] == "healthy" and first["seconds"]["verify"] >= 0
+    assert fleet.run("resume").stdout.count("nothing is left") == 1
+
+
+@pytest.mark.process
+def test_a_failure_budget_lets_the_other_waves_go_on_and_who_cannot_be_reached_is_said(tmp_path: Path) -> None:
+    fleet = Fleet(tmp_path, 4)
+    fleet.hosts["h2"] = {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": 9,
+        "ansible_ssh_common_args": "-o ConnectTimeout=3",
+    }
+    fleet.put("h3", "doctor", "failed")
+    done = fleet.run("reprovision", "--waves", "1,100%", "--budget", "60")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert fleet.outcomes() == {"h1": "switched", "h2": "unreachable", "h3": "failed", "h4": "switched"}
+    assert fleet.run("fleet", "--query", "hosts[?outcome=='unreachable'].name").stdout.split() == ["h2"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["observe", "python_env", "packages", "verify", "generation"])
+def test_a_run_that_is_killed_anywhere_is_resumed(tmp_path: Path, step: str) -> None:
+    fleet = Fleet(tmp_path, 3)
+    waits = fleet.put("h2", f"wait-{step}")
+    process = subprocess.Popen(
+        fleet.command("reprovision", "--waves", "1,1,1"), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    asked = tmp_path / "hosts" / "h2" / "asked"
+    deadline = time.monotonic() + 120
+    while not (asked.exists() and step in asked.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    for child in _family(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    process.wait()
+    waits.unlink()
+    if step == "observe":
+        assert fleet.run("reprovision").returncode == 0
+    else:
+        assert fleet.ledger.runs()[0]["outcome"] == "interrupted"
+        assert fleet.run("resume").returncode == 0
+    assert set(fleet.current().values()) == {"new"}
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all below it, which may have sessions of their own."""
+    found = [pid]
+    for parent in found:
+        for entry in Path("/proc").iterdir():
+            try:
+                if entry.name.isdigit() and int((entry / "stat").read_text().rpartition(")")[2].split()[1]) == parent:
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+# The record itself
+
+
+def planned(
+    name: str = "plain", current: str | None = "a", generation: str | None = "b", phases: tuple[str, ...] = ("install",)
+) -> dict[str, Any]:
+    return {"name": name, "current": current, "generation": generation, "stack": "cpu", "phases": list(phases)}
+
+
+def test_the_newest_that_is_known_of_a_host_counts(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "deep" / "runs.sqlite")
+    ledger.begin("one", "site", "ada", "desk", 1.0, {})
+    ledger.planned("one", "h1", [planned()], 1.0)
+    ledger.judged("one", "h1", {"plain": "healthy"})
+    ledger.switched("one", "h1", {"plain": "b"}, "switched", 2.0)
+    ledger.ended("one", "done", {"h1": {"verify": 3.0}}, 3.0)
+    ledger.begin("two", "plan", "ada", "desk", 5.0, {})
+    ledger.planned("two", "h1", [planned(current="b", generation="c")], 5.0)
+    ledger.stopped("two", "h2", "unreachable", "no route", 5.0)
+    (one, two) = ledger.state()
+    assert (one["generation"], one["wanted"], one["verdict"], one["outcome"]) == ("b", "c", "healthy", "planned")
+    assert (two["name"], two["generation"], two["reason"]) == ("h2", None, "no route")
+    assert ledger.left("two") == ["h1", "h2"] and ledger.left("one") == []
+    assert [(run["id"], run["outcome"]) for run in ledger.runs()] == [("two", "interrupted"), ("one", "done")]
+
+
+def test_a_second_plan_of_a_run_keeps_what_was_current_before(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    ledger.begin("one", "site", "ada", "desk", 1.0, {})
+    ledger.planned("one", "h1", [planned(generation=None)], 1.0)
+    ledger.planned("one", "h1", [planned(current="x", generation="b")], 2.0)
+    (host,) = ledger.hosts("one")
+    assert (host["environments"][0]["before"], host["environments"][0]["wanted"]) == ("a", "b")
+
+
+@pytest.mark.parametrize("text", [None, "no database", ""])
+def test_a_record_that_is_none_is_said_with_the_remedy(tmp_path: Path, text: str | None, capsys: Any) -> None:
+    if text is not None:
+        (tmp_path / "runs.sqlite").write_text(text)
+    if text == "":
+        assert Ledger(tmp_path / "runs.sqlite").runs() == []
+        return
+    with pytest.raises(Unreadable, match="Remedy: "):
+        Ledger(tmp_path / "runs.sqlite").runs()
+    with pytest.raises(SystemExit):
+        main(["fleet", "--artifacts", str(tmp_path)])
+    assert "Remedy: " in capsys.readouterr().err
+
+
+def test_the_commands_show_what_is_recorded(tmp_path: Path, capsys: Any) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    ledger.begin("one", "reprovision", "ada", "desk", 1.0, {"limit": ""})
+    ledger.planned("one", "h1", [planned()], 1.0)
+    where = ("--artifacts", str(tmp_path))
+    assert main(["fleet", *where]) == 0 and "h1" in capsys.readouterr().out
+    assert main(["fleet", "--json", *where]) == 0 and json.loads(capsys.readouterr().out)["hosts"][0]["name"] == "h1"
+    assert main(["fleet", "--query", "hosts[", *where]) == 2 and "Remedy: " in capsys.readouterr().err
+    assert main(["history", *where]) == 0 and "ada@desk" in capsys.readouterr().out
+    assert main(["history", "one", *where]) == 0 and "planned" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["history", "nine", *where])
+    assert "run nine is not in" in capsys.readouterr().err

@@ -1,0 +1,55 @@
+"""The record of runs, for the commands that read it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "collections"))
+
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable  # noqa: E402
+
+
+def ledger(artifacts: Path) -> Ledger:
+    """The record below a folder."""
+    return Ledger(artifacts.absolute() / NAME)
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """End the command with what is wrong with the record."""
+    try:
+        yield
+    except Unreadable as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def chosen(known: Ledger, run: str | None) -> dict[str, Any]:
+    """A run by its name, or the last one.
+
+    Raises:
+        Unreadable: there is none.
+    """
+    found = [entry for entry in known.runs() if run in (None, entry["id"])]
+    if not found:
+        raise Unreadable(f"run {run or '(any)'} is not in {known.path}. Remedy: wavesmith history lists all")
+    return found[0]
+
+
+def when(seconds: float | None) -> str:
+    """A time for people."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds)) if seconds else "-"
+
+
+def table(rows: list[list[str]]) -> str:
+    """Columns below each other."""
+    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))] if rows else []
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,0 +1,33 @@
+"""`wavesmith resume`: go on with the hosts that a run left: those that failed, could not be reached, or whose turn never came."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from wavesmith import records, reprovision
+
+NAME = "resume"
+HELP = "Go on with the hosts that a run left: failed, refused, unreachable, or never reached before it stopped."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.epilog = reprovision.CODES
+    parser.add_argument(
+        "run_id", nargs="?", metavar="RUN", help="as `wavesmith history` names it (default: the last one)"
+    )
+    reprovision.options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Plan them again, and do what is still to be done: what was finished is kept."""
+    ledger = records.ledger(arguments.artifacts)
+    with records.readable():
+        chosen = records.chosen(ledger, arguments.run_id)
+        left = ledger.left(chosen["id"])
+    if not left:
+        print(f"run {chosen['id']}: nothing is left, {sum(chosen['hosts'].values())} hosts are as wanted")
+        return 0
+    print(f"run {chosen['id']}: {len(left)} of {sum(chosen['hosts'].values())} hosts are left", file=sys.stderr)
+    return reprovision.start(arguments, chosen["options"].get("inventory", []), ",".join(left))
