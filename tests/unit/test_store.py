@@ -506,3 +506,13 @@ def test_what_killed_tools_left_in_their_caches_goes_and_packages_stay(tmp_path:
         (tmp_path / "cache" / name).touch()
     store.sweep(str(tmp_path))
     assert sorted(str(p.relative_to(tmp_path / "cache")) for p in tmp_path.rglob("*") if p.is_file()) == sorted(kept)
+
+
+def test_a_folder_in_the_place_of_a_file_or_of_current_is_moved_aside_and_kept(tmp_path: Path) -> None:
+    for name in ("state/lock", "state/x.json", "envs/speech/current"):
+        (tmp_path / name / "theirs").mkdir(parents=True)
+    with store.locked(str(tmp_path), "a test"):
+        store.write_json(str(tmp_path / "state" / "x.json"), {})
+        store.point(str(tmp_path / "envs" / "speech"), "one")
+    assert store.pointed(str(tmp_path / "envs" / "speech")) == "one"
+    assert len(list(tmp_path.rglob(".aside-*/theirs"))) == 3

@@ -97,6 +97,12 @@ def write_json(path: str, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
+def make_way(path: str) -> None:
+    """Move a folder aside that stands where a file or link of ours belongs; what is in it is kept."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.rename(path, os.path.join(os.path.dirname(path), f".aside-{os.path.basename(path)}-{time.time_ns()}"))
+
+
 def write_text(path: str, text: str, mode: int = 0o644) -> None:
     """Write a text file atomically and durably."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -107,6 +113,7 @@ def write_text(path: str, text: str, mode: int = 0o644) -> None:
             file.flush()
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
+        make_way(path)
         os.rename(temporary, path)
     except BaseException:
         if os.path.lexists(temporary):
@@ -138,6 +145,7 @@ def point(folder: str, name: str) -> None:
     if os.path.lexists(temporary):
         os.unlink(temporary)
     os.symlink(name, temporary)
+    make_way(os.path.join(folder, "current"))
     os.rename(temporary, os.path.join(folder, "current"))
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -161,6 +169,7 @@ def take_lock(root: str, purpose: str) -> int:
     path = lock_path(root)
     try:
         os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_way(path)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StoreError(
