@@ -29,7 +29,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     for path in tmp_path.glob("state/jobs/*/job.json"):
         job = json.loads(path.read_text())
-        if _job._alive(job):
+        if _job.alive(job):
             os.kill(job["pid"], signal.SIGKILL)
 
 
@@ -290,9 +290,9 @@ def test_an_interrupt_of_the_follower_does_not_reach_the_worker(root: Path) -> N
 
 
 def test_a_process_that_got_the_workers_id_later_is_not_taken_for_it() -> None:
-    assert _job._alive({"pid": os.getpid(), "birth": _job._birth(os.getpid())})
-    assert not _job._alive({"pid": os.getpid(), "birth": "1"})
-    assert not _job._alive(None)
+    assert _job.alive({"pid": os.getpid(), "birth": _job._birth(os.getpid())})
+    assert not _job.alive({"pid": os.getpid(), "birth": "1"})
+    assert not _job.alive(None)
 
 
 def test_a_worker_that_qemu_tells_another_start_of_itself_is_not_taken_for_killed(

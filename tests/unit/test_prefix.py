@@ -316,7 +316,13 @@ def test_a_python_that_is_not_there_is_a_failure_with_a_remedy(host: Host) -> No
 
 def test_the_packages_of_a_lock_are_installed_and_sealed(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
-    assert host.install() == {"environment": "speech", "generation": "one", "packages": 1, "overrides": []}
+    assert host.install() == {
+        "environment": "speech",
+        "generation": "one",
+        "packages": 1,
+        "overrides": [],
+        "contents": {"tinyvoice": "1.0"},
+    }
     assert ask(host.prefix(), "__import__('tinyvoice').SOUND") == 440
     assert store.read_json(str(host.prefix() / store.MANIFEST))["packages"] == {"tinyvoice": "1.0"}
     assert store.damage(str(host.prefix())) == []

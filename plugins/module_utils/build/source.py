@@ -202,7 +202,8 @@ def _clone(job: Job, url: str, place: str, commit: str, tools: dict[str, str]) -
     git = ["git", "-c", "advice.detachedHead=false", "-C", place]
     # The address may hold a password, and may begin like an option: it is no argument.
     known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.origin.url", "GIT_CONFIG_VALUE_0": url}
-    if url.startswith("file:"):  # a mirror on this machine, whose submodules are files as well
+    if url.startswith("file:") and tools.get("GIT_ALLOW_PROTOCOL") == _GIT["GIT_ALLOW_PROTOCOL"]:
+        # A mirror on this machine, whose submodules are files as well; who allows less than the default keeps that.
         tools = {**tools, "GIT_ALLOW_PROTOCOL": "file"}
     job.run(["git", "init", "--quiet", place], tools)
     job.run([*git, "fetch", "--quiet", "--depth", "1", "origin", commit], {**tools, **known})
