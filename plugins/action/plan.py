@@ -15,6 +15,7 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import before, upgrading
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.unwanted import for_removal
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
@@ -88,6 +89,12 @@ class ActionModule(AskingAction):
             return decide.plan(wanted, [*refusals, *problems, *more], observed, catalog, staying, toolbox, offered)
 
         planned = decided()
+        if self._task.args.get("only") == "removal":
+            planned = for_removal(planned, [*refusals, *problems, *more])
+            if planned.refusals:
+                return {"changed": False, "failed": True, "remote_runs": 1, "msg": refusal_text(planned)}
+            found = {"root": planned.root, "unwanted": planned.unwanted, "remove": planned.remove}
+            return {"changed": False, "remote_runs": 1, **found}
         if planned.downloading:
             # Only a host with work to do is asked what it can reach: a silent source must not hold up those without.
             sources = _sources(wanted, catalog, [item.stack for item in planned.downloading if item.stack])

@@ -1,14 +1,14 @@
 #!/usr/bin/python
 # Copyright: Wavesmith contributors
 # Apache License 2.0 (see LICENSE)
-"""Switch, roll back, prune and remove generations."""
+"""Switch, roll back and prune generations."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: generation
-short_description: Switch, roll back, prune and remove the generations of environments
+short_description: Switch, roll back and prune the generations of environments
 version_added: "0.1.0"
 description:
   - A switch is one rename of a symbolic link. It either happened or it did not, and the generation before stays as it was.
@@ -24,9 +24,8 @@ options:
       - V(active) switches to the named generations, which must be complete and found healthy by the doctor.
       - V(rolled_back) goes back to the generation that was current before, or to a named one.
       - V(pruned) removes what is neither current, nor among the newest healthy O(keep), nor what a rollback would go to.
-      - V(removed) removes environments with all their generations, the current one too.
     type: str
-    choices: [active, rolled_back, pruned, removed]
+    choices: [active, rolled_back, pruned]
     required: true
   environments:
     description:
@@ -66,7 +65,7 @@ current:
   type: dict
 removed:
   description: What was removed, by environment.
-  returned: when O(state=pruned) or O(state=removed)
+  returned: when O(state=pruned)
   type: dict
 freed:
   description: Bytes that pruning freed, or would free.
@@ -121,7 +120,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "str", "default": ""},
-            "state": {"type": "str", "required": True, "choices": ["active", "rolled_back", "pruned", "removed"]},
+            "state": {"type": "str", "required": True, "choices": ["active", "rolled_back", "pruned"]},
             "environments": {"type": "dict", "required": True},
             "keep": {"type": "int", "default": 3},
         },
@@ -138,19 +137,10 @@ def main() -> None:
     freed, text = 0, list[str]()
     try:
         # In check mode of a host that has nothing yet, a switch to a generation that is not there yet is what would happen.
-        if given["state"] == "removed" and not os.path.isdir(root):
-            module.exit_json(changed=False, current=before, removed={}, freed=0, text=[], seconds=0.0, diff={})
         if names and not os.path.isdir(root) and not (module.check_mode and given["state"] == "active"):
             raise store.StoreError(f"{root} is not there. Remedy: provision this host first, or set wavesmith_root")
         with nullcontext() if module.check_mode else store.locked(root, f"{given['state']} {', '.join(names)}"):
-            if given["state"] == "removed":
-                for name in names:
-                    here = store.room(store.environment_folder(root, name))
-                    removed[name] = store.remove_environment(root, name, module.check_mode)
-                    text.append(_text(name, removed[name], here, module.check_mode))
-                    freed += here
-                after = dict.fromkeys(names, "none")
-            elif given["state"] == "pruned":
+            if given["state"] == "pruned":
                 # All are looked at before the first goes: what cannot be pruned stops all.
                 doomed = {name: store.prunable(root, name, given["keep"]) for name in names}
                 for name, items in doomed.items():

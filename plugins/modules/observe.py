@@ -202,6 +202,14 @@ observed:
     environments:
       description: State of each environment of O(environments).
       type: raw
+    all_environments:
+      description: Names of all environments on the host.
+      type: list
+      elements: str
+    toolboxes:
+      description: Digests of all toolboxes on the host.
+      type: list
+      elements: str
     wheels:
       description: Wheel keys at hand.
       type: raw

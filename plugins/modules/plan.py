@@ -15,7 +15,13 @@ description:
   - The wanted state is read from the host's C(wavesmith_*) variables (see docs/variables.md). Whatever is wrong with them, or cannot
     work on this host, is refused here, before anything is touched, with the remedy.
   - The plan is saved as JSON below C(wavesmith_artifacts).
-options: {}
+options:
+  only:
+    description:
+      - V(removal) plans nothing but what M(wavesmith.provision.remove) takes. No source is asked, nothing is saved, and what cannot be made
+        on this host is not refused.
+    type: str
+    choices: [removal]
 attributes:
   check_mode:
     description: Whether it can report what it would change, without changing it.
@@ -53,4 +59,19 @@ observed:
   description: What M(wavesmith.provision.observe) returned.
   returned: always
   type: dict
+root:
+  description: Wavesmith's folder on the host.
+  returned: when O(only=removal); then nothing of the above is
+  type: str
+unwanted:
+  description: What is on the host and nobody wants any more.
+  returned: when O(only=removal)
+  type: list
+  elements: str
+  sample: [environment old, toolbox 0123456789abcdef]
+remove:
+  description: What of it C(wavesmith_remove) takes, all where that names nothing.
+  returned: when O(only=removal)
+  type: list
+  elements: str
 """

@@ -25,7 +25,14 @@ _PHASE_OF_ACTION = {
     "packages": "install",
 }
 _PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare"}
-_DATA = {"report": ("report",), "status": ("status",), "generation": ("current", "removed", "text"), "job": ("job",)}
+_DATA = {
+    "plan": ("unwanted",),
+    "report": ("report",),
+    "status": ("status",),
+    "generation": ("current", "removed", "text"),
+    "remove": ("removed", "text"),
+    "job": ("job",),
+}
 """What our modules return that the end of a run says, or that programs read."""
 
 

@@ -65,6 +65,7 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) 
         ]
     elif not plan.refusals:
         lines.append("  nothing to do")
+    lines += [f"  unwanted: {text} (wavesmith remove takes it off)" for text in plan.unwanted]
     lines += [f"  warning: {text}" for text in plan.warnings]
     lines += [f"  refused: {_refusal(refusal)}" for refusal in plan.refusals]
     return "\n".join(map(one_line, lines))

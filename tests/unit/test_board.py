@@ -480,6 +480,10 @@ def test_what_another_module_calls_removed_is_not_of_environments() -> None:
         },
     )
     assert board.host_line(run, run.host("b")) == "✓ b: speech: removed one, 1.20 GiB"
+    text = ["environment old: removed, 1.20 GiB", "caches: removed, 0.50 GiB"]
+    gone = {"removed": {"environment old": 1288490188, "caches": 536870912}, "changed": True, "text": text}
+    board.take(run.host("c"), "wavesmith.provision.remove", gone)
+    assert board.host_line(run, run.host("c")) == f"✓ c: {'; '.join(text)}"
 
 
 def test_many_hosts_that_failed_are_counted() -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import status, store
 
-from wavesmith import cli, init
+from wavesmith import cli, init, remove
 
 from .conftest import make_manifest
 
@@ -184,24 +184,71 @@ def test_rollback_goes_to_the_generation_before_or_to_a_named_one(site: Path) ->
 def test_remove_shows_what_goes_and_removes_it_only_when_told(site: Path) -> None:
     folder = site / "roots/thor01/envs/past"
     done = wavesmith("remove", "past", cwd=site)
-    assert done.returncode == 2 and f"thor01: environment past goes: {OLD}" in done.stdout
+    assert done.returncode == 2 and "thor01: environment past goes, 0.00 GiB" in done.stdout
     assert "nobody agreed, nothing was changed" in done.stderr and folder.exists()
     assert wavesmith("remove", "past", "--check", cwd=site).returncode == 0 and folder.exists()
-    assert f"✓ thor01: past: removed {OLD}, 0.00 GiB" in wavesmith("remove", "past", "--yes", cwd=site).stdout
+    said = wavesmith("remove", "past", "--yes", cwd=site).stdout
+    assert "✓ thor01: environment past: removed, 0.00 GiB" in said
     assert not folder.exists() and (site / "roots/thor01/envs/speech").exists()
+
+
+@process
+def test_remove_without_names_takes_all_that_nobody_wants_and_then_has_nothing_to_do(site: Path) -> None:
+    root = site / "roots/thor01"
+    (root / "toolbox" / "0123456789abcdef").mkdir(parents=True)
+    (root / "cache" / "uv").mkdir(parents=True)
+    shown = wavesmith("remove", "--check", cwd=site).stdout
+    assert "thor01: environment past goes" in shown and "thor01: toolbox 0123456789abcdef goes" in shown
+    found = json.loads(wavesmith("remove", "toolbox", "0123456789abcdef", "caches", "--yes", "--json", cwd=site).stdout)
+    assert list(found["hosts"]["thor01"]["removed"]) == ["toolbox 0123456789abcdef", "caches"]
+    assert (root / "envs/past").exists() and not (root / "cache/uv").exists()
+    assert wavesmith("remove", "--yes", cwd=site).returncode == 0
+    assert not (root / "envs/past").exists() and (root / "envs/speech").exists()
+    again = wavesmith("remove", "--yes", cwd=site)
+    assert (again.returncode, again.stdout) == (0, "nothing to remove\n")
+
+
+@process
+def test_where_no_environment_is_wanted_only_what_is_named_goes(site: Path) -> None:
+    nothing = ("-e", '{"wavesmith_environments": {}}', "--yes")
+    done = wavesmith("remove", *nothing, cwd=site)
+    assert done.returncode == 2 and (site / "roots/thor01/envs/past").exists()
+    assert "name it: environment past, environment speech" in done.stderr
+    assert wavesmith("remove", "past", *nothing, cwd=site).returncode == 0
+    assert [path.name for path in (site / "roots/thor01/envs").iterdir()] == ["speech"]
+
+
+@process
+def test_what_cannot_be_made_here_does_not_keep_what_nobody_wants(site: Path) -> None:
+    done = wavesmith("remove", "past", "--yes", "-e", "wavesmith_stack=cuda99", cwd=site)
+    assert done.returncode == 0 and not (site / "roots/thor01/envs/past").exists(), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "items"),
+    [
+        ("", []),
+        ("old caches", ["old", "caches"]),
+        ("environment old weights piper-0 x", ["environment old", "weights piper-0", "x"]),
+        ("environment environment old", ["environment environment", "old"]),
+    ],
+)
+def test_a_kind_belongs_to_the_name_after_it(words: str, items: list[str]) -> None:
+    assert remove.items(words.split()) == items
 
 
 @process
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("speech", "environment 'speech' is still wanted. Remedy: take it out"),
-        ("pasd", "environment pasd: no host has it. Remedy: "),
+        ("speech", "variable wavesmith_remove: environment speech is still wanted. Remedy: take it out"),
+        ("environment speech", "environment speech is still wanted. Remedy: take it out"),
+        ("pasd", "pasd: no host has it. Remedy: did you mean past"),
     ],
 )
 def test_what_is_wanted_or_nowhere_is_not_removed(site: Path, name: str, said: str) -> None:
-    done = wavesmith("remove", name, "--yes", cwd=site)
-    assert done.returncode == 2 and said in done.stderr
+    done = wavesmith("remove", "past", name, "--yes", cwd=site)
+    assert done.returncode == 2 and said in done.stderr and (site / "roots/thor01/envs/past").exists()
 
 
 # Logs
@@ -280,15 +327,6 @@ def test_since_is_when_it_was_switched_to_and_else_when_it_was_made(tmp_path: Pa
     store.activate(str(tmp_path), "speech", GOOD)
     (row,) = status.environments(str(tmp_path), ["speech"])
     assert (row["since"] or 0) > 1_000_000
-
-
-def test_a_removed_environment_leaves_nothing(tmp_path: Path) -> None:
-    generation(tmp_path, GOOD, 5.0)
-    store.activate(str(tmp_path), "speech", GOOD)
-    assert store.remove_environment(str(tmp_path), "speech", check=True) == [GOOD]
-    assert (tmp_path / "envs" / "speech").exists()
-    assert store.remove_environment(str(tmp_path), "speech") == [GOOD]
-    assert list((tmp_path / "envs").iterdir()) == [] and not list((tmp_path / "state").glob("*history*"))
 
 
 # Commands in an environment

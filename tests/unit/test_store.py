@@ -253,6 +253,8 @@ def test_an_empty_host_is_surveyed(tmp_path: Path) -> None:
         "environments": {"speech": {"current": None, "generations": []}},
         "wheels": [],
         "weights": [],
+        "all_environments": [],
+        "toolboxes": [],
         "build_memory": {},
         "busy": None,
     }

@@ -5,5 +5,15 @@ In: a root folder. Out: generations, wheels, verdicts, progress. Asked by every 
 
 from __future__ import annotations
 
-TOUCHES_THE_WORLD: tuple[str, ...] = ("job", "module", "owner", "rooms", "status", "store", "tools", "wheels")
+TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "job",
+    "module",
+    "owner",
+    "removal",
+    "rooms",
+    "status",
+    "store",
+    "tools",
+    "wheels",
+)
 """The files here that do I/O; the others are pure."""

@@ -355,6 +355,8 @@ def survey(root: str, environments: list[str]) -> Store:
         "environments": {},
         "wheels": [],
         "weights": [],
+        "all_environments": _folders(os.path.join(root, "envs")),
+        "toolboxes": _folders(os.path.join(root, "toolbox")),
         "build_memory": read_json(os.path.join(root, "state", "build-memory.json")) or {},
         "busy": holder(root),
     }
@@ -395,6 +397,17 @@ def survey(root: str, environments: list[str]) -> Store:
     result["weights"] = [name[: -len(".json")] for name in kept if name.endswith(".json")]
     result["wheels"] = [key for key in wheels if os.path.exists(os.path.join(root, "wheels", key, "provenance.json"))]
     return result
+
+
+def _folders(path: str) -> list[str]:
+    try:
+        return sorted(
+            entry.name
+            for entry in os.scandir(path)
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+        )
+    except OSError:
+        return []
 
 
 def _known(path: str, record: Callable[..., Record]) -> tuple[Record | None, list[str]]:
@@ -512,18 +525,6 @@ def remove(path: str) -> None:
         shutil.rmtree(doomed)
     os.rename(path, doomed)
     shutil.rmtree(doomed)
-
-
-def remove_environment(root: str, environment: str, check: bool = False) -> list[str]:
-    """Remove an environment and the history of its switches; the names of the generations that go."""
-    folder = environment_folder(root, environment)
-    doomed = [item["name"] for item in generations(root, environment)]
-    if not check:
-        remove(folder)
-        history = os.path.join(root, "state", f"{environment}.history.json")
-        if os.path.exists(history):
-            os.unlink(history)
-    return doomed
 
 
 def sweep(root: str) -> list[str]:

@@ -31,6 +31,7 @@ from .origins import instead, offer, origins_of, refuse_unbuildable, usable, whe
 from .recipe import target_of
 from .record import PHASES, SECONDS, EnvironmentPlan, Plan
 from .steps import environment_steps, need_room, need_system, step
+from .unwanted import apart, chosen
 
 _SAID_ELSEWHERE = ("root.", "source.", "user.", "nvidia.no_memory")
 """Findings that are no warning: those that matter are refused by name, and memory that GPU and CPU share is as intended."""
@@ -64,6 +65,7 @@ def plan(
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
         result.environments.append(_environment(environment, wanted, observed, catalog, locks, result, wheelhouse))
+    known = not result.refusals
     # A host that already has what is wanted needs nothing: neither sources nor system packages nor disk are asked about it.
     idle = not any(item.phases for item in result.environments)
     need_system(wanted, observed, catalog, result, idle)
@@ -88,7 +90,11 @@ def plan(
         for finding in observed.get("findings", ())
         if not finding["id"].startswith(_SAID_ELSEWHERE)
     ]
-    result.refusals = list(dict.fromkeys(result.refusals))
+    needed, unneeded = apart(observed, result.environments, toolbox, known)
+    # What is refused while it is read could be an environment that is wanted.
+    result.unwanted = [] if refusals else unneeded
+    result.remove, wrong = chosen(wanted.remove, needed, result.unwanted, everything=bool(wanted.environments))
+    result.refusals = list(dict.fromkeys([*result.refusals, *wrong]))
     if result.refusals:
         result.phases, result.steps = [], []
     return result

@@ -163,6 +163,8 @@ class Plan:
         toolbox: Digest of the toolbox's lock.
         phases: What has to be done, of `PHASES`; empty when nothing differs.
         steps: The same in detail.
+        unwanted: What is on the host and nothing of this needs: environments, weights, toolboxes.
+        remove: What of it the playbook `remove` removes.
         warnings: What somebody should know.
         refusals: Why nothing will be done.
         seconds: Rough time in all.
@@ -176,6 +178,8 @@ class Plan:
     toolbox: str = ""
     phases: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    unwanted: list[str] = field(default_factory=list)
+    remove: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     seconds: int = 0

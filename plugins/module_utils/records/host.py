@@ -359,6 +359,8 @@ class Store(TypedDict):
         environments: By name, those that were asked about.
         wheels: Wheel keys at hand.
         weights: Sets of weights that are complete, by key.
+        all_environments: Names of all environments, those that were not asked about too.
+        toolboxes: Digests of all toolboxes.
         build_memory: GiB per job that builds really took, by package.
         busy: Who holds the lock; `None` when nobody does.
     """
@@ -367,6 +369,8 @@ class Store(TypedDict):
     environments: dict[str, KeptEnvironment]
     wheels: list[str]
     weights: list[str]
+    all_environments: list[str]
+    toolboxes: list[str]
     build_memory: dict[str, float]
     busy: Optional[Holder]
 

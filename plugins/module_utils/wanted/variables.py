@@ -57,9 +57,9 @@ class Wanted:
         native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
+        remove: What the playbook `remove` removes of what nobody wants; none named: all of it.
         rollback: Environments that the playbook `rollback` switches back, each with the generation to go to (empty: the one before);
             none named: all of them.
-        remove: Environments that the playbook `remove` takes off the host; none of those that are wanted.
         upgrade: Packages whose newest releases the playbook `lock` takes; ``*`` for all.
         ccache_remote: Remote storage of ccache, as its ``CCACHE_REMOTE_STORAGE``; used by builds on hosts that have ccache.
         wheelhouse: Where wheels built from source are shared: a folder of the controller, a ``file://`` folder that the controller
@@ -91,8 +91,8 @@ class Wanted:
     native: str = "system"
     projects: Mapping[str, Any] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
-    rollback: Mapping[str, str] = field(default_factory=dict)
     remove: tuple[str, ...] = ()
+    rollback: Mapping[str, str] = field(default_factory=dict)
     upgrade: tuple[str, ...] = ()
     ccache_remote: str = ""
     wheelhouse: str = ""
@@ -152,8 +152,8 @@ VARIABLES: Mapping[str, Variable] = {
     "explain": Variable((bool,)),
     # what one run is told
     "repair": Variable((list,), "repair"),
-    "rollback": Variable((dict, list), "rollback"),
     "remove": Variable((list,), "remove"),
+    "rollback": Variable((dict, list), "rollback"),
     "run": Variable((list,), "run"),
     "upgrade": Variable((list,), "lock"),
     "logs_job": Variable((str,), "logs"),
@@ -174,7 +174,7 @@ VARIABLES: Mapping[str, Variable] = {
     "report_evidence": Variable((bool,), "report"),
 }
 """Every variable that a user sets."""
-OWN_VARIABLES = frozenset({"plan", "pruned", "settings", "verify_hosts", "verify_what"})
+OWN_VARIABLES = frozenset({"plan", "pruned", "removed", "settings", "verify_hosts", "verify_what"})
 """What the playbooks tell each other."""
 OTHERS = ("ansible_", "awx_", "tower_", "semaphore_")
 """How the names of variables begin that others give to every run."""
@@ -333,18 +333,8 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
     environments, more = _environments(ours.get("environments", {}))
     names = [environment.name for environment in environments]
     values["repair"] = tuple(values.get("repair", ()))
-    values["remove"], values["upgrade"] = tuple(values.get("remove", ())), tuple(values.get("upgrade", ()))
-    for name in values["remove"]:
-        if name in names or not re.fullmatch(r"\w[\w.-]*", str(name)):
-            problem = (
-                f"environment {name!r} is still wanted" if name in names else f"{name!r} is no name of an environment"
-            )
-            remedy = (
-                "take it out of wavesmith_environments first"
-                if name in names
-                else "wavesmith status lists what is there"
-            )
-            refusals.append(Refusal("variable wavesmith_remove", problem, remedy))
+    values["remove"] = tuple(map(str, values.get("remove", ())))
+    values["upgrade"] = tuple(values.get("upgrade", ()))
     chosen = values.get("rollback", {})
     values["rollback"] = dict(chosen) if isinstance(chosen, Mapping) else dict.fromkeys(chosen, "")
     for variable in ("repair", "rollback"):
