@@ -9,7 +9,7 @@ import sys
 from wavesmith import records, reprovision
 
 NAME = "fleet"
-HELP = "Show which generation each host has and which it should have, as the last runs left it; no host is asked."
+HELP = "show which generation each host has and which it should have, as the last runs left it; no host is asked"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read the record; no host is asked."""
+    """Read the record; no host is asked"""
     ledger = records.ledger(arguments.artifacts)
     with records.readable():
         state = {"hosts": ledger.state(), "runs": ledger.runs()}

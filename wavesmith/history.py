@@ -8,7 +8,7 @@ import json
 from wavesmith import records, reprovision
 
 NAME = "history"
-HELP = "List the runs, or show what one of them did to each host; --json exports it."
+HELP = "list the runs, or show what one of them did to each host; --json exports it"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -163,6 +163,8 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
                     f"add one to its {HERE}, or write one: wavesmith init FOLDER",
                 )
             ]
+        if limit is not None and not limit.strip():
+            return [Refusal("-l", "it is empty", "name hosts or groups, or leave it out for all of the inventory")]
         patterns = [part for part in split_host_pattern(limit or "") if part and not part.startswith("@")]
         unknown = [part for part in patterns if not found.get_hosts(part.lstrip("!&"), ignore_limits=True)]
         if unknown:
@@ -171,7 +173,7 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
                 Refusal(f"-l {part}", f"inventory {shown} has no such host or group", suggest(part.lstrip("!&"), known))
                 for part in unknown
             ]
-        if limit:
+        if limit is not None:
             found.subset(limit)
             if not found.get_hosts("all"):
                 return [Refusal(f"-l {limit}", "it leaves no host", f"the inventory has: {', '.join(names)}")]
@@ -203,7 +205,7 @@ def _start(
     from ansible_runner.interface import init_command_config
 
     argv = [word for source in sources for word in ("-i", source)]
-    argv += ["-l", arguments.limit] if arguments.limit else []
+    argv += ["-l", arguments.limit] if arguments.limit is not None else []
     for extra in getattr(arguments, "extra_vars", []):
         argv += ["-e", extra]
     argv += ["-e", json.dumps(variables)] if variables else []

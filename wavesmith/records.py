@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,20 @@ def readable() -> Iterator[None]:
         raise SystemExit(2) from error
 
 
-def chosen(known: Ledger, run: str | None) -> dict[str, Any]:
-    """A run by its name, or the last one.
+def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> dict[str, Any]:
+    """A run by its name, or the last one; where `playbooks` are named, of these only.
 
     Raises:
         Unreadable: there is none.
     """
-    found = [entry for entry in known.runs() if run in (None, entry["id"])]
+    found = [
+        entry
+        for entry in known.runs()
+        if run in (None, entry["id"]) and (not playbooks or entry["playbook"] in playbooks)
+    ]
     if not found:
-        raise Unreadable(f"run {run or '(any)'} is not in {known.path}. Remedy: wavesmith history lists all")
+        what = f"{' or '.join(playbooks)} " if playbooks else ""
+        raise Unreadable(f"{what}run {run or '(any)'} is not in {known.path}. Remedy: wavesmith history lists all")
     return found[0]
 
 

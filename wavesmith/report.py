@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 NAME = "report"
-HELP = "Report on all hosts that were planned or judged, from what is kept of them; asks no host."
+HELP = "report on all hosts that were planned or judged, from what is kept of them; asks no host"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

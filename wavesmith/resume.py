@@ -5,17 +5,20 @@ from __future__ import annotations
 import argparse
 import sys
 
-from wavesmith import records, reprovision
+from wavesmith import playbook, records, reprovision
+
+RUNS = ("reprovision", "site")
+"""The playbooks whose runs leave something to go on with."""
 
 NAME = "resume"
-HELP = "Go on with the hosts that a run left: failed, refused, unreachable, or never reached before it stopped."
+HELP = "go on with the hosts that a run left: failed, refused, unreachable, or never reached before it stopped"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = reprovision.CODES
+    parser.epilog = playbook.EXIT_CODES
     parser.add_argument(
-        "run_id", nargs="?", metavar="RUN", help="as `wavesmith history` names it (default: the last one)"
+        "run_id", nargs="?", metavar="RUN", help="as `wavesmith history` names it [the last one that provisioned]"
     )
     reprovision.options(parser)
 
@@ -24,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Plan them again, and do what is still to be done: what was finished is kept."""
     ledger = records.ledger(arguments.artifacts)
     with records.readable():
-        chosen = records.chosen(ledger, arguments.run_id)
+        chosen = records.chosen(ledger, arguments.run_id, RUNS)
         left = ledger.left(chosen["id"])
     if not left:
         print(f"run {chosen['id']}: nothing is left, {sum(chosen['hosts'].values())} hosts are as wanted")

@@ -6,10 +6,14 @@ import shutil
 from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts, progress
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import checks
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, overlay_folder
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
+    artifacts_folder,
+    ours,
+    overlay_folder,
+)
 
 
 class ActionModule(FollowAction):
@@ -27,6 +31,7 @@ class ActionModule(FollowAction):
     def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Show each verdict; say which checks failed and what to do."""
         verdicts = (answer.get("result") or {}).get("verdicts", {})
+        artifacts.judged(artifacts_folder(ours(variables, self._templar)) / variables["inventory_hostname"], verdicts)
         failed = []
         for environment, verdict in sorted(verdicts.items()):
             if verdict.get("exit") != 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,20 @@ def write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
+
+
+def judged(folder: Path, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Put newer verdicts into what is kept of a host's current generations, so that a report does not show the one before."""
+    path = folder / "report.json"
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for row in report.get("environments", ()):
+        verdict = verdicts.get(row["environment"])
+        if verdict and verdict.get("generation") == row["generation"]:
+            row["verdict"] = verdict
+    write(path, json.dumps(report, indent=1, sort_keys=True) + "\n")
 
 
 def remember(folder: Path, observed: dict[str, Any]) -> None:

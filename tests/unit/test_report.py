@@ -149,6 +149,20 @@ def test_what_a_generation_has_is_remembered_and_what_is_damaged_is_not_read(tmp
     assert artifacts.read(tmp_path) == {}
 
 
+def test_a_newer_verdict_of_what_is_current_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    rows = [
+        {"environment": "speech", "generation": "one", "verdict": {"verdict": "healthy", "generation": "one"}},
+        {"environment": "voice", "generation": "two", "verdict": {"verdict": "healthy", "generation": "two"}},
+    ]
+    artifacts.write(tmp_path / "report.json", json.dumps({"environments": rows}))
+    failed = {"verdict": "failed", "generation": "one"}
+    artifacts.judged(tmp_path, {"speech": failed, "voice": {"verdict": "failed", "generation": "next"}})
+    found = json.loads((tmp_path / "report.json").read_text())["environments"]
+    assert [row["verdict"]["verdict"] for row in found] == ["failed", "healthy"]
+    artifacts.judged(tmp_path / "nothing", {"speech": failed})
+    assert not (tmp_path / "nothing").exists()
+
+
 def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--artifacts", str(tmp_path / "none")]) == 2
     assert "Remedy: run playbooks/plan.yml" in capsys.readouterr().err

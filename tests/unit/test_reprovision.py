@@ -21,6 +21,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variabl
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, Unreadable
 
+from wavesmith import records, resume
 from wavesmith.cli import main
 
 from .conftest import make_manifest
@@ -271,6 +272,33 @@ def test_a_record_that_is_none_is_said_with_the_remedy(tmp_path: Path, text: str
     with pytest.raises(SystemExit):
         main(["fleet", "--artifacts", str(tmp_path)])
     assert "Remedy: " in capsys.readouterr().err
+
+
+def test_only_a_run_that_provisions_is_resumed(tmp_path: Path, capsys: Any) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    ledger.begin("first", "site", "ada", "desk", 1.0, {"limit": ""})
+    ledger.begin("last", "logs", "ada", "desk", 2.0, {"limit": ""})
+    assert records.chosen(ledger, None, resume.RUNS)["id"] == "first"
+    assert records.chosen(ledger, None)["id"] == "last"
+    with pytest.raises(SystemExit):
+        main(["resume", "last", "--artifacts", str(tmp_path)])
+    assert "reprovision or site run last is not in" in capsys.readouterr().err
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("", "-l: it is empty. Remedy: name hosts or groups"),
+        ("thor01", "inventory {folder}/hosts.yml has no such host or group"),
+    ],
+)
+@pytest.mark.parametrize("name", ["reprovision", "plan"])
+def test_hosts_are_those_of_the_inventory_of_the_folder(tmp_path: Path, name: str, limit: str, said: str) -> None:
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {mine: {ansible_connection: local}}}\n")
+    argv = [str(Path(sys.executable).parent / "wavesmith"), name, "-l", limit]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2 and said.format(folder=tmp_path) in done.stderr
 
 
 def test_the_commands_show_what_is_recorded(tmp_path: Path, capsys: Any) -> None:
