@@ -128,11 +128,7 @@ class ActionModule(AskingAction):
                 "remote_runs": runs,
                 "msg": refusal_text(planned),
                 "saved": str(saved),
-                **(
-                    {"text": plan_text(host, replace(planned, refusals=[]), observed, explain)}
-                    if progress.speaks()
-                    else {}
-                ),
+                **({"text": plan_text(host, planned, observed, explain, refusals=False)} if progress.speaks() else {}),
             }
         return {
             "changed": False,

@@ -10,10 +10,11 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown im
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import duration
 
 
-def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) -> str:
+def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False, refusals: bool = True) -> str:
     """A readable plan: what the host is, what each environment gets and why, the steps, warnings and refusals.
 
-    With `explain` also what was said about each stack that was not taken, and about each that was refused.
+    With `explain` also what was said about each stack that was not taken, and about each that was refused. Without `refusals` they are left to
+    who shows them at the end.
     """
     cpu, memory, disk = observed["cpu"], observed["memory"], observed["disk"]
     gpus = ", ".join(f"{gpu['name']} SM {gpu['sm']}" if gpu["sm"] else gpu["name"] for gpu in observed["accelerators"])
@@ -67,7 +68,7 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False) 
         lines.append("  nothing to do")
     lines += [f"  unwanted: {text} (wavesmith remove takes it off)" for text in plan.unwanted]
     lines += [f"  warning: {text}" for text in plan.warnings]
-    lines += [f"  refused: {_refusal(refusal)}" for refusal in plan.refusals]
+    lines += [f"  refused: {_refusal(refusal)}" for refusal in plan.refusals if refusals]
     return "\n".join(map(one_line, lines))
 
 

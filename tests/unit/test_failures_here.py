@@ -71,7 +71,8 @@ def test_other_machines_are_bare_metal_or_containers(sample: str, machine: str) 
 
 
 def test_a_driver_is_compared_with_the_one_that_is_needed(host: Host) -> None:
-    assert ask(host, "driver", minimum="580") == (True, "no NVIDIA driver answers")
+    assert ask(host, "driver", minimum="580") == (False, "no NVIDIA driver answers")
+    assert ask(host, "driver") == (True, "no NVIDIA driver answers")
     put(host, "/proc/driver/nvidia/version", "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.144.03  Mon\n")
     assert ask(host, "driver", minimum="580") == (True, "driver 550.144.03 is loaded, 580 or newer is needed")
     assert ask(host, "driver", minimum="550")[0] is False

@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, known: FailureBase, prefix: str = "") -> in
         print("\n".join(lines(found)))
     else:
         print(
-            f"not recognised: none of {len(known['failures'])} known failures is in these {len(text.splitlines())} lines. "
+            f"not recognised: none of {len(known['failures'])} known failures is in this text ({len(text.splitlines())} lines read). "
             "Remedy: paste more of the text, from its first error on; CONTRIBUTING.md says how to add a failure"
         )
     return _exit(found)

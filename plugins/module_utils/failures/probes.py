@@ -88,13 +88,13 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _driver(place: Place, of: Mapping[str, str]) -> Seen:
-    """A driver that is older than `minimum`, or none."""
+    """A driver that is older than `minimum`; without it, that there is none."""
     version = nvidia.parse_nvidia_version(place.host.read("/proc/driver/nvidia/version")) or nvidia.parse_driver(
         place.host.run(["nvidia-smi"]).text
     )
-    if version is None:
-        return Seen(True, "no NVIDIA driver answers")
     minimum = of.get("minimum", "")
+    if version is None:  # none at all is not an old one
+        return Seen(not minimum, "no NVIDIA driver answers")
     if not minimum:
         return Seen(False, f"driver {version} is loaded")
     old = _numbers(version)[: len(_numbers(minimum))] < _numbers(minimum)
