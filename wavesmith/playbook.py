@@ -153,7 +153,8 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
     _load_plugins()
     shown = ", ".join(sources or constants.DEFAULT_HOST_LIST)
     try:
-        found = InventoryManager(DataLoader(), list(sources) or constants.DEFAULT_HOST_LIST)
+        loader = DataLoader()
+        found = InventoryManager(loader, list(sources) or constants.DEFAULT_HOST_LIST)
         names = [host.name for host in found.get_hosts("all")]
         if not names:
             return [
@@ -177,6 +178,7 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
             found.subset(limit)
             if not found.get_hosts("all"):
                 return [Refusal(f"-l {limit}", "it leaves no host", f"the inventory has: {', '.join(names)}")]
+        return _unreadable(loader, sources or constants.DEFAULT_HOST_LIST)
     except AnsibleError as error:
         return [
             Refusal(
@@ -184,6 +186,30 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
             )
         ]
     return []
+
+
+def _unreadable(loader: Any, sources: Sequence[str]) -> list[Refusal]:
+    """A refusal for each file of variables beside the inventories that is no YAML."""
+    import yaml
+    from ansible.errors import AnsibleError
+
+    folders = {Path(name) if Path(name).is_dir() else Path(name).parent for name in sources if "," not in name}
+    refusals = []
+    for path in sorted(path for folder in folders for path in folder.glob("*_vars/**/*") if path.is_file()):
+        if path.suffix not in (".yml", ".yaml", ".json", "") or path.name.startswith("."):
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if text.startswith("$ANSIBLE_VAULT"):
+            continue
+        try:
+            loader.load(text, file_name=str(path))
+        except AnsibleError as error:
+            cause = error.__cause__
+            mark = getattr(cause, "problem_mark", None) if isinstance(cause, yaml.YAMLError) else None
+            where = f"line {mark.line + 1}: " if mark is not None else ""
+            said = getattr(cause, "problem", None) or str(error)
+            refusals.append(Refusal(str(path), f"{where}{' '.join(str(said).split())}", "correct it: it is no YAML"))
+    return refusals
 
 
 @cache

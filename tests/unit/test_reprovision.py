@@ -286,6 +286,18 @@ def test_only_a_run_that_provisions_is_resumed(tmp_path: Path, capsys: Any) -> N
 
 
 @pytest.mark.process
+def test_variables_that_are_no_yaml_are_refused_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yml").write_text("all: {hosts: {mine: {ansible_connection: local}}}\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text("a: 1\nb:\n  small: stack: none\n")
+    argv = [str(Path(sys.executable).parent / "wavesmith"), "plan", "--json"]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60)
+    (error,) = json.loads(done.stdout)["errors"]
+    assert done.returncode == 2 and error["item"] == str(tmp_path / "group_vars/all.yml")
+    assert error["problem"].startswith("line 3: mapping values are not allowed")
+
+
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
