@@ -185,7 +185,6 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
                 f"inventory {shown}", " ".join(str(error).split()), "correct it: ansible-inventory --graph reads it"
             )
         ]
-    return []
 
 
 def _unreadable(loader: Any, sources: Sequence[str]) -> list[Refusal]:
