@@ -172,9 +172,10 @@ class ActionModule(AskingAction):
             raise AnsibleConnectionFailure(reach.no_way_in(host, variables, str(error))) from None
         if answer.get("failed") or "observed" not in answer:
             if reach.no_python(answer):
-                python = variables.get("ansible_python_interpreter") or "/usr/bin/python3"
-                remedy = "run there: apt-get install -y python3, or correct ansible_python_interpreter"
-                return _refused([Refusal(f"host {host}", f"it has no Python ({python})", remedy)])
+                found = (answer.get("ansible_facts") or {}).get("discovered_interpreter_python")
+                python = variables.get("ansible_python_interpreter") or found or "/usr/bin/python3"
+                remedy = "run there: apt-get install -y python3, and set ansible_python_interpreter: /usr/bin/python3"
+                return _refused([Refusal(f"host {host}", f"it has no Python at {python} that runs", remedy)])
             return {**answer, "failed": True}
         return answer
 

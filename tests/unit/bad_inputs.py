@@ -593,7 +593,7 @@ TABLE = [
     Bad(
         N,
         "a host without Python",
-        "host <host>: it has no Python (/nowhere/python3). Remedy: run there: apt-get install -y python3, or correct ansible_python_interpreter",
+        "host <host>: it has no Python at /nowhere/python3 that runs. Remedy: run there: apt-get install -y python3, and set ansible_python_interpreter: /usr/bin/python3",
         prepare=lambda _s, _h, _f: {"ansible_python_interpreter": "/nowhere/python3"},
     ),
     Bad(
