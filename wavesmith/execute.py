@@ -74,9 +74,8 @@ def _execute(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     folder = Path(root, "envs")
     known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     if arguments.environment not in known:
-        remedy = (
-            suggest(arguments.environment, known) if known else "provision this machine first, or name a host: -l HOST"
-        )
+        here = suggest(arguments.environment, known) if known else "provision this machine first"
+        remedy = f"{here}; where it is elsewhere: --root FOLDER for another folder of this machine, -l HOST for a host of the inventory"
         return playbook.refuse(
             [Refusal(f"environment {arguments.environment}", f"there is none in {folder}", remedy)], arguments.json
         )
