@@ -17,13 +17,13 @@ import numpy
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import models as judged
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import structure
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Context, Spec, perform
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import device, kept, measure, run, sound
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import models
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.models import RUNNER
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import activation
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import models as prefix_models
+from ansible_collections.wavesmith.provision.plugins.module_utils.structures import dualcodec
 from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import speakers
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.model import Model, WeightFile, Weights
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
@@ -823,11 +823,11 @@ CODES = {"semantic codes": [1, 1, 24], "acoustic codes": [1, 7, 24], "samples": 
 def test_the_codes_of_dualcodec_have_one_shape_and_range(
     change: dict[str, Any], largest: tuple[int, int], said: str
 ) -> None:
-    found = structure.wrong({**CODES, **change}, *largest)
+    found = dualcodec.wrong({**CODES, **change}, *largest)
     assert (said in found) if said else found == ""
 
 
 def test_a_structure_check_without_speech_is_skipped(context: Callable[..., Context]) -> None:
     there = context("dualcodec")
-    result = perform(Check("s", "s", structure.dualcodec), there)
+    result = perform(Check("s", "s", lambda context: dualcodec.structure(context, Path())), there)
     assert (result["verdict"], result["detail"]) == ("skip", "voice.resample gave no speech at 24000 Hz")

@@ -13,10 +13,9 @@ from typing import Any
 from ..models import kept, measure, sound
 from ..models.run import loaded, runner
 from ..records.model import ModelAnswer, ModelOf
-from . import jit
+from . import jit, structure
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, command
 from .evidence import write_spectrograms
-from .structure import STRUCTURES
 from .voice import SENTENCE
 from .worker import quiet
 
@@ -34,20 +33,7 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
         return ()
     found = [_check("files", "weights are the catalog's", files, WEIGHTS_REMEDY)]
     for name in (name for name in sorted(models) if _why(models[name])):
-        if name in STRUCTURES:
-            title = f"{name} with random weights"
-            structure = STRUCTURES[name]
-            found.append(
-                Check(
-                    f"models.structure.{name}",
-                    title,
-                    structure,
-                    heavy=True,
-                    timeout=900.0,
-                    after=("voice.resample",),
-                    cost=30.0,
-                )
-            )
+        found += structure.checks(name, models[name])
         found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name)))
     usable = {name: model for name, model in models.items() if not _why(model)}
     tasks: dict[str, list[str]] = {}
@@ -90,9 +76,9 @@ def _why(model: ModelOf) -> str:
 
 
 def _skipped(name: str) -> Any:
-    tier = (
-        f"structure was tried (models.structure.{name})" if name in STRUCTURES else "import was tried (stack.imports)"
-    )
+    tier = "import was tried (stack.imports)"
+    if structure.found(name) is not None:
+        tier = f"structure was tried (models.structure.{name})"
 
     def skip(context: Context) -> Finding:
         raise Skipped(f"tier {tier}; {_why(context.spec.models[name])}")

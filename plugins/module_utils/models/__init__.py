@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "adapters",
     "kept",
     "piper_demo",
+    "place",
     "run",
     "sherpa_onnx",
     "silero_vad",

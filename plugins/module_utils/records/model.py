@@ -54,7 +54,45 @@ class WeightsOf(TypedDict):
     unknown: str
 
 
-class ModelOf(TypedDict):
+class CodeOf(TypedDict):
+    """The part of a repository that holds a model's code.
+
+    Attributes:
+        git: Address of the repository.
+        commit: Its full id.
+        folder: Where the tree lies below the generation's prefix.
+        workdir: The folder that it must run in: ``source``, ``scratch``; empty: any.
+        modules: Modules of the tree that must import.
+        absent: Files that the mirror did not have, and that its tier ``structure`` can do without.
+    """
+
+    git: str
+    commit: str
+    folder: str
+    workdir: str
+    modules: list[str]
+    absent: list[str]
+
+
+class _ModelOf(TypedDict):
+    """What every model of an environment has."""
+
+    name: str
+    task: str
+    does: str
+    takes: Takes
+    may_take: dict[str, str]
+    gives: Gives
+    package: str
+    licence: Optional[str]
+    languages: list[str]
+    sample_rate: int
+    weights: list[WeightsOf]
+    refused: str
+    runner: str
+
+
+class ModelOf(_ModelOf, total=False):
     """A model of an environment.
 
     Attributes:
@@ -71,21 +109,12 @@ class ModelOf(TypedDict):
         weights: What it loads.
         refused: Why it is not judged with its weights; empty where it is.
         runner: One's own code that runs it; empty where the project has some, or none.
+        code: The tree of a repository that holds its code; left out where a package does.
+        variables: What its own processes find set; ``{site}`` and ``{code}`` stand for site-packages and the tree.
     """
 
-    name: str
-    task: str
-    does: str
-    takes: Takes
-    may_take: dict[str, str]
-    gives: Gives
-    package: str
-    licence: Optional[str]
-    languages: list[str]
-    sample_rate: int
-    weights: list[WeightsOf]
-    refused: str
-    runner: str
+    code: CodeOf
+    variables: dict[str, str]
 
 
 class _ModelAnswer(TypedDict):

@@ -1,0 +1,42 @@
+"""Our own code in place of patches to models: what the catalog names under ``adapters``, each a function of that name.
+
+A fault of upstream is worked round here and the tree stays as its commit has it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def clone_view_buffers(module: Any) -> None:
+    """Give each buffer of a torch module that is a view of a larger storage a storage of its own.
+
+    ``torch.hann_window(n)`` is a view of n + 1 samples, and ``safetensors.torch.load_model`` refuses to load into a view (torch 2.4.1 to
+    2.11.0, safetensors 0.4.5 to 0.8.0).
+    """
+    for part in module.modules():
+        for name, buffer in list(part.named_buffers(recurse=False)):
+            if buffer.untyped_storage().nbytes() > buffer.numel() * buffer.element_size():
+                part._buffers[name] = buffer.clone()
+
+
+def cast_time(transformer: Any) -> Any:
+    """Let a module cast its argument ``time`` to the type of its own parameters; what is returned takes that away again.
+
+    DiffRhythm 2's ``cfm.py`` makes it half precision whatever the model is, and the CPU cannot multiply the two.
+    """
+
+    def cast(module: Any, given: Any, named: dict[str, Any]) -> Any:
+        if "time" in named:
+            named = {**named, "time": named["time"].to(next(module.parameters()).dtype)}
+        return given, named
+
+    return transformer.register_forward_pre_hook(cast, with_kwargs=True)
+
+
+def list_audio_backends() -> None:
+    """Define ``torchaudio.list_audio_backends`` where torchaudio, from 2.9 on, has none: fish-speech of s1 asks it, and takes ``soundfile``."""
+    torchaudio: Any = importlib.import_module("torchaudio")
+    if not hasattr(torchaudio, "list_audio_backends"):
+        torchaudio.list_audio_backends = lambda: ["soundfile"]
