@@ -43,7 +43,17 @@ RATE = 16000
 
 
 def test_the_models_that_a_person_asks_for_are_there() -> None:
-    wanted = {"dualcodec", "maskgct", "vevo", "metis", "fish_speech", "sherpa_onnx", "openvoice", "diffrhythm2"}
+    wanted = {
+        "dualcodec",
+        "maskgct",
+        "vevo",
+        "metis",
+        "fish_speech",
+        "fish_speech_s1",
+        "sherpa_onnx",
+        "openvoice",
+        "diffrhythm2",
+    }
     assert wanted | set(REAL) == set(CATALOG.models)
 
 
@@ -180,12 +190,6 @@ def test_a_python_that_a_model_does_not_work_on_is_refused_by_its_name() -> None
     catalog = replace(CATALOG, models={"young": replace(young, name="young")})
     found = refusal(decide(host(), Environment("a", models=("young",)), catalog=catalog))
     assert found.problem.startswith("stack cpu with young needs Python 3.12 to ")
-
-
-def test_code_of_a_repository_is_refused_with_what_can_be_had() -> None:
-    (found,) = decide(host(), Environment("a", models=("maskgct",))).refusals
-    assert "code of a repository is not brought to a host yet" in found.problem
-    assert "projects: [amphion-maskgct]" in found.remedy
 
 
 def test_the_projects_of_models_are_read_with_the_environments_own() -> None:

@@ -1,11 +1,16 @@
 """Our own code in place of patches to models: what the catalog names under ``adapters``, each a function of that name.
 
-A fault of upstream is worked round here and the tree stays as its commit has it.
+A fault of upstream is worked round here and the tree stays as its commit has it. Those in `AT_ENTRY` are called before anything of the
+model is imported, the others by what runs the model.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
@@ -40,3 +45,27 @@ def list_audio_backends() -> None:
     torchaudio: Any = importlib.import_module("torchaudio")
     if not hasattr(torchaudio, "list_audio_backends"):
         torchaudio.list_audio_backends = lambda: ["soundfile"]
+
+
+def complete_langsegment() -> None:
+    """Give LangSegment 0.2.0, the only release on the index, the two names that its own ``__init__.py`` imports and its module does not have."""
+    name = "LangSegment"
+    found = importlib.util.find_spec(name)
+    if found is None or name in sys.modules:
+        return
+    package = sys.modules[name] = types.ModuleType(name)
+    package.__path__ = list(found.submodule_search_locations or ())
+    try:
+        inner: Any = importlib.import_module(f"{name}.LangSegment")
+    finally:
+        del sys.modules[name]
+    for missing in ("setLangfilters", "getLangfilters"):
+        if not hasattr(inner, missing):
+            setattr(inner, missing, getattr(inner, missing.replace("Lang", ""), None))
+
+
+AT_ENTRY: Mapping[str, Callable[[], None]] = {
+    "complete_langsegment": complete_langsegment,
+    "list_audio_backends": list_audio_backends,
+}
+"""Those that need nothing of the model."""
