@@ -40,3 +40,17 @@ def list_audio_backends() -> None:
     torchaudio: Any = importlib.import_module("torchaudio")
     if not hasattr(torchaudio, "list_audio_backends"):
         torchaudio.list_audio_backends = lambda: ["soundfile"]
+
+
+def watermark_from(file: str) -> None:
+    """Let ``wavmark.load_model()`` read a file where it would ask a hub.
+
+    OpenVoice always marks what it converts: ``enable_watermark=False`` is handed on to a constructor that does not know it (TypeError).
+    """
+    wavmark = importlib.import_module("wavmark")
+    load = wavmark.load_model
+
+    def from_file(path: str = "default") -> Any:
+        return load(file if path == "default" else path)
+
+    wavmark.load_model = from_file
