@@ -12,9 +12,13 @@ from collections.abc import Sequence
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
     "adapters",
+    "amphion",
     "diffrhythm2",
+    "dualcodec",
     "kept",
     "keys",
+    "maskgct",
+    "metis",
     "openvoice",
     "piper_demo",
     "place",
@@ -24,6 +28,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "sound",
     "swift_f0",
     "torchcrepe",
+    "vevo",
     "whisper_tiny",
 )
 """The files here that do I/O; the others are pure."""
