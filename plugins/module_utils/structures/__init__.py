@@ -16,5 +16,16 @@ the model's name (`doctor.structure`).
 
 from __future__ import annotations
 
-TOUCHES_THE_WORLD: tuple[str, ...] = ("chinese", "cut", "diffrhythm2", "dualcodec", "openvoice", "tried")
+TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "amphion",
+    "chinese",
+    "cut",
+    "diffrhythm2",
+    "dualcodec",
+    "maskgct",
+    "metis",
+    "openvoice",
+    "tried",
+    "vevo",
+)
 """The files here that do I/O; the others are pure."""
