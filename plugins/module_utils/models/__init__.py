@@ -12,7 +12,10 @@ from collections.abc import Sequence
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
     "adapters",
+    "diffrhythm2",
     "kept",
+    "keys",
+    "openvoice",
     "piper_demo",
     "place",
     "run",

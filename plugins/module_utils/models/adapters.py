@@ -64,6 +64,20 @@ def complete_langsegment() -> None:
             setattr(inner, missing, getattr(inner, missing.replace("Lang", ""), None))
 
 
+def watermark_from(file: str) -> None:
+    """Let ``wavmark.load_model()`` read a file where it would ask a hub.
+
+    OpenVoice always marks what it converts: ``enable_watermark=False`` is handed on to a constructor that does not know it (TypeError).
+    """
+    wavmark = importlib.import_module("wavmark")
+    load = wavmark.load_model
+
+    def from_file(path: str = "default") -> Any:
+        return load(file if path == "default" else path)
+
+    wavmark.load_model = from_file
+
+
 AT_ENTRY: Mapping[str, Callable[[], None]] = {
     "complete_langsegment": complete_langsegment,
     "list_audio_backends": list_audio_backends,

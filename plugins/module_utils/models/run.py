@@ -1,7 +1,7 @@
 """The command line of a model, the same for all models of a task, and loading one for whoever asks.
 
 A model's runner is a file named after it. Its ``load(files, device)`` returns what does the task: a function of the text or of the sound, and of
-the other sounds of its task by name. Where the model's code is a source tree, that comes first on ``sys.path`` and the working folder is the one that the
+the other sounds and texts of its task by name. Where the model's code is a source tree, that comes first on ``sys.path`` and the working folder is the one that the
 catalog names (`place.enter`), before ``load`` is called.
 """
 
@@ -124,6 +124,8 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
         parser.add_argument("--in", dest="source", type=Path, required=True, metavar="WAV", help="a 16-bit WAV")
     for name, what in model["may_take"].items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="WAV", help=what)
+    for name, what in model.get("may_say", {}).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar=name.rpartition("_")[2].upper(), help=what)
     if model["gives"] == "sound":
         parser.add_argument(
             "--out", type=Path, default=Path("out.wav"), metavar="WAV", help="the WAV to write [out.wav]"
@@ -143,7 +145,12 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
 def _run(prefix: Path, model: ModelOf, options: argparse.Namespace) -> ModelAnswer:
     rate = model["sample_rate"]
     given = None if model["takes"] == "text" else sound.read(options.source, rate)
-    extra = {name: sound.read(path, rate) for name in model["may_take"] if (path := getattr(options, name)) is not None}
+    said = {name: getattr(options, name) for name in (*model["may_take"], *model.get("may_say", {}))}
+    extra = {
+        name: sound.read(value, rate) if name in model["may_take"] else value
+        for name, value in said.items()
+        if value is not None
+    }
     out = options.out and options.out.absolute()  # the model may work in another folder
     began = time.monotonic()
     work, chosen, why = loaded(prefix, model["name"], options.device)

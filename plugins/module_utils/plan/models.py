@@ -113,6 +113,7 @@ def model_of(model: Model, root: str = "") -> ModelOf:
         "does": model.task.description,
         "takes": model.task.takes,
         "may_take": dict(model.task.may_take),
+        "may_say": dict(model.task.may_say),
         "gives": model.task.gives,
         "package": model.package,
         "licence": model.licence,

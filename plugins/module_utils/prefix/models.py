@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from .. import models
 from ..host import rooms, store
 from ..models import (  # noqa: F401  (named so that they travel to the host)
+    diffrhythm2,
+    openvoice,
     piper_demo,
     sherpa_onnx,
     silero_vad,

@@ -103,6 +103,7 @@ class ModelOf(_ModelOf, total=False):
         does: What its command does, for people.
         takes: ``text`` or ``sound``.
         may_take: Other sounds that it may be given: the option, and what it is for.
+        may_say: Other texts that it may be given, likewise.
         gives: ``sound``, ``text``, ``spans`` (pairs of seconds) or ``track`` (times, hertz, where there is a voice).
         package: The distribution that holds its code; empty where that is in a repository.
         licence: Of its code; `None` where it is not known.
@@ -115,6 +116,7 @@ class ModelOf(_ModelOf, total=False):
         variables: What its own processes find set; ``{site}`` and ``{code}`` stand for site-packages and the tree.
     """
 
+    may_say: dict[str, str]
     code: CodeOf
     variables: dict[str, str]
 

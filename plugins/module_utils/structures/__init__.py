@@ -16,5 +16,5 @@ the model's name (`doctor.structure`).
 
 from __future__ import annotations
 
-TOUCHES_THE_WORLD: tuple[str, ...] = ("dualcodec",)
+TOUCHES_THE_WORLD: tuple[str, ...] = ("chinese", "cut", "diffrhythm2", "dualcodec", "openvoice", "tried")
 """The files here that do I/O; the others are pure."""

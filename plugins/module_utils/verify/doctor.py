@@ -20,7 +20,7 @@ from ..observe.host import Host
 from ..prefix.models import COMMANDS, own_runners
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
-from ..structures import dualcodec  # noqa: F401  (named so that it travels to the host)
+from ..structures import diffrhythm2, dualcodec, openvoice  # noqa: F401  (named so that they travel to the host)
 from ..wanted.weights import HUB_CACHE
 
 _ROOMS = (audit, doctor, failures, models, observe, records, structures, terms)

@@ -88,6 +88,7 @@ class Task:
         takes: ``text`` or ``sound``.
         gives: ``sound``, ``text``, ``spans`` (pairs of seconds) or ``track`` (times, hertz, where there is a voice).
         may_take: Other sounds that it may be given: the option's name, and what it is for.
+        may_say: Other texts that it may be given, likewise.
     """
 
     name: str
@@ -95,6 +96,7 @@ class Task:
     takes: Takes
     gives: Gives
     may_take: Mapping[str, str] = field(default_factory=dict)
+    may_say: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -232,7 +234,8 @@ def weights(data: Mapping[str, Any]) -> Weights:
 
 def task(data: Mapping[str, Any]) -> Task:
     """A task from a checked file."""
-    return Task(data["name"], data["description"], data["takes"], data["gives"], dict(data.get("may_take", {})))
+    more = (dict(data.get(kind, {})) for kind in ("may_take", "may_say"))
+    return Task(data["name"], data["description"], data["takes"], data["gives"], *more)
 
 
 def tree(code: Mapping[str, Any], projects: Mapping[str, Mapping[str, Any]]) -> Tree | None:
