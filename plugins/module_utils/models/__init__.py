@@ -11,8 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "adapters",
+    "diffrhythm2",
     "kept",
+    "keys",
+    "openvoice",
     "piper_demo",
+    "place",
     "run",
     "sherpa_onnx",
     "silero_vad",

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from .. import audit, doctor, failures, models, observe, records, terms
+from .. import audit, doctor, failures, models, observe, records, structures, terms
 from ..doctor import run as _run  # noqa: F401  (named so that its modules travel to the host)
 from ..doctor.worker import START
 from ..failures.probes import facts
@@ -20,9 +20,10 @@ from ..observe.host import Host
 from ..prefix.models import COMMANDS, own_runners
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
+from ..structures import diffrhythm2, dualcodec, openvoice  # noqa: F401  (named so that they travel to the host)
 from ..wanted.weights import HUB_CACHE
 
-_ROOMS = (audit, doctor, failures, models, observe, records, terms)
+_ROOMS = (audit, doctor, failures, models, observe, records, structures, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
 PLACE = "wavesmith/doctor"
 """Where it lies in a prefix."""
