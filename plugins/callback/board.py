@@ -246,7 +246,7 @@ class CallbackModule(Default):
         host, data, _ = self._ended(result, failed=not ignored)
         if not ignored:
             host.unreachable = True
-            self._run.problem(host.name, board.unreachable(data))
+            self._run.problem(host.name, board.unreachable(host.name, data))
         if self._detailed:
             super().v2_runner_on_unreachable(result)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import reach
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import Update, duration
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import STATES
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.times import PLANNED, Estimate
@@ -186,14 +187,10 @@ def failure(action: str, task: str, result: Mapping[str, Any]) -> str:
     return f"{message.rstrip('.')}. Remedy: fix it and start again; -v shows Ansible's own words"
 
 
-def unreachable(result: Mapping[str, Any]) -> str:
-    """What a host that cannot be reached is said to be."""
-    said = str(result.get("msg") or "").strip().splitlines()
-    reason = f" ({said[-1].strip().rstrip('.')})" if said else ""
-    return (
-        f"this host: it cannot be reached{reason}. "
-        "Remedy: check its ansible_host, ansible_user and key in the inventory, and that ssh gets there"
-    )
+def unreachable(host: str, result: Mapping[str, Any]) -> str:
+    """Why a host cannot be reached; the same reason on several hosts is one problem."""
+    message = reach.no_way_in(host, {}, str(result.get("msg") or "it does not answer").strip())
+    return f"this host: {message.removeprefix(f'host {host}: ')}"
 
 
 # The end
