@@ -285,7 +285,7 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         found = [f"{row['environment']} is not there yet" for row in environments(host)]
     warnings = len(host.plan.get("warnings", ()))
     if warnings and not host.phases and not run.planning:
-        found.append(f"{warnings} warning{'s' if warnings > 1 else ''}, see playbooks/plan.yml")
+        found.append(f"{warnings} warning{'s' if warnings > 1 else ''}, see wavesmith plan")
     return found
 
 

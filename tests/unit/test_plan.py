@@ -389,8 +389,16 @@ def test_drift_is_warned_of_with_the_first_file() -> None:
     observed, locks, item = settled(host())
     observed["environments"] = present(item, damage=[f"missing: {n}" for n in range(7)])
     result = decide(observed, locks=locks)
-    assert result.warnings == ["environment speech drifted: missing: 0 (and 6 more)"]
+    remedy = "Remedy: wavesmith provision makes a good generation"
+    assert result.warnings == [f"environment speech drifted: missing: 0 (and 6 more). {remedy}"]
     assert only(result).damage[-1] == "and 2 more"
+
+
+def test_of_a_package_that_somebody_added_the_way_to_keep_it_is_said() -> None:
+    observed, locks, item = settled(host())
+    observed["environments"] = present(item, damage=["added: lib/x-1.dist-info, a package that its lock does not name"])
+    (said,) = decide(observed, locks=locks).warnings
+    assert said.endswith("; to keep a package, name it in wavesmith_environments")
 
 
 def test_a_second_drift_takes_the_next_free_name() -> None:

@@ -217,10 +217,13 @@ def _environment(
         )
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
-        result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
+        keep = "; to keep a package, name it in wavesmith_environments" if item.damage[0].startswith("added: ") else ""
+        result.warnings.append(
+            f"environment {item.name} drifted: {item.damage[0]}{more}. Remedy: wavesmith provision makes a good generation{keep}"
+        )
     result.warnings += [
         f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so nothing goes back to it: "
-        f"{entry['damage'][0]}. Remedy: playbooks/prune.yml removes it"
+        f"{entry['damage'][0]}. Remedy: wavesmith prune removes it"
         for entry in present["generations"]
         if entry.get("damage") and entry["name"] != item.current
     ]

@@ -139,18 +139,20 @@ def need_room(observed: Observed, catalog: Catalog, result: Plan) -> None:
         result.refusals.extend(conda.silent(item.name, item.conda, observed["sources"]))
         need += OTHER_PACKAGES_GIB + origin.disk_gib
     result.disk_gib = round(need, 1)
-    if any(item.phases for item in result.environments) or result.steps:
-        result.refusals += [
-            Refusal(f"folder {observed['root']}", finding["detail"], finding["remedy"])
-            for finding in observed.get("findings", ())
-            if finding["id"].startswith("root.")
-        ]
+    unusable = [
+        Refusal(f"folder {observed['root']}", finding["detail"], finding["remedy"])
+        for finding in observed.get("findings", ())
+        if finding["id"].startswith("root.")
+    ]
+    if unusable and (any(item.phases for item in result.environments) or result.steps):
+        result.refusals += unusable
+        return
     free = observed["disk"]["free"] / 2**30
     if need and free < need:
         result.refusals.append(
             Refusal(
                 f"disk of {observed['disk']['path']}",
                 f"{free:.1f} GiB are free, about {need:.1f} GiB are needed",
-                "free some space (playbooks/prune.yml removes old generations), or set wavesmith_root to a larger disk",
+                "free some space (wavesmith prune removes old generations), or set wavesmith_root to a larger disk",
             )
         )
