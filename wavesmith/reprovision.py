@@ -17,7 +17,7 @@ HELP = "bring a fleet to its wanted state in waves: plan all, build, then each w
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
-    playbook.inventory(parser)
+    playbook.which_hosts(parser)
     options(parser)
 
 

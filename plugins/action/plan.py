@@ -32,6 +32,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils import (
     progress,
     project_files,
     reach,
+    times,
 )
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
@@ -122,6 +123,7 @@ class ActionModule(AskingAction):
                 problems += cannot_keep(locks_folder(own))
             planned = decided(kept.offered() if WHEELHOUSE in wanted.policy else {})
         planned.warnings += strangers(variables)
+        times.tell(planned, times.read(saved.with_name(times.NAME)))
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
         text = plan_text(host, planned, observed, explain)

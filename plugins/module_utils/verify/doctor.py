@@ -51,7 +51,7 @@ done
 worst=0
 for program in "{root}"/envs/${{name:-*}}/current/bin/wavesmith-doctor; do
     if [ ! -x "$program" ]; then
-        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run playbooks/verify.yml, or use one of:" $(cd "{root}/envs" && echo *) >&2
+        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run wavesmith verify, or use one of:" $(cd "{root}/envs" && echo *) >&2
         exit 2
     fi
     [ -z "$once" ] || exec "$program" "$@"
