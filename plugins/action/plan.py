@@ -26,7 +26,13 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files, reach
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import (
+    catalog_files,
+    code_files,
+    progress,
+    project_files,
+    reach,
+)
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
@@ -72,6 +78,8 @@ class ActionModule(AskingAction):
             catalog = from_index(catalog, wanted.package_index)
         wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
+        with_code, missing = code_files.read(wanted, catalog.models)
+        problems += missing
         staying, more = upgrading(locks, wanted.upgrade) if wanted.upgrade else (locks, [])
         questions = {**self._questions(wanted, catalog, locks), "sudo_password": self._has_sudo_password(variables)}
         answer = self._observe(questions, variables)
@@ -82,7 +90,7 @@ class ActionModule(AskingAction):
         except shape.WrongRecord as error:
             return {"changed": False, "failed": True, "remote_runs": 1, "msg": str(error)}
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        catalog = replace(catalog, projects=projects)
+        catalog = replace(catalog, projects=projects, models=with_code)
         observed["sources"] = dict.fromkeys(_sources(wanted, catalog, catalog.stacks), record.NOT_ASKED)
 
         def decided(offered: Collection[str] = ()) -> record.Plan:
@@ -239,6 +247,7 @@ def phases(
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in record.DECIDED}
             fields["projects"] = [asdict(wheel) for wheel in item.projects]
+            fields["code"] = [asdict(archive) for archive in item.code]
             conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
             todo["install"].append(
                 {

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import (
     adapters,
     diffrhythm2,
+    fallback,
     fish_speech,
     fish_speech_s1,
     keys,
@@ -145,7 +146,7 @@ def test_a_fall_to_the_cpu_that_is_only_said_on_stderr_is_refused(
     capfd: pytest.CaptureFixture[str], device: str, line: str, refused: bool
 ) -> None:
     def ask() -> None:
-        with adapters.no_fallback("sherpa-onnx", device):
+        with fallback.no_fallback("sherpa-onnx", device):
             os.write(2, f"{line}\n".encode())
 
     if refused:

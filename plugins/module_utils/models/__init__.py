@@ -14,6 +14,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "adapters",
     "diffrhythm2",
     "kept",
+    "fallback",
     "fish_speech",
     "fish_speech_s1",
     "keys",

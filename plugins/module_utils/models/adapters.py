@@ -1,19 +1,17 @@
 """Our own code in place of patches to models: what the catalog names under ``adapters``, each a function of that name.
 
-A fault of upstream is worked round here and the tree stays as its commit has it.
+A fault of upstream is worked round here and the tree stays as its commit has it. Those in `AT_ENTRY` are called before anything of the
+model is imported, the others by what runs the model.
 """
 
 from __future__ import annotations
 
 import importlib
-import os
+import importlib.util
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
-
-from .kept import Unusable
 
 
 def clone_view_buffers(module: Any) -> None:
@@ -49,6 +47,23 @@ def list_audio_backends() -> None:
         torchaudio.list_audio_backends = lambda: ["soundfile"]
 
 
+def complete_langsegment() -> None:
+    """Give LangSegment 0.2.0, the only release on the index, the two names that its own ``__init__.py`` imports and its module does not have."""
+    name = "LangSegment"
+    found = importlib.util.find_spec(name)
+    if found is None or name in sys.modules:
+        return
+    package = sys.modules[name] = types.ModuleType(name)
+    package.__path__ = list(found.submodule_search_locations or ())
+    try:
+        inner: Any = importlib.import_module(f"{name}.LangSegment")
+    finally:
+        del sys.modules[name]
+    for missing in ("setLangfilters", "getLangfilters"):
+        if not hasattr(inner, missing):
+            setattr(inner, missing, getattr(inner, missing.replace("Lang", ""), None))
+
+
 def watermark_from(file: str) -> None:
     """Let ``wavmark.load_model()`` read a file where it would ask a hub.
 
@@ -63,27 +78,8 @@ def watermark_from(file: str) -> None:
     wavmark.load_model = from_file
 
 
-@contextmanager
-def no_fallback(name: str, device: str) -> Iterator[None]:
-    """Refuse what is told to compute on a device, and says in one line on stderr that it computes on the CPU instead.
-
-    sherpa-onnx does so with a wheel that has no CUDA (sherpa-onnx/csrc/session.cc).
-
-    Raises:
-        Unusable: it does not compute there.
-    """
-    with tempfile.TemporaryFile() as told:
-        own = os.dup(2)
-        os.dup2(told.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(own, 2)
-            os.close(own)
-            told.seek(0)
-            said = told.read().decode(errors="replace")
-            sys.stderr.write(said)
-    if device != "cpu" and "fallback to cpu" in said.lower():
-        raise Unusable(
-            f"{name} was asked for {device} and computes on the CPU. Remedy: a build of it for {device}, or --device cpu"
-        )
+AT_ENTRY: Mapping[str, Callable[[], None]] = {
+    "complete_langsegment": complete_langsegment,
+    "list_audio_backends": list_audio_backends,
+}
+"""Those that need nothing of the model."""

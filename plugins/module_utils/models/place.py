@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import adapters
+
 if TYPE_CHECKING:  # this room travels without that one
     from ..records.model import ModelOf
 
@@ -45,6 +47,9 @@ def enter(prefix: Path, model: ModelOf, code: Path | None = None, scratch: Path 
     if code is None:
         return site(prefix)
     sys.path.insert(0, str(code))
+    for name in model["code"]["adapters"]:
+        if name in adapters.AT_ENTRY:
+            adapters.AT_ENTRY[name]()
     workdir = model["code"]["workdir"]
     if workdir == "source":
         os.chdir(code)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from .adapters import no_fallback
+from .fallback import no_fallback
 from .sound import Sound
 
-# Its wheel of the index computes on the CPU whatever it is asked for (`adapters.no_fallback`).
+# Its wheel of the index computes on the CPU whatever it is asked for (`fallback.no_fallback`).
 DEVICES = ("cpu",)
 
 

@@ -29,7 +29,7 @@ from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
 from ..terms.names import name_of, normal, package_of
-from . import links, models, repositories
+from . import code, links, models, repositories
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
 
@@ -402,6 +402,8 @@ def _fill(
     wheels += [_own_wheel(prefix, wheel) for wheel in spec["projects"]]
     if not os.path.exists(python):
         raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
+    trees = spec.get("code", [])
+    code.place(root, prefix, trees)
     lock = os.path.join(prefix, "wavesmith", "lock.txt")
     store.write_text(lock, spec["lock"])
     scratch = os.path.join(root, "state", f"install-{spec['environment']}")
@@ -465,7 +467,9 @@ def _fill(
             raise Failed("; ".join(f"{problem['detail']}. Remedy: {problem['remedy']}" for problem in unfit))
         job.progress("compiling byte code", count, count)
         job.run(
-            [python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1)
+            [python, "-m", "compileall", "-q", "-j", "0", site, *code.folders(prefix, trees)],
+            {**tools, "PYTHONDONTWRITEBYTECODE": ""},
+            ok=(0, 1),
         )
     except Failed as error:
         raise explain(error, f"environment {spec['environment']}", job.known) from error

@@ -63,6 +63,7 @@ class CodeOf(TypedDict):
         folder: Where the tree lies below the generation's prefix.
         workdir: The folder that it must run in: ``source``, ``scratch``; empty: any.
         modules: Modules of the tree that must import.
+        adapters: Functions of `models.adapters` in place of patches.
         absent: Files that the mirror did not have, and that its tier ``structure`` can do without.
     """
 
@@ -71,6 +72,7 @@ class CodeOf(TypedDict):
     folder: str
     workdir: str
     modules: list[str]
+    adapters: list[str]
     absent: list[str]
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
     "chinese",
+    "cut",
     "diffrhythm2",
     "dualcodec",
     "fish",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from ..models import sherpa_ctc
 from ..models.kept import Unusable
 from ..models.sound import Sound
 from . import tried
+from .onnx_bytes import FLOAT, INT64, message, model, node, value
 
 MEMORY_GIB = 0.5
 _RATE, _BANDS, _STEP = 16000, 80, 4
@@ -57,29 +57,27 @@ def weights(folder: Path) -> list[Path]:
     """A network that scores each 40 ms of features by random weights, and its tokens."""
     import numpy
 
-    onnx = importlib.import_module("onnx")
-    make, kind = onnx.helper, onnx.TensorProto
     folder.mkdir()
-    drawn = numpy.random.default_rng(0).standard_normal((len(_TOKENS), _BANDS, 1)).astype("float32")
-    graph = make.make_graph(
+    shape = (len(_TOKENS), _BANDS, 1)
+    drawn = numpy.random.default_rng(0).standard_normal(shape).astype("<f4").tobytes()
+    sizes = [(1, size) for size in shape]
+    network = model(
         [
-            make.make_node("Conv", ["audio_signal", "weights"], ["scores"], strides=[_STEP]),
-            make.make_node("Transpose", ["scores"], ["turned"], perm=[0, 2, 1]),
-            make.make_node("LogSoftmax", ["turned"], ["logprobs"], axis=-1),
+            _listed(node("Conv", ["audio_signal", "weights"], ["scores"]), "strides", [_STEP]),
+            _listed(node("Transpose", ["scores"], ["turned"]), "perm", [0, 2, 1]),
+            node("LogSoftmax", ["turned"], ["logprobs"], axis=2),
         ],
-        "nemo-ctc",
-        [
-            make.make_tensor_value_info("audio_signal", kind.FLOAT, ["batch", _BANDS, "frames"]),
-            make.make_tensor_value_info("length", kind.INT64, ["batch"]),
-        ],
-        [make.make_tensor_value_info("logprobs", kind.FLOAT, ["batch", "scores", len(_TOKENS)])],
-        [onnx.numpy_helper.from_array(drawn, "weights")],
+        [value("audio_signal", FLOAT, "batch", _BANDS, "frames"), value("length", INT64, "batch")],
+        [value("logprobs", FLOAT, "batch", "scores", len(_TOKENS))],
+        [message(*sizes, (2, FLOAT), (8, "weights"), (9, drawn))],
+        {"vocab_size": str(len(_TOKENS)), "subsampling_factor": str(_STEP), "normalize_type": "per_feature"},
     )
-    model = make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8)
-    onnx.helper.set_model_props(
-        model, {"vocab_size": str(len(_TOKENS)), "subsampling_factor": str(_STEP), "normalize_type": "per_feature"}
-    )
-    onnx.save(model, str(folder / "model.onnx"))
+    (folder / "model.onnx").write_bytes(network)
     lines = (f"{token} {place}\n" for place, token in enumerate(_TOKENS))
     (folder / "tokens.txt").write_text("".join(lines), encoding="utf-8")
     return [folder / "model.onnx", folder / "tokens.txt"]
+
+
+def _listed(made: bytes, name: str, numbers: list[int]) -> bytes:
+    """A node with one more attribute, a list of whole numbers."""
+    return made + message((5, message((1, name), *((8, number) for number in numbers), (20, 7))))
