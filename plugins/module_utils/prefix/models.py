@@ -9,8 +9,11 @@ from .. import models
 from ..host import rooms, store
 from ..models import (  # noqa: F401  (named so that they travel to the host)
     diffrhythm2,
+    fish_speech,
+    fish_speech_s1,
     openvoice,
     piper_demo,
+    sherpa_ctc,
     sherpa_onnx,
     silero_vad,
     swift_f0,
