@@ -465,9 +465,9 @@ def test_a_program_that_is_neither_packages_is_refused(host: Host, change: str) 
         {"langid.py": "", "langid-1.0.dist-info/entry_points.txt": "[console_scripts]\nlangid = langid:main\n"},
     )
     host.install()
-    site = generation.site_packages(str(host.prefix()), VERSION)
+    site = prefix_generation.site_packages(str(host.prefix()), VERSION)
     (host.prefix() / "bin" / "langid").write_text(change)
-    assert generation._wrong_bytes(site) == {"langid": "../../../bin/langid"}
+    assert prefix_generation._wrong_bytes(site) == {"langid": "../../../bin/langid"}
 
 
 def test_a_package_without_machine_code_for_the_gpu_of_the_host_is_refused(host: Host) -> None:

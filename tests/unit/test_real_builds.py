@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.machinery
 import importlib.util
 import itertools
 import json
@@ -137,9 +136,10 @@ def test_monotonic_align_finds_the_best_of_all_alignments(builder: Builder, tmp_
     with zipfile.ZipFile(wheel) as packed:
         packed.extractall(tmp_path / "wheel")
     (file,) = (tmp_path / "wheel" / "monotonic_align").glob("core*.so")
-    loader = importlib.machinery.ExtensionFileLoader("monotonic_align.core", str(file))
-    core = importlib.util.module_from_spec(importlib.machinery.ModuleSpec("monotonic_align.core", loader))
-    loader.exec_module(core)
+    spec = importlib.util.spec_from_file_location("monotonic_align.core", file)
+    assert spec and spec.loader
+    core: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(core)
     shapes = [(9, 4), (7, 7), (11, 3), (5, 1), (10, 6)]
     # Whole numbers: their sums are exact, whatever the order.
     values = numpy.random.default_rng(0).integers(-50, 50, (len(shapes), 11, 7)).astype("float32")

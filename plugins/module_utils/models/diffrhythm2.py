@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -126,6 +127,9 @@ def _style(style_of: Any, style: Sound | None, words: str | None) -> Any:
 
 def _number(seconds: str | None) -> float:
     try:
-        return float(seconds) if seconds is not None else SECONDS
+        found = float(seconds) if seconds is not None else SECONDS
     except ValueError:
-        raise ValueError(f"--seconds {seconds} is no number. Remedy: --seconds {SECONDS:g}") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"--seconds {seconds} is no number. Remedy: --seconds {SECONDS:g}")
+    return found

@@ -9,12 +9,19 @@ from .. import models
 from ..host import rooms, store
 from ..models import (  # noqa: F401  (named so that they travel to the host)
     diffrhythm2,
+    dualcodec,
+    fish_speech,
+    fish_speech_s1,
+    maskgct,
+    metis,
     openvoice,
     piper_demo,
+    sherpa_ctc,
     sherpa_onnx,
     silero_vad,
     swift_f0,
     torchcrepe,
+    vevo,
     whisper_tiny,
 )
 from ..models.run import OWN, START

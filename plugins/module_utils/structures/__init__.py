@@ -16,5 +16,16 @@ the model's name (`doctor.structure`).
 
 from __future__ import annotations
 
-TOUCHES_THE_WORLD: tuple[str, ...] = ("chinese", "cut", "diffrhythm2", "dualcodec", "openvoice", "tried")
+TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "chinese",
+    "cut",
+    "diffrhythm2",
+    "dualcodec",
+    "fish",
+    "fish_speech",
+    "fish_speech_s1",
+    "openvoice",
+    "sherpa_ctc",
+    "tried",
+)
 """The files here that do I/O; the others are pure."""

@@ -20,7 +20,14 @@ from ..observe.host import Host
 from ..prefix.models import COMMANDS, own_runners
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
-from ..structures import diffrhythm2, dualcodec, openvoice  # noqa: F401  (named so that they travel to the host)
+from ..structures import (  # noqa: F401  (named so that they travel to the host)
+    diffrhythm2,
+    dualcodec,
+    fish_speech,
+    fish_speech_s1,
+    openvoice,
+    sherpa_ctc,
+)
 from ..wanted.weights import HUB_CACHE
 
 _ROOMS = (audit, doctor, failures, models, observe, records, structures, terms)
