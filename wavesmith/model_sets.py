@@ -26,6 +26,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variabl
 from .packages import ARCHITECTURES, MACHINES, ROOT, command, prefix_of, recorded, resolve, within
 
 PAGE = ROOT / "docs" / "models.md"
+BEGIN = "<!-- begin: wavesmith model try --write -->"
 WSL = "wsl2-rx6700xt"
 PYTHONS = ("3.11", "3.12")
 _ROOMS = ROOT / "plugins" / "module_utils"
@@ -106,7 +107,7 @@ def run(arguments: argparse.Namespace) -> int:
     (arguments.folder / "sets.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
     text = table(rows)
     if arguments.write:
-        PAGE.write_text(within(PAGE.read_text(encoding="utf-8"), text), encoding="utf-8")
+        PAGE.write_text(within(PAGE.read_text(encoding="utf-8"), text, BEGIN), encoding="utf-8")
     print(text)
     return 1 if any(row.reason for row in rows) else 0
 

@@ -326,7 +326,7 @@ def _cell(row: Row | None, reasons: dict[str, list[str]]) -> str:
     return f"resolves{note or f' ({row.packages})'}" if row.version else f"no{note.replace(', note', '')}"
 
 
-def within(page: str, text: str) -> str:
+def within(page: str, text: str, begin: str = BEGIN) -> str:
     """A page with `text` between its marks."""
-    head, _, rest = page.partition(BEGIN)
-    return f"{head}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}"
+    head, _, rest = page.partition(begin)
+    return f"{head}{begin}\n\n{text}\n{END}{rest.partition(END)[2]}"
