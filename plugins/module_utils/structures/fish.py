@@ -27,7 +27,7 @@ def codec(path: Path) -> None:
     omegaconf = importlib.import_module("omegaconf").OmegaConf
     hydra = importlib.import_module("hydra.utils")
     importlib.import_module("fish_speech.models.dac.inference")  # it registers what the configuration calls
-    root = Path(importlib.import_module("fish_speech.tokenizer").__file__).parent
+    root = Path(str(importlib.import_module("fish_speech.tokenizer").__file__)).parent
     torch.manual_seed(0)
     made = hydra.instantiate(omegaconf.load(str(root / "configs" / f"{fish_speech.CODEC}.yaml")))
     torch.save(made.state_dict(), path)

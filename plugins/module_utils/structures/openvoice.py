@@ -9,6 +9,7 @@ from typing import Any
 
 from ..doctor.base import Context, Finding
 from ..models import openvoice
+from ..models.sound import Sound
 from . import tried
 
 MEMORY_GIB = 2.0
@@ -45,7 +46,7 @@ def structure(context: Context, code: Path) -> Finding:
     heard = tried.speech(context, _RATE, _SECONDS)
     files = weights(context.scratch / "hub")
     convert = openvoice.load(files, "cpu")
-    voice = openvoice.Sound(_RATE, heard.samples[: 4 * _RATE : 2])
+    voice = Sound(_RATE, heard.samples[: 4 * _RATE : 2])
     made = []
     for _ in range(2):
         torch.manual_seed(1)
