@@ -25,6 +25,8 @@ _QUIET = {
 }
 """A server that says nothing for 20 seconds is given up, and nobody is asked for a password."""
 _LONGEST = 600
+COMPLETE = "fetch it whole: git clone --mirror"
+"""What to do about a mirror that lacks something."""
 _UNREADABLE = re.compile(r"(?:unable to read|missing blob|bad object|could not read) (?:object )?([0-9a-f]{40})")
 
 
@@ -34,10 +36,6 @@ class Unusable(Exception):
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem)
         self.problem, self.remedy = problem, remedy
-
-
-class Missing(Exception):
-    """An object that a repository does not have; its text is the id."""
 
 
 def cache(kind: str) -> Path:
@@ -168,13 +166,13 @@ class Commit:
         """Every file, link and submodule of the commit, proven: the ids of commit and trees are those of their bytes.
 
         Raises:
-            Missing: a tree is not there.
+            Unusable: the commit or a tree is not there.
         """
-        commit = self.objects([self.id])[self.id]
+        commit = self._needed([self.id])[self.id]
         found: list[Entry] = []
         folders = {"": commit.split(b"\n", 1)[0].removeprefix(b"tree ").decode()}
         while folders:
-            trees = self.objects(sorted({*folders.values()}))
+            trees = self._needed(sorted({*folders.values()}))
             inner: dict[str, str] = {}
             for folder, tree in folders.items():
                 for mode, name, child in _rows(trees[tree]):
@@ -185,23 +183,27 @@ class Commit:
             folders = inner
         return sorted(found, key=lambda entry: entry.path)
 
-    def objects(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """The bytes of objects by their ids, each compared with its id.
+    def _needed(self, ids: Sequence[str]) -> dict[str, bytes]:
+        found = self.objects(ids)
+        if len(found) < len(ids):
+            missing = next(name for name in ids if name not in found)
+            raise Unusable(f"the mirror of {self.address} lacks object {missing} of commit {self.id[:12]}", COMPLETE)
+        return found
 
-        Raises:
-            Missing: the first that is not there, or is another one.
-        """
+    def objects(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of those objects that are there, by their ids; each was compared with its id."""
         out = self._run("cat-file", "--batch", given="".join(f"{name}\n" for name in ids).encode()).stdout
         found, at = {}, 0
         for name in ids:
             end = out.find(b"\n", at)
             facts = out[at:end].split() if end > 0 else []
-            if len(facts) != 3:
-                raise Missing(name)
+            if len(facts) != 3:  # "<id> missing"
+                at = end + 1
+                continue
             data = out[end + 1 : end + 1 + int(facts[2])]
-            if hashlib.sha1(b"%s %d\0%s" % (facts[1], len(data), data), usedforsecurity=False).hexdigest() != name:
-                raise Missing(name)
-            found[name], at = data, end + 2 + len(data)
+            at = end + 2 + len(data)
+            if hashlib.sha1(b"%s %d\0%s" % (facts[1], len(data), data), usedforsecurity=False).hexdigest() == name:
+                found[name] = data
         return found
 
 

@@ -12,12 +12,16 @@ from collections.abc import Sequence
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
     "adapters",
+    "amphion",
     "diffrhythm2",
+    "dualcodec",
     "kept",
     "fallback",
     "fish_speech",
     "fish_speech_s1",
     "keys",
+    "maskgct",
+    "metis",
     "openvoice",
     "piper_demo",
     "place",
@@ -28,6 +32,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "sound",
     "swift_f0",
     "torchcrepe",
+    "vevo",
     "whisper_tiny",
 )
 """The files here that do I/O; the others are pure."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -46,11 +47,40 @@ def exact(computed: Sequence[str] = ()) -> Iterator[None]:
 
     module.load_state_dict = tolerant
     try:
-        yield
+        with _pretrained(wrong, computed):
+            yield
+    except Exception as error:
+        if wrong:  # upstream says the same in its own way
+            raise Unusable(wrong[0][1]) from error
+        raise
     finally:
         module.load_state_dict = load
     if wrong:
         raise Unusable(wrong[0][1])
+
+
+@contextmanager
+def _pretrained(wrong: list[tuple[Any, str]], computed: Sequence[str]) -> Iterator[None]:
+    """Note what transformers draws at random because its weights lack it: it warns at most. Weights for more than the model are usual there."""
+    transformers = sys.modules.get("transformers")
+    if transformers is None:
+        yield
+        return
+    base = transformers.PreTrainedModel
+    load = base.__dict__["from_pretrained"]
+
+    def noted(cls: Any, *given: Any, **named: Any) -> Any:
+        model, found = load.__get__(None, cls)(*given, **{**named, "output_loading_info": True})
+        missing = [key for key in sorted(found["missing_keys"]) if not _is_one(key, computed)]
+        if missing:
+            wrong.append((model, mismatch(cls.__name__, missing, [])))
+        return model
+
+    base.from_pretrained = classmethod(noted)
+    try:
+        yield
+    finally:
+        base.from_pretrained = load
 
 
 def mismatch(name: str, missing: Sequence[str], unknown: Sequence[str]) -> str:
