@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils.models import amphion, metis, sound
+from ansible_collections.wavesmith.provision.plugins.module_utils.models import amphion, keys, metis, sound
 from ansible_collections.wavesmith.provision.plugins.module_utils.models.kept import Unusable
 
 VOICE = sound.Sound(24000, numpy.zeros(2400, "float32"))
@@ -89,3 +93,43 @@ def test_metis_finds_weights_in_a_folder_of_its_own_and_its_tree_stays_as_it_is(
         assert (Path("models/tts/metis/ckpt") / path).read_bytes() == path.encode()
     (Path("models/tts/metis/ckpt") / ".cache").mkdir()  # what huggingface_hub writes beside what it downloads
     assert sorted(tree.rglob("*")) == before
+
+
+class Base:
+    """Stands for `transformers.PreTrainedModel`: a file lacks what `lacking` says."""
+
+    lacking: tuple[str, ...] = ()
+
+    @classmethod
+    def from_pretrained(cls, name: str, output_loading_info: bool = False) -> Any:
+        return (
+            (cls(), {"missing_keys": list(cls.lacking), "unexpected_keys": ["head"]}) if output_loading_info else cls()
+        )
+
+
+class Features(Base):
+    """A model of that kind."""
+
+
+@pytest.mark.parametrize(
+    ("lacking", "said"),
+    [
+        ((), ""),
+        (("encoder.0.weight",), r"the weights do not fit Features: missing keys: 1 \(encoder.0.weight\)"),
+        (("a", "b", "c", "d"), r"missing keys: 4 \(a, b, c, …\)"),
+        (("rotary.inv_freq",), ""),
+    ],
+)
+def test_what_transformers_would_draw_at_random_is_refused(
+    monkeypatch: pytest.MonkeyPatch, lacking: tuple[str, ...], said: str
+) -> None:
+    torch, transformers = ModuleType("torch"), ModuleType("transformers")
+    torch.nn = SimpleNamespace(Module=type("Module", (), {"load_state_dict": None}))  # type: ignore[attr-defined]
+    transformers.PreTrainedModel = Base  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "transformers", transformers)
+    monkeypatch.setattr(Features, "lacking", lacking)
+    before = Base.__dict__["from_pretrained"]
+    with pytest.raises(Unusable, match=said) if said else nullcontext(), keys.exact(computed=("inv_freq",)):
+        assert isinstance(Features.from_pretrained("somewhere"), Features)
+    assert Base.__dict__["from_pretrained"] is before

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import structure
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Context, Failed, Skipped, Spec
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import (
     adapters,
     diffrhythm2,
@@ -276,3 +278,33 @@ def test_diffrhythm2_refuses_what_it_cannot_sing(
     sing = diffrhythm2.singer(None, None, lambda lines: [], None)
     with pytest.raises(ValueError, match=said):
         sing(text, **told)
+
+
+# The structures
+
+
+@pytest.mark.parametrize(("needed", "refused"), [(1.0, False), (3.9, False), (4.1, True), (12.0, True)])
+def test_a_structure_that_needs_more_memory_than_there_is_is_skipped(
+    monkeypatch: pytest.MonkeyPatch, needed: float, refused: bool
+) -> None:
+    monkeypatch.setattr(structure, "meminfo", lambda text: {"MemAvailable": 4 * 2**30})
+    if not refused:
+        structure.room(needed)
+        return
+    with pytest.raises(Skipped, match=f"about {needed:g} GiB of memory are needed, 4.0 are free"):
+        structure.room(needed)
+
+
+@pytest.mark.parametrize("name", ["fish_speech", "fish_speech_s1", "openvoice", "diffrhythm2", "sherpa_ctc"])
+def test_a_structure_without_speech_is_skipped(tmp_path: Path, name: str) -> None:
+    there = Context(Spec("speech", "one", tmp_path, tmp_path), tmp_path, tmp_path)
+    with pytest.raises(Skipped, match="voice.resample gave no speech"):
+        tried.speech(there, 16000, 1.0)
+    assert structure.found(name).MEMORY_GIB > 0
+
+
+def test_what_is_wrong_first_is_what_a_structure_fails_with() -> None:
+    with pytest.raises(Failed, match="second") as failed:
+        tried.judged({"first": False, "second": True, "third": True}, {"seen": 1})
+    assert failed.value.evidence == {"seen": 1}
+    tried.judged({"first": False}, {})

@@ -72,7 +72,7 @@ def prepared(files: Sequence[Path], device: str) -> tuple[Any, Any, Callable[[Se
         Unusable: the weights are not the ones of this model.
     """
     at_hand(files, Path("ckpt"))
-    torch: Any = importlib.import_module("torch")
+    torch = importlib.import_module("torch")
     upstream: Any = importlib.import_module("inference")
     with keys.exact():
         model, style_of, tokenizer, decoder = upstream.prepare_model(

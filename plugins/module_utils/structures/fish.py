@@ -10,8 +10,6 @@ from ..doctor.base import Context, Finding
 from ..models import fish_speech
 from . import tried
 
-MEMORY_GIB = 12.0
-"""Its codec at both commits holds squares of 32768 or 4096 positions, four of them, besides 391 million parameters."""
 SAMPLES, FRAMES, BOOKS, CODES = 132300, 65, 10, 4096
 """Three seconds at 44100 Hz; frames of 2048 samples, begun ones too; codebooks, and codes of the largest."""
 SLOW = {"n_layer": 2, "n_head": 2, "n_local_heads": 2, "head_dim": 32, "dim": 64, "intermediate_size": 128}
