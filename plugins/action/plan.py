@@ -116,6 +116,7 @@ class ActionModule(AskingAction):
         planned.warnings += strangers(variables)
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
+        evidence = boolean(own.get("wavesmith_report_evidence"), strict=False)
         text = plan_text(host, planned, observed, explain)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
             path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -134,7 +135,7 @@ class ActionModule(AskingAction):
             "changed": False,
             "remote_runs": runs,
             "plan": plan,
-            "phases": plan["phases"],
+            "groups": ["planned", *plan["phases"], *(["evidence"] if evidence else [])],
             "observed": observed,
             "text": text,
             "saved": str(saved),
