@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavesmith import playbook
+from wavesmith import day, playbook
 
 NAME = "reprovision"
 HELP = "bring a fleet to its wanted state in waves: plan all, build, then each wave, every host verified before it switches"
@@ -28,6 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="as for ansible-playbook"
     )
+    day.full(parser)
     record(parser)
 
 
@@ -48,6 +49,8 @@ def start(arguments: argparse.Namespace, inventory: Sequence[str], limit: str | 
         variables["wavesmith_waves"] = arguments.waves
     if arguments.budget is not None:
         variables["wavesmith_failure_budget"] = arguments.budget
+    if arguments.full:
+        variables["wavesmith_verify_full"] = True
     os.environ["WAVESMITH_RECORD"] = str(arguments.artifacts.absolute() / "runs.sqlite")
     given = {"json": False, "quiet": False, **vars(arguments), "inventory": list(inventory), "limit": limit}
     code = playbook.run(NAME, argparse.Namespace(**given), variables)
