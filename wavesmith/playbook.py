@@ -187,6 +187,22 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
         ]
 
 
+def hosts(inventory: Sequence[str], limit: str | None) -> tuple[list[str], list[str], list[Refusal]]:
+    """The inventories that are meant, the names of their hosts in the order of names, and what is wrong with them."""
+    sources = _sources(argparse.Namespace(inventory=list(inventory)))
+    refusals = check(sources, limit)
+    if refusals:
+        return sources, [], refusals
+    from ansible import constants
+    from ansible.inventory.manager import InventoryManager
+    from ansible.parsing.dataloader import DataLoader
+
+    sources = sources or [str(name) for name in constants.DEFAULT_HOST_LIST]
+    found = InventoryManager(DataLoader(), sources)
+    found.subset(limit)
+    return sources, sorted(host.name for host in found.get_hosts("all")), []
+
+
 def _unreadable(loader: Any, sources: Sequence[str]) -> list[Refusal]:
     """A refusal for each file of variables beside the inventories that is no YAML."""
     import yaml
