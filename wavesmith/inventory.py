@@ -130,15 +130,17 @@ def roots_here(sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(str(Path(root).expanduser()) for root in found))
 
 
-def hosts(sources: Sequence[str]) -> list[str]:
-    """Names of the hosts of an inventory that can be read."""
+def hosts(sources: Sequence[str], limit: str | None = None) -> list[str]:
+    """Names of the hosts, or of those of `-l`, of an inventory that can be read."""
     places = shown(sources)
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
 
     _load_plugins()
     with redirect_stderr(io.StringIO()):
-        return [str(host.name) for host in InventoryManager(DataLoader(), places).get_hosts("all")]
+        found = InventoryManager(DataLoader(), places)
+        found.subset(limit)
+        return [str(host.name) for host in found.get_hosts("all")]
 
 
 def _files(places: Sequence[str]) -> Iterator[Path]:

@@ -120,12 +120,13 @@ class ActionModule(AskingAction):
             kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
             # Not asked where it may not be used; its silence is said, and what it has is built then.
             if any("lock" in item.phases for item in planned.environments):
-                problems += cannot_keep(locks_folder(own))
+                problems += [_one_of_many(host)] if own.get("wavesmith_one_of_many") else cannot_keep(locks_folder(own))
             planned = decided(kept.offered() if WHEELHOUSE in wanted.policy else {})
         planned.warnings += strangers(variables)
         times.tell(planned, times.read(saved.with_name(times.NAME)))
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
+        evidence = boolean(own.get("wavesmith_report_evidence"), strict=False)
         text = plan_text(host, planned, observed, explain)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
             path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -144,7 +145,7 @@ class ActionModule(AskingAction):
             "changed": False,
             "remote_runs": runs,
             "plan": plan,
-            "phases": plan["phases"],
+            "groups": ["planned", *plan["phases"], *(["evidence"] if evidence else [])],
             "observed": observed,
             "text": text,
             "saved": str(saved),
@@ -193,6 +194,12 @@ class ActionModule(AskingAction):
         """Whether sudo's password was given: with -K, or as a variable."""
         names = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
         return bool(self._play_context.become_pass or any(variables.get(name) for name in names))
+
+
+def _one_of_many(host: str) -> Refusal:
+    """Each of several controllers would resolve a lock of its own."""
+    problem = "a lock is missing, and every controller would resolve another one"
+    return Refusal(f"host {host}", problem, f"resolve it here first: wavesmith lock -l {host}")
 
 
 def _refused(refusals: Sequence[Refusal]) -> dict[str, Any]:

@@ -434,11 +434,12 @@ def _known(path: str, record: Callable[..., Record]) -> tuple[Record | None, lis
 
 
 def brief(verdict: Verdict) -> Verdict:
-    """A verdict without its evidence, which can be long."""
+    """A verdict without its evidence and what its findings rest on, which can be long."""
     shown = copy.copy(verdict)
     shown["checks"] = [copy.copy(check) for check in verdict.get("checks", [])]
     for check in shown["checks"]:
         check.pop("evidence", None)
+        check.pop("basis", None)
     return shown
 
 
