@@ -139,6 +139,11 @@ class ActionModule(AskingAction):
             "text": text,
             "saved": str(saved),
             "diff": _difference(planned),
+            "damaged": {
+                name: ""
+                for name, entry in observed["environments"].items()
+                if any(item.get("damage") for item in entry["generations"])
+            },
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **phases(
                 planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle, wanted.upgrade

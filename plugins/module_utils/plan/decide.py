@@ -220,7 +220,7 @@ def _environment(
         result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
     result.warnings += [
         f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so nothing goes back to it: "
-        f"{entry['damage'][0]}. Remedy: playbooks/prune.yml removes it"
+        f"{entry['damage'][0]}. Remedy: playbooks/repair.yml removes it"
         for entry in present["generations"]
         if entry.get("damage") and entry["name"] != item.current
     ]
