@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -27,6 +29,12 @@ _GIT = {
 }
 """A server that says nothing for 20 seconds is given up, and nobody is asked for a password."""
 _LONGEST = 600
+_PAUSES = (1.0, 3.0)
+"""Seconds before each further try, where the server may only be busy."""
+_BUSY = re.compile(
+    r"reset by peer|timed out|too slow|early EOF|hung up unexpectedly|RPC failed|Temporary failure|Empty reply|error: 5\d\d"
+)
+"""What git says of a network or server that may only be busy; 404, refused connections and unknown names are none of it."""
 
 
 class Unusable(Exception):
@@ -108,6 +116,11 @@ class _Commit:
         # The address may hold a password, so it is no argument that others see.
         known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.origin.url", "GIT_CONFIG_VALUE_0": address}
         done = self._git("fetch", "--quiet", "--depth=1", "origin", self._commit, folder=folder, environ=known)
+        for pause in _PAUSES:
+            if not done.returncode or not _BUSY.search(done.stderr.decode(errors="replace")):
+                break
+            time.sleep(pause)
+            done = self._git("fetch", "--quiet", "--depth=1", "origin", self._commit, folder=folder, environ=known)
         if done.returncode:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             # What git adds to it is its own advice.
