@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import repositories
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, record, repositories
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import project_source
 
 from .site import Site
@@ -161,3 +162,22 @@ def test_a_busy_git_server_is_asked_again_and_a_definite_no_is_not(
             with pytest.raises(project_source.Unusable, match="Connection refused"):
                 project_source.open_source({**source, "commit": "0" * 40}, tmp_path)
         assert len(tried.read_text().splitlines()) == tries
+
+
+def test_a_channel_given_by_name_is_asked_where_the_toolbox_says_that_it_lies(tmp_path: Path) -> None:
+    pytest.importorskip("rattler", reason="py-rattler is not in this environment: make venv-dev")
+    asked = {"channel conda-forge": "", "channel own": "http://127.0.0.1:9/own/noarch/repodata.json"}
+    assert set(probe.ask_sources(asked, timeout=0.5, root=str(tmp_path))["sources"]) == {"channel own"}
+    (tmp_path / "toolbox").mkdir()
+    (tmp_path / "toolbox" / "current").symlink_to(sys.prefix)
+    found = probe.ask_sources(asked, timeout=0.5, root=str(tmp_path))["sources"]
+    assert found["channel conda-forge"]["url"].endswith("/conda-forge/noarch/repodata.json")
+
+
+def test_a_channel_by_name_whose_address_nobody_knows_yet_is_not_refused() -> None:
+    wanted = Wanted((Environment("small", stack="none", engine="conda"),))
+    assert conda.sources(wanted) == {"channel conda-forge": ""}
+    lock = {"channels": [{"name": "conda-forge", "url": ""}]}
+    assert conda.silent("small", lock, {"channel conda-forge": record.NOT_ASKED}) == []
+    (refusal,) = conda.silent("small", lock, {"channel conda-forge": NO})
+    assert refusal.problem == "the channel conda-forge does not answer (HTTP 404: nothing at this address)"
