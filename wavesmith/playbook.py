@@ -154,6 +154,9 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
     shown = ", ".join(sources or constants.DEFAULT_HOST_LIST)
     try:
         loader = DataLoader()
+        unreadable = _unreadable(loader, sources or constants.DEFAULT_HOST_LIST)
+        if unreadable:
+            return unreadable
         found = InventoryManager(loader, list(sources) or constants.DEFAULT_HOST_LIST)
         names = [host.name for host in found.get_hosts("all")]
         if not names:
@@ -178,7 +181,7 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
             found.subset(limit)
             if not found.get_hosts("all"):
                 return [Refusal(f"-l {limit}", "it leaves no host", f"the inventory has: {', '.join(names)}")]
-        return _unreadable(loader, sources or constants.DEFAULT_HOST_LIST)
+        return []
     except AnsibleError as error:
         return [
             Refusal(
@@ -188,13 +191,17 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
 
 
 def _unreadable(loader: Any, sources: Sequence[str]) -> list[Refusal]:
-    """A refusal for each file of variables beside the inventories that is no YAML."""
+    """A refusal for each inventory, and each file of variables beside one, that is no YAML or has a name twice."""
     import yaml
     from ansible.errors import AnsibleError
 
     folders = {Path(name) if Path(name).is_dir() else Path(name).parent for name in sources if "," not in name}
     refusals = []
-    for path in sorted(path for folder in folders for path in folder.glob("*_vars/**/*") if path.is_file()):
+    inventories = {
+        path for name in sources if "," not in name for path in (Path(name), *Path(name).glob("*")) if path.is_file()
+    }
+    written = {path for path in inventories if path.suffix in (".yml", ".yaml", ".json")}
+    for path in sorted(written | {path for folder in folders for path in folder.glob("*_vars/**/*") if path.is_file()}):
         if path.suffix not in (".yml", ".yaml", ".json", "") or path.name.startswith("."):
             continue
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -207,7 +214,8 @@ def _unreadable(loader: Any, sources: Sequence[str]) -> list[Refusal]:
             mark = getattr(cause, "problem_mark", None) if isinstance(cause, yaml.YAMLError) else None
             where = f"line {mark.line + 1}: " if mark is not None else ""
             said = getattr(cause, "problem", None) or str(error)
-            refusals.append(Refusal(str(path), f"{where}{' '.join(str(said).split())}", "correct it: it is no YAML"))
+            remedy = "keep one of them" if "uplicate" in said else "correct it: it is no YAML"
+            refusals.append(Refusal(str(path), f"{where}{' '.join(str(said).split()).rstrip('.')}", remedy))
     return refusals
 
 
