@@ -183,7 +183,8 @@ def _no_yaml(loader: Any, paths: Iterator[Path]) -> list[Refusal]:
             mark = getattr(cause, "problem_mark", None) if isinstance(cause, yaml.YAMLError) else None
             where = f"line {mark.line + 1}: " if mark is not None else ""
             said = getattr(cause, "problem", None) or str(error)
-            refusals.append(Refusal(str(path), f"{where}{' '.join(str(said).split())}", "correct it: it is no YAML"))
+            remedy = "keep one of them" if "uplicate" in said else "correct it: it is no YAML"
+            refusals.append(Refusal(str(path), f"{where}{' '.join(str(said).split()).rstrip('.')}", remedy))
     return refusals
 
 

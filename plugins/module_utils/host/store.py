@@ -519,6 +519,14 @@ def prunable(root: str, environment: str, keep: int) -> list[str]:
     return [item["name"] for item in found if item["name"] not in kept]
 
 
+def changed_apart(root: str, environment: str) -> dict[str, str]:
+    """Finished generations that are not in use and were changed, each with the first thing that differs: nothing goes back to them."""
+    folder = environment_folder(root, environment)
+    listed = [item["name"] for item in generations(root, environment) if item["complete"]]
+    found = {name: damage(os.path.join(folder, name)) for name in listed if name != pointed(folder)}
+    return {name: broken[0] for name, broken in found.items() if broken}
+
+
 def room(*paths: str) -> int:
     """Bytes that removing some trees together frees: files that have a name elsewhere stay."""
     seen: dict[tuple[int, int], list[int]] = {}
