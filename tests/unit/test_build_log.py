@@ -78,6 +78,7 @@ CMAKE_SAYS = "-- Configuring\nCMake Error at CMakeLists.txt:7 (message):\n  only
 CMAKE_TARGET = (
     'CMake Error in src/CMakeLists.txt:\n  Imported target "X::x" includes non-existent path\n\n    "/opt/x/include"\n'
 )
+UNDEFINED = "/usr/bin/ld: a.cc.o: in function `main':\na.cc:(.text+0x5): undefined reference to `cublasCreate_v2'\ncollect2: error: ld returned 1 exit status\n"
 # nvcc 13.0 of this machine.
 NO_CUB = 'a.cu(4): error: namespace "cub" has no member "Max"\n1 error detected in the compilation of "a.cu".\n'
 NO_FILE = "FileNotFoundError: [Errno 2] No such file or directory: 'requirements.txt'\n"
@@ -112,6 +113,7 @@ def diagnose(text: str, **facts: str) -> Diagnosis:
         (FIRST_ERROR, "error", "'fft_size' was not declared"),
         (NO_FILE, "error", "requirements.txt"),
         (FPIC, "error", "recompile with -fPIC"),
+        (UNDEFINED, "error", "undefined reference to 'cublasCreate_v2'"),
         (CMAKE_SAYS, "error", "only 64-bit machines are supported"),
         (CMAKE_TARGET, "error", "includes non-existent path"),
         (NO_CUB, "cuda_api_changed", "Max of cub"),

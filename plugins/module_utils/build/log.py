@@ -45,7 +45,7 @@ class Diagnosis:
 
 _ERROR = re.compile(
     r"(?:^|\s|:)(?:fatal )?error(?: C?\d+)?: |^\S+\(\d+\): error|undefined reference to|^nvcc fatal|^ptxas (?:fatal|error)|^CMake Error"
-    r"|^[\w.]*(?:Error|Exception)(?:\b.*: |:?$)|cannot find -l|^collect2: |^(?:\S*/)?ld(?:\.\w+)?: (?!warning)(?!\S+: warning)"
+    r"|^[\w.]*(?:Error|Exception)(?:\b.*: |:?$)|cannot find -l|^collect2: |^(?:\S*/)?ld(?:\.\w+)?: (?!warning)(?!\S+: warning)(?!.*: in function)"
 )
 # What begins on the next line: an exception without words, and all that CMake says.
 _BARE = re.compile(r"[\w.]*(?:Error|Exception):?|CMake Error(?: at .*| in .*)?:")

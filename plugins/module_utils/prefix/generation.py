@@ -82,7 +82,9 @@ class _Pip:
 
         def exec_module(module):
             execute(module)
-            change(module)
+            # All modules in one folder of a zip file (pip out of its wheel) have the same loader.
+            if module.__name__ == name:
+                change(module)
 
         spec.loader.exec_module = exec_module
         return spec
