@@ -129,8 +129,11 @@ def test_what_the_whole_replaces_need_not_have_fitted(torch: type[Module]) -> No
 
 def test_what_an_upstream_raises_itself_is_not_hidden(torch: type[Module]) -> None:
     with pytest.raises(FileNotFoundError), keys.exact():
-        Module("a").load_state_dict({}, strict=False)
+        Module("a").load_state_dict({"a": 1}, strict=False)
         raise FileNotFoundError("model.pth")
+    with pytest.raises(Unusable, match="missing keys: 1"), keys.exact():
+        Module("a").load_state_dict({}, strict=False)
+        raise RuntimeError("what upstream says of the same")
 
 
 # Adapters
