@@ -86,9 +86,7 @@ class Commit:
             said = self._fetched(place, kept)
             if not said:
                 return
-            tried.append(
-                f"{masked(said)}" if place == address and not mirrors else f"{split_url(place).shown}: {masked(said)}"
-            )
+            tried.append(f"{split_url(place).shown}: {masked(said)}")
         raise Unusable(
             f"commit {commit[:12]} cannot be fetched from its repository: {'; '.join(tried)}",
             "check git, commit and the network of this machine, or name a mirror that has it in wavesmith_git_mirrors",
