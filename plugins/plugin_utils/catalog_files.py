@@ -261,6 +261,12 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
 
 
 @lru_cache(maxsize=4)
+def model_sets(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """Read and check the sets of models that share an environment (``catalog/model_sets.yml``): stack and models of each, by name."""
+    return _read(folder / "model_sets.yml", "model_sets", folder)
+
+
+@lru_cache(maxsize=4)
 def projects(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
     """Read and check the projects of the catalog, by name.
 

@@ -17,12 +17,11 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.digest i
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.model import Archive, Model, Tree
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.git import Commit, Entry, Missing, Unusable, cache
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.git import COMPLETE, Commit, Entry, Unusable, cache
 
 LARGEST = 256 * 2**20
 """Bytes of an archive; what is larger holds more than code, and is read into memory here."""
 _LINK, _SUBMODULE, _PROGRAM = "120000", "160000", "100755"
-_COMPLETE = "fetch it whole: git clone --mirror"
 
 
 def read(wanted: Wanted, models: Mapping[str, Model]) -> tuple[dict[str, Model], list[Refusal]]:
@@ -53,12 +52,7 @@ def pack(tree: Tree, mirrors: Sequence[str]) -> Tree:
         Unusable: nobody has the commit, or a file of it that cannot be missing.
     """
     commit = Commit(tree.git, tree.commit, mirrors)
-    try:
-        entries = [entry for entry in commit.entries() if any(fnmatchcase(entry.path, path) for path in tree.paths)]
-    except Missing as error:
-        raise Unusable(
-            f"the mirror of {tree.git} lacks object {error} of commit {tree.commit[:12]}", _COMPLETE
-        ) from None
+    entries = [entry for entry in commit.entries() if any(fnmatchcase(entry.path, path) for path in tree.paths)]
     objects, absent = _objects(commit, tree, entries)
     for entry in entries:
         _check(tree, entry, objects.get(entry.id, b""))
@@ -76,21 +70,13 @@ def pack(tree: Tree, mirrors: Sequence[str]) -> Tree:
 
 def _objects(commit: Commit, tree: Tree, entries: Sequence[Entry]) -> tuple[dict[str, bytes], list[str]]:
     """The bytes of each file by its id, and the files that the mirror lacks and the models can do without."""
-    left: dict[str, list[str]] = {}
-    for entry in entries:
-        if entry.mode != _SUBMODULE:
-            left.setdefault(entry.id, []).append(entry.path)
-    absent: list[str] = []
-    while True:
-        try:
-            return commit.objects(list(left)), sorted(absent)
-        except Missing as error:
-            paths = left.pop(str(error))
-            needed = [path for path in paths if path not in tree.may_lack]
-            if needed:
-                problem = f"the mirror of {tree.git} lacks {needed[0]} of commit {tree.commit[:12]}"
-                raise Unusable(problem, _COMPLETE) from None
-            absent += paths
+    files = [entry for entry in entries if entry.mode != _SUBMODULE]
+    objects = commit.objects(sorted({entry.id for entry in files}))
+    absent = [entry.path for entry in files if entry.id not in objects]
+    needed = [path for path in absent if path not in tree.may_lack]
+    if needed:
+        raise Unusable(f"the mirror of {tree.git} lacks {needed[0]} of commit {tree.commit[:12]}", COMPLETE)
+    return objects, absent
 
 
 def _check(tree: Tree, entry: Entry, data: bytes) -> None:

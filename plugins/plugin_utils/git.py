@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,14 @@ _QUIET = {
 }
 """A server that says nothing for 20 seconds is given up, and nobody is asked for a password."""
 _LONGEST = 600
+_PAUSES = (1.0, 3.0)
+"""Seconds before each further try, where the server may only be busy."""
+_BUSY = re.compile(
+    r"reset by peer|timed out|too slow|early EOF|hung up unexpectedly|RPC failed|Temporary failure|Empty reply|error: 5\d\d"
+)
+"""What git says of a network or server that may only be busy; 404, refused connections and unknown names are none of it."""
+COMPLETE = "fetch it whole: git clone --mirror"
+"""What to do about a mirror that lacks something."""
 _UNREADABLE = re.compile(r"(?:unable to read|missing blob|bad object|could not read) (?:object )?([0-9a-f]{40})")
 
 
@@ -34,10 +43,6 @@ class Unusable(Exception):
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem)
         self.problem, self.remedy = problem, remedy
-
-
-class Missing(Exception):
-    """An object that a repository does not have; its text is the id."""
 
 
 def cache(kind: str) -> Path:
@@ -81,9 +86,7 @@ class Commit:
             said = self._fetched(place, kept)
             if not said:
                 return
-            tried.append(
-                f"{masked(said)}" if place == address and not mirrors else f"{split_url(place).shown}: {masked(said)}"
-            )
+            tried.append(f"{split_url(place).shown}: {masked(said)}")
         raise Unusable(
             f"commit {commit[:12]} cannot be fetched from its repository: {'; '.join(tried)}",
             "check git, commit and the network of this machine, or name a mirror that has it in wavesmith_git_mirrors",
@@ -119,7 +122,13 @@ class Commit:
         self._run("init", "--quiet", "--bare")
         # The address may hold a password, so it is no argument that others see.
         known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.origin.url", "GIT_CONFIG_VALUE_0": place}
-        done = self._run("fetch", "--quiet", "--depth=1", *options, "origin", self.id, environ=known)
+        fetch = ("fetch", "--quiet", "--depth=1", *options, "origin", self.id)
+        done = self._run(*fetch, environ=known)
+        for pause in _PAUSES:
+            if not done.returncode or not _BUSY.search(done.stderr.decode(errors="replace")):
+                break
+            time.sleep(pause)
+            done = self._run(*fetch, environ=known)
         if not done.returncode:
             return ""
         lines = done.stderr.decode(errors="replace").strip().splitlines()
@@ -168,13 +177,13 @@ class Commit:
         """Every file, link and submodule of the commit, proven: the ids of commit and trees are those of their bytes.
 
         Raises:
-            Missing: a tree is not there.
+            Unusable: the commit or a tree is not there.
         """
-        commit = self.objects([self.id])[self.id]
+        commit = self._needed([self.id])[self.id]
         found: list[Entry] = []
         folders = {"": commit.split(b"\n", 1)[0].removeprefix(b"tree ").decode()}
         while folders:
-            trees = self.objects(sorted({*folders.values()}))
+            trees = self._needed(sorted({*folders.values()}))
             inner: dict[str, str] = {}
             for folder, tree in folders.items():
                 for mode, name, child in _rows(trees[tree]):
@@ -185,23 +194,27 @@ class Commit:
             folders = inner
         return sorted(found, key=lambda entry: entry.path)
 
-    def objects(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """The bytes of objects by their ids, each compared with its id.
+    def _needed(self, ids: Sequence[str]) -> dict[str, bytes]:
+        found = self.objects(ids)
+        if len(found) < len(ids):
+            missing = next(name for name in ids if name not in found)
+            raise Unusable(f"the mirror of {self.address} lacks object {missing} of commit {self.id[:12]}", COMPLETE)
+        return found
 
-        Raises:
-            Missing: the first that is not there, or is another one.
-        """
+    def objects(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The bytes of those objects that are there, by their ids; each was compared with its id."""
         out = self._run("cat-file", "--batch", given="".join(f"{name}\n" for name in ids).encode()).stdout
         found, at = {}, 0
         for name in ids:
             end = out.find(b"\n", at)
             facts = out[at:end].split() if end > 0 else []
-            if len(facts) != 3:
-                raise Missing(name)
+            if len(facts) != 3:  # "<id> missing"
+                at = end + 1
+                continue
             data = out[end + 1 : end + 1 + int(facts[2])]
-            if hashlib.sha1(b"%s %d\0%s" % (facts[1], len(data), data), usedforsecurity=False).hexdigest() != name:
-                raise Missing(name)
-            found[name], at = data, end + 2 + len(data)
+            at = end + 2 + len(data)
+            if hashlib.sha1(b"%s %d\0%s" % (facts[1], len(data), data), usedforsecurity=False).hexdigest() == name:
+                found[name] = data
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import stat
@@ -20,6 +21,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variabl
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import code_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.git import Commit, Unusable
 
+from .site import Site
 from .test_plan import CATALOG, decide, host, only
 
 ADDRESS = "https://git.invalid/voices/talker"
@@ -338,3 +340,76 @@ def test_an_archive_that_is_not_the_packed_one_is_refused_and_fetched_again(
     assert not (tmp_path / "prefix").exists()
     code.keep(root, [brought])
     code.place(root, str(tmp_path / "prefix"), [brought])
+
+
+# All the way
+
+
+TALKER = """\
+name: talker
+description: Talks
+task: tts
+code:
+  git: {address}
+  commit: {commit}
+  tree: {{paths: [LICENSE, "talker/*"]}}
+  modules: [talker]
+  workdir: source
+licence: MIT
+languages: [en]
+sample_rate: 16000
+memory_gib: {{host: 0.1, gpu: null}}
+weights: []
+sources: ["tests/unit/test_code_files.py"]
+"""
+
+
+@pytest.fixture
+def site(repository: Repository, mirrors: list[str], tmp_path: Path) -> Site:
+    """A host that wants an environment of one model whose code is in a repository behind a mirror."""
+    made = Site(tmp_path, "here")
+    (tmp_path / "catalog" / "models").mkdir(parents=True)
+    (tmp_path / "catalog" / "models" / "talker.yml").write_text(
+        TALKER.format(address=ADDRESS, commit=repository.commit)
+    )
+    made.variables.update(
+        wavesmith_catalog=str(tmp_path / "catalog"),
+        wavesmith_git_mirrors=mirrors,
+        wavesmith_environments={"voice": {"stack": "none", "models": ["talker"]}},
+    )
+    return made
+
+
+@pytest.mark.process
+def test_a_host_whose_model_lacks_a_file_is_refused_before_anything_is_changed(
+    site: Site, repository: Repository
+) -> None:
+    repository.lose(LEXICON)
+    status, said = site.run()
+    assert (
+        status == 2
+        and f"model talker: the mirror of {ADDRESS} lacks {LEXICON}" in said
+        and "git clone --mirror" in said
+    )
+    assert not site.root("here").exists()
+
+
+@pytest.mark.process
+@pytest.mark.slow
+def test_a_model_of_a_repository_is_installed_imported_and_watched(site: Site, repository: Repository) -> None:
+    status, said = site.run(playbook="site.yml")
+    assert status == 0, said[-3000:]
+    current = site.root("here") / "envs" / "voice" / "current"
+    tree = current / f"code/talker-{repository.commit[:12]}"
+    assert (tree / "talker/data/lexicon.txt").read_text() == "hello həˈloʊ\n" and not (tree / "docs").exists()
+    checks = {
+        check["id"]: check for check in json.loads((current / "wavesmith" / "verdict.json").read_text())["checks"]
+    }
+    assert checks["models.import.talker"]["verdict"] == "pass", checks["models.import.talker"]
+    status, said = site.run()
+    assert status == 0 and site.plan("here")["phases"] == [], said[-3000:]
+    (tree / "talker/voice.py").chmod(0o644)
+    (tree / "talker/voice.py").write_text("SAYS = 'something else'\n")
+    site.run()
+    (item,) = site.plan("here")["environments"]
+    assert item["state"] == "drifted" and any("talker/voice.py" in entry for entry in item["damage"])

@@ -51,6 +51,7 @@ def test_the_models_that_a_person_asks_for_are_there() -> None:
         "fish_speech",
         "fish_speech_s1",
         "sherpa_onnx",
+        "sherpa_ctc",
         "openvoice",
         "diffrhythm2",
     }
@@ -499,14 +500,34 @@ def test_what_cannot_be_run_is_refused_without_a_traceback(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("dualcodec", "its weights dualcodec (amphion/dualcodec) are unpinned"),
+        ("openvoice", "its weights openvoice_v2 (myshell-ai/OpenVoiceV2) are unpinned"),
+        ("sherpa_ctc", "its weights sherpa_nemo_ctc_en"),
+    ],
+)
 def test_a_model_that_is_not_to_be_had_with_its_weights_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    entry = models.model_of(CATALOG.models[name])
+    (tmp_path / "wavesmith").mkdir()
+    (tmp_path / "wavesmith" / "manifest.json").write_text(json.dumps(make_manifest(models=[entry])))
+    sound.write(tmp_path / "in.wav", sound.Sound(entry["sample_rate"], numpy.zeros(100, "float32")))
+    assert run.main([str(tmp_path), name, "--in", str(tmp_path / "in.wav")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_model_that_nothing_runs_yet_is_refused_with_where_its_code_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = {**models.model_of(CATALOG.models["openvoice"]), "name": "singer"}
     (tmp_path / "wavesmith").mkdir()
     (tmp_path / "wavesmith" / "manifest.json").write_text(json.dumps(make_manifest(models=[entry])))
     assert run.main([str(tmp_path), "singer", "--text", "x"]) == 2
-    assert "model singer has no command line here yet" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "model singer has no command line here yet" in said and "code/OpenVoice-74a1d147b17a" in said
 
 
 def generation(root: Path, environment: str, name: str = "swift_f0") -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 from ..models import place
 from ..records.model import ModelOf
 from .base import Check, Context, Failed, Finding, Skipped
+from .host_files import meminfo
 
 ALONE_FROM = 3.0
 """GiB of memory from which a check runs by itself."""
@@ -85,6 +86,7 @@ def structure(name: str) -> Callable[[Context], Finding]:
     """What runs a model's classes with random weights."""
 
     def check(context: Context) -> Finding:
+        room(found(name).MEMORY_GIB)
         code, stood_in = enter(context, context.spec.models[name])
         finding: Finding = found(name).structure(context, code)
         if not stood_in:
@@ -92,6 +94,17 @@ def structure(name: str) -> Callable[[Context], Finding]:
         return Finding(f"{finding.detail}{_with(stood_in)}", {**finding.evidence, "stand-ins": stood_in})
 
     return check
+
+
+def room(needed: float) -> None:
+    """See that a process has memory enough, in GiB: one that has not may be killed, or others for it.
+
+    Raises:
+        Skipped: it has not.
+    """
+    free = meminfo(Path("/proc/meminfo").read_text(encoding="utf-8")).get("MemAvailable", 0) / 2**30
+    if free < needed:
+        raise Skipped(f"about {needed:g} GiB of memory are needed, {free:.1f} are free")
 
 
 def _with(stood_in: list[str]) -> str:

@@ -69,7 +69,7 @@ def watermark_from(file: str) -> None:
 
     OpenVoice always marks what it converts: ``enable_watermark=False`` is handed on to a constructor that does not know it (TypeError).
     """
-    wavmark = importlib.import_module("wavmark")
+    wavmark: Any = importlib.import_module("wavmark")
     load = wavmark.load_model
 
     def from_file(path: str = "default") -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,8 @@ def prepared(files: Sequence[Path], device: str) -> tuple[Any, Any, Callable[[Se
         Unusable: the weights are not the ones of this model.
     """
     at_hand(files, Path("ckpt"))
-    torch, upstream = importlib.import_module("torch"), importlib.import_module("inference")
+    torch = importlib.import_module("torch")
+    upstream: Any = importlib.import_module("inference")
     with keys.exact():
         model, style_of, tokenizer, decoder = upstream.prepare_model(
             REPOSITORY, torch.device("cpu" if device == "cpu" else "cuda")
@@ -126,6 +128,9 @@ def _style(style_of: Any, style: Sound | None, words: str | None) -> Any:
 
 def _number(seconds: str | None) -> float:
     try:
-        return float(seconds) if seconds is not None else SECONDS
+        found = float(seconds) if seconds is not None else SECONDS
     except ValueError:
-        raise ValueError(f"--seconds {seconds} is no number. Remedy: --seconds {SECONDS:g}") from None
+        found = math.nan
+    if not math.isfinite(found):
+        raise ValueError(f"--seconds {seconds} is no number. Remedy: --seconds {SECONDS:g}")
+    return found

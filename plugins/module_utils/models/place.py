@@ -42,8 +42,6 @@ def enter(prefix: Path, model: ModelOf, code: Path | None = None, scratch: Path 
     """
     code = code or tree(prefix, model)
     os.environ.update(variables(prefix, model, code))
-    # The tree of a sealed generation stays as it is.
-    sys.dont_write_bytecode = True
     if code is None:
         return site(prefix)
     sys.path.insert(0, str(code))

@@ -15,7 +15,7 @@ from ..wanted.weights import folder, key
 from .choose import family
 from .record import EnvironmentPlan, Plan
 
-RUNNER = 2
+RUNNER = 3
 """Version of what runs models in an environment; a change makes new generations of those that have models."""
 
 

@@ -22,9 +22,13 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "cut",
     "diffrhythm2",
     "dualcodec",
+    "fish",
+    "fish_speech",
+    "fish_speech_s1",
     "maskgct",
     "metis",
     "openvoice",
+    "sherpa_ctc",
     "tried",
     "vevo",
 )

@@ -9,7 +9,8 @@ from typing import Any
 
 from ..doctor.base import Context, Finding
 from ..models import openvoice
-from . import tried
+from ..models.sound import Sound
+from . import cut, tried
 
 MEMORY_GIB = 2.0
 _RATE, _HOP, _TONE = 22050, 256, 256
@@ -40,12 +41,17 @@ _MARK = "step59000_snr39.99_pesq4.35_BERP_none0.30_mean1.81_std1.81.model.pkl"
 def structure(context: Context, code: Path) -> Finding:
     """Five seconds of speech are given the tone of their first two, played faster."""
     del code
+    with cut.network():
+        return _tried(context)
+
+
+def _tried(context: Context) -> Finding:
     import torch
 
     heard = tried.speech(context, _RATE, _SECONDS)
     files = weights(context.scratch / "hub")
     convert = openvoice.load(files, "cpu")
-    voice = openvoice.Sound(_RATE, heard.samples[: 4 * _RATE : 2])
+    voice = Sound(_RATE, heard.samples[: 4 * _RATE : 2])
     made = []
     for _ in range(2):
         torch.manual_seed(1)
