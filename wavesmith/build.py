@@ -8,9 +8,9 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import PythonOf
@@ -243,7 +243,7 @@ def _build(root: str, specs: list[WheelSpec], present: Sequence[str], overlay: P
 
         known = Base(failures(overlay=overlay))
 
-        def work(job: Job) -> dict[str, Any]:
+        def work(job: Job) -> Mapping[str, object]:
             job.known = known
             return build_wheels(job, root, missing, index)
 

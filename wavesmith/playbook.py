@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import RunOutcome
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -96,20 +97,20 @@ def run(playbook: str, arguments: argparse.Namespace, variables: Mapping[str, ob
 
 def ask(
     playbook: str, arguments: argparse.Namespace, variables: Mapping[str, object] | None = None
-) -> tuple[int, dict[str, Any]]:
-    """Run a playbook, and return its exit code and what the board knows at the end; nothing where it was refused before it began."""
+) -> tuple[int, RunOutcome | None]:
+    """Run a playbook, and return its exit code and how it ended; `None` where it was refused before it began."""
     sources = _sources(arguments)
     refusals = check(sources, arguments.limit)
     if refusals:
-        return refuse(refusals, arguments.json), {}
+        return refuse(refusals, arguments.json), None
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         code = _start(playbook, arguments, sources, variables or {}, "json", output)
         output.seek(0)
         text = output.read()
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: RunOutcome = json.loads(text)
     except ValueError:
-        return code or UNUSABLE, {}
+        return code or UNUSABLE, None
     return code, found
 
 

@@ -6,9 +6,9 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.unwanted import CACHES
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import HostOutcome
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
 from wavesmith import playbook
@@ -49,6 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
         f"{host}: {item} goes, {size / 2**30:.2f} GiB"
         for host, data in found["hosts"].items()
         for item, size in data.get("removed", {}).items()
+        if isinstance(size, int)
     ]
     if not arguments.json and not arguments.quiet:
         print("\n".join(doomed or ["nothing to remove"]))
@@ -73,7 +74,7 @@ def items(words: Iterable[str]) -> list[str]:
     return found
 
 
-def _nowhere(names: Sequence[str], hosts: Mapping[str, Mapping[str, Any]]) -> list[Refusal]:
+def _nowhere(names: Sequence[str], hosts: Mapping[str, HostOutcome]) -> list[Refusal]:
     """A refusal for each name that no host has, and where nothing is named for a removal that has to be."""
     there = sorted({item for data in hosts.values() for item in data.get("unwanted", ())})
     going = any(data.get("removed") for data in hosts.values())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 
 
 class ActionModule(FollowAction):
@@ -14,7 +14,7 @@ class ActionModule(FollowAction):
 
     phase = "install"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Put the bytes of each project's wheel beside its name."""
         for spec in self._task.args.get("generations") or []:
             for wheel in spec.get("projects", []):

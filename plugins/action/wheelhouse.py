@@ -15,6 +15,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variabl
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import wheelhouse
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import MANIFEST, SIGNATURE, Untrusted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import Wheelhouse, wheelhouse_of
 
@@ -22,7 +23,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse imp
 class ActionModule(FollowAction):
     """The controller's half of each state of the module."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Do what the state asks for; the failure of a wheel is a message with its remedy."""
         variables = task_vars or {}
         own = ours(variables, self._templar)
@@ -47,14 +48,14 @@ class ActionModule(FollowAction):
                 f"{error.filename or kept.store}: {error.strerror}. Remedy: free some space on the controller, or make it writable"
             )
 
-    def _ask(self, variables: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+    def _ask(self, variables: Variables, **arguments: Any) -> Result:
         """One run of the module on the host."""
         given = {"root": self._task.args.get("root", ""), "state": self._task.args["state"], **arguments}
         answer = self.ask("wheelhouse", given, variables)
         answer["remote_runs"] = 1
         return answer
 
-    def _collect(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
+    def _collect(self, kept: Wheelhouse, variables: Variables) -> Result:
         keys = self._task.args.get("keys") or []
         host, builders = variables["inventory_hostname"], variables["groups"].get("builders", ())
         if builders and host not in builders:
@@ -81,7 +82,7 @@ class ActionModule(FollowAction):
     def _fetcher(self, key: str) -> wheelhouse.Take:
         return lambda name, path: self._connection.fetch_file(f"{self._task.args['root']}/wheels/{key}/{name}", path)
 
-    def _bring(self, kept: Wheelhouse, variables: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+    def _bring(self, kept: Wheelhouse, variables: Variables, allowed: tuple[str, ...]) -> Result:
         wheels = {wheel["key"]: wheel for wheel in self._task.args.get("wheels") or []}
         fallback = bool(self._task.args.get("fallback")) and SOURCE in allowed
         if not wheels or self._task.check_mode:
@@ -92,7 +93,7 @@ class ActionModule(FollowAction):
             self._upload(kept.store, {key: stored[key] for key in wheels if key in stored and key not in served})
         )
         refused = {key: _missing(wheel) for key, wheel in wheels.items() if key not in sources}
-        answer: dict[str, Any] = {"changed": False, "remote_runs": 0}
+        answer: Result = {"changed": False, "remote_runs": 0}
         if sources:
             self._task.args = {
                 **{name: self._task.args[name] for name in ("root", "state")},
@@ -119,7 +120,7 @@ class ActionModule(FollowAction):
         specs = {wheel["key"]: wheel["spec"] for item in environments for wheel in item["wheels"]}
         return {**answer, "build": [specs[key] for key in specs if key in refused]}
 
-    def _serve(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
+    def _serve(self, kept: Wheelhouse, variables: Variables) -> Result:
         if self._task.check_mode:
             return {"changed": False, "remote_runs": 0}
         stored, host = wheelhouse.entries(str(kept.store)), variables["inventory_hostname"]
@@ -146,7 +147,7 @@ class ActionModule(FollowAction):
             answer.update(failed=True, msg="\n".join(lines))
         return _silenced(answer, host)
 
-    def _prune(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
+    def _prune(self, kept: Wheelhouse, variables: Variables) -> Result:
         keep = int(self._task.args.get("keep", 2))
         if self._task.args.get("folder", "wheels") == "wheels":
             return self._ask(variables, keep=keep, folder="wheels")
@@ -159,7 +160,7 @@ class ActionModule(FollowAction):
                 "Remedy: run it for all hosts, without -l, when each can be reached"
             )
         keys = sorted({key for answer in asked.values() for key in answer["used"]})
-        answer: dict[str, Any] = {"changed": False, "remote_runs": 0, "removed": []}
+        answer: Result = {"changed": False, "remote_runs": 0, "removed": []}
         if host in variables["groups"].get("wheelhouse", ()):
             answer = self._ask(variables, keep=keep, folder="wheelhouse", keys=keys)
         if host == variables["ansible_play_hosts_all"][0] and kept.store.is_dir() and not answer.get("failed"):
@@ -197,12 +198,12 @@ def _say_mended(where: str, key: str, wrong: str, source: str) -> None:
     )
 
 
-def _silenced(answer: dict[str, Any], host: str) -> dict[str, Any]:
+def _silenced(answer: Result, host: str) -> Result:
     """A wheelhouse that does not get its wheels is said, and stops nobody: the controller brings them itself."""
     if answer.pop("failed", False):
         Display().warning(f"[{host}] the wheelhouse did not get its wheels: {answer.get('msg', 'no reason was given')}")
     return answer
 
 
-def _failure(message: str) -> dict[str, Any]:
+def _failure(message: str) -> Result:
     return {"changed": False, "failed": True, "remote_runs": 0, "msg": message}

@@ -33,6 +33,8 @@ from typing import Any
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunOptions
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger
 
 OURS = "wavesmith.provision."
@@ -63,7 +65,7 @@ class CallbackModule(CallbackBase):
                 self._begun = True
                 limit = context.CLIARGS.get("subset") or ""
                 who = os.environ.get("SUDO_USER") or getpass.getuser()
-                options = {"limit": limit, "inventory": list(context.CLIARGS.get("inventory") or [])}
+                options = RunOptions(limit=limit, inventory=list(context.CLIARGS.get("inventory") or []))
                 ledger.begin(self._run, self._playbook, who, socket.gethostname(), time.time(), options)
             getattr(ledger, what)(self._run, *values)
         except (OSError, KeyError, sqlite3.Error) as error:
@@ -112,11 +114,11 @@ class CallbackModule(CallbackBase):
             bad = any(stats.failures.values()) or any(stats.dark.values())
             self._keep("ended", "failed" if bad else "done", self._seconds, time.time())
 
-    def _took(self, result: Any) -> tuple[str, str, dict[str, Any]]:
+    def _took(self, result: Any) -> tuple[str, str, Result]:
         """Host, our action's short name (empty for others that do not matter), and what it returned; its seconds are added up."""
         task = getattr(result, "task", None) or result._task
         host = (getattr(result, "host", None) or result._host).get_name()
-        data: dict[str, Any] = getattr(result, "result", None) or result._result
+        data: Result = getattr(result, "result", None) or result._result
         action = str(task.resolved_action or task.action)
         name = action.rpartition(".")[2]
         began = self._since.pop((host, task._uuid), None)

@@ -8,6 +8,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import printable
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Arguments, Result, Variables
 
 LARGEST = 64 << 20
 """Characters of all texts in an answer; the locks of ten environments with what was read of their files are a tenth of it."""
@@ -22,7 +23,7 @@ class TooMuch(ValueError):
 class AskingAction(ActionBase):
     """An action plugin whose module runs on the host."""
 
-    def ask(self, module: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, module: str, arguments: Arguments, variables: Variables) -> Result:
         """Run a module of this collection there, and return what it answers, safe to show."""
         answer = self._execute_module(
             module_name=f"wavesmith.provision.{module}", module_args=arguments, task_vars=variables
@@ -46,14 +47,14 @@ class PlainAction(AskingAction):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Return what the module returned."""
         return self.ask(
             (self._task.resolved_action or self._task.action).rpartition(".")[2], self._task.args, task_vars or {}
         )
 
 
-def safe(answer: dict[str, Any]) -> dict[str, Any]:
+def safe(answer: Result) -> Result:
     """An answer with `printable` texts only.
 
     Raises:
@@ -76,11 +77,11 @@ def safe(answer: dict[str, Any]) -> dict[str, Any]:
             return [walk(item, depth + 1) for item in value]
         return value
 
-    found: dict[str, Any] = walk(answer, 0)
+    found: Result = walk(answer, 0)
     return found
 
 
-def observed_of(answer: dict[str, Any]) -> Observed:
+def observed_of(answer: Result) -> Observed:
     """What the module `observe` saw.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +13,7 @@ from ansible.module_utils.common.yaml import yaml_load  # libyaml where there is
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures import base
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.failure import FailureBase, FailureOf
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog, model
 from packaging.specifiers import SpecifierSet
 
@@ -142,7 +142,7 @@ def patterns(entry: FailureOf) -> list[str]:
     return [*entry["patterns"], *entry.get("unless", []), *entry.get("context", [])]
 
 
-def failure(data: Mapping[str, Any]) -> FailureOf:
+def failure(data: Parsed) -> FailureOf:
     """A known failure from a checked file: without examples, its remedies as one list."""
     left_out = ("examples", "counter_examples", "instead", "remedy", "command")
     last = {name: data[name] for name in ("remedy", "command") if name in data}
@@ -209,7 +209,7 @@ def _remedy(name: str) -> str:
     return "make it with `make lock`" if name.startswith("locks/") else "write that patch, or correct the name"
 
 
-def _paired(path: Path, stack: catalog.Stack, pairing: dict[str, Any]) -> None:
+def _paired(path: Path, stack: catalog.Stack, pairing: Parsed) -> None:
     """Refuse a stack whose versions do not belong together.
 
     Raises:
@@ -220,7 +220,7 @@ def _paired(path: Path, stack: catalog.Stack, pairing: dict[str, Any]) -> None:
     for name, rows in pairing.items():
         if name == "sources" or name not in versions:
             continue
-        row: dict[str, Any] = next((row for row in rows if _within(torch, row["torch"])), {"fits": ""})
+        row: Parsed = next((row for row in rows if _within(torch, row["torch"])), {"fits": ""})
         wanted = f"=={torch}" if row["fits"] == "same" else row["fits"]
         if not _within(versions[name].removeprefix(">="), wanted):
             known = f"it takes {wanted}" if wanted else "no version is known to fit"
@@ -256,7 +256,7 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
 
 
 @lru_cache(maxsize=4)
-def projects(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+def projects(folder: Path = FOLDER) -> dict[str, Parsed]:
     """Read and check the projects of the catalog, by name.
 
     Raises:
@@ -297,7 +297,7 @@ def _bare_key(data: Any, place: str = "the file") -> str:
     return ""
 
 
-def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
+def _read(path: Path, kind: str, folder: Path) -> Parsed:
     try:
         data = yaml_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -11,8 +11,9 @@ import tempfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import masked
 
 _NEVER = {".git", ".hg", ".venv", "venv", "__pycache__", "build", "dist", "node_modules"}
@@ -47,7 +48,7 @@ class Source(Protocol):
         """Copy all files into an empty folder, and return what names their content."""
 
 
-def open_source(source: Mapping[str, Any], folder: Path) -> Source:
+def open_source(source: Parsed, folder: Path) -> Source:
     """The files that a project's entry names; a relative path counts from `folder`.
 
     Raises:
@@ -95,7 +96,7 @@ class _Folder:
 
 
 class _Commit:
-    def __init__(self, source: Mapping[str, Any]) -> None:
+    def __init__(self, source: Parsed) -> None:
         self._commit = source["commit"]
         self._repository = cache("git") / hashlib.sha256(f"{source['git']} {self._commit}".encode()).hexdigest()[:32]
         if not self._repository.is_dir():

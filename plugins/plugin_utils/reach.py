@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 
 _WAYS_IN = (
     (
@@ -40,7 +41,7 @@ _NO_PYTHON = re.compile(
 )
 
 
-def no_way_in(host: str, variables: dict[str, Any], said: str) -> str:
+def no_way_in(host: str, variables: Variables, said: str) -> str:
     """What to tell of a host that cannot be reached: the reason and the remedy, then what was said."""
     names = {
         "address": str(variables.get("ansible_host") or host),
@@ -52,7 +53,7 @@ def no_way_in(host: str, variables: dict[str, Any], said: str) -> str:
     return f"host {host}: {_last(said)}. Remedy: log in once by hand: ssh {names['user']}@{names['address']}"
 
 
-def no_python(answer: dict[str, Any]) -> bool:
+def no_python(answer: Result) -> bool:
     """Whether a module failed because the host has no Python."""
     said = " ".join(str(answer.get(key, "")) for key in ("msg", "module_stderr", "module_stdout", "exception"))
     return bool(_NO_PYTHON.search(said))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import PlanFile
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
 
 KEPT = 5
@@ -23,7 +23,7 @@ class Estimate(NamedTuple):
     basis: str
 
 
-def subjects(plan: Mapping[str, Any]) -> dict[str, str]:
+def subjects(plan: PlanFile) -> dict[str, str]:
     """What each phase of a plan works on: the locks of its environments, the wheels it builds."""
     found: dict[str, list[str]] = {phase: [] for phase in plan.get("phases", ())}
     for item in plan.get("environments", ()):
@@ -40,7 +40,7 @@ def subjects(plan: Mapping[str, Any]) -> dict[str, str]:
     return {phase: " ".join(sorted(set(parts))) for phase, parts in found.items()}
 
 
-def estimates(plan: Mapping[str, Any], times: Times) -> dict[str, Estimate]:
+def estimates(plan: PlanFile, times: Times) -> dict[str, Estimate]:
     """What to expect of each phase of a plan."""
     found = {}
     for phase, subject in subjects(plan).items():

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.action.plan import phases
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit import ranges
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import read_wheel
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
@@ -25,6 +24,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import in
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks import tasks
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import inspect as looking
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
@@ -650,7 +650,7 @@ def test_a_plan_refuses_before_anything_is_installed() -> None:
 def test_a_plan_hands_the_constraints_of_archives_to_who_installs() -> None:
     result, locks = planned(files=[TORCH, archive("openai-whisper 20231117")])
     assert result.refusals == []
-    (task,) = phases(result, locks)["install"]
+    (task,) = tasks(result, locks)["install"]
     assert task["constraints"] == ["setuptools<82"]
     assert result.environments[0].archives
 

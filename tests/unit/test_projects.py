@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.action import plan as plan_action
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks import tasks
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
@@ -409,7 +409,7 @@ def test_four_projects_that_fight_over_torch_fit_one_environment_and_the_stack_s
         accelerators=[card], nvidia={"driver": "580.82"}, pythons=[{"path": sys.executable, "version": VERSION}]
     )
     planned = decide(observed, environment, catalog=catalog)
-    (spec,) = plan_action.phases(planned, {})["lock"]
+    (spec,) = tasks(planned, {})["lock"]
     machine = Host(tmp_path)
     text = generation.resolve(machine.job, str(machine.root), spec, "")
 

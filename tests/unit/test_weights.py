@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import removal
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import kept
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import models
@@ -109,6 +110,25 @@ def test_a_file_that_two_sets_share_is_fetched_once(tmp_path: Path, job: Job, hu
     bring(job, tmp_path, hub, of_hub(), replace(of_hub("ours/other", {"copy.bin": BIG}), name="other"))
     assert sum("model.bin" in line or "copy.bin" in line for line in hub.asked) == 1
     assert len(list((tmp_path / "models/blobs").iterdir())) == 2
+
+
+def test_what_was_fetched_can_be_removed_again(tmp_path: Path, job: Job, hub: Hub) -> None:
+    hub.files["ours/other", "other.bin"] = b"other"
+    wanted, other = of_hub(), of_hub("ours/other", {"other.bin": b"other"})
+    key, stays = bring(job, tmp_path, hub, wanted, other)
+    removal.remove(str(tmp_path), [f"weights {key}"], check=False)
+    assert [path.stem for path in (tmp_path / layout.KEPT).iterdir()] == [stays]
+    assert not Path(task(wanted, tmp_path)["folder"]).exists()
+    assert [path.read_bytes() for path in (tmp_path / layout.BLOBS).iterdir()] == [b"other"]
+
+
+def test_a_record_of_before_is_written_again_without_a_download(tmp_path: Path, job: Job, hub: Hub) -> None:
+    (key,) = bring(job, tmp_path, hub, of_hub())
+    record = tmp_path / layout.KEPT / f"{key}.json"
+    record.write_text('{"name": "voice", "files": []}')
+    asked = len(hub.asked)
+    assert bring(job, tmp_path, hub, of_hub()) == [key]
+    assert len(hub.asked) == asked and removal.kept(str(record))
 
 
 def test_a_model_finds_its_weights_there(tmp_path: Path, job: Job, hub: Hub) -> None:

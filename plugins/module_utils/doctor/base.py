@@ -131,7 +131,7 @@ class Spec:
         return spec
 
 
-def _entry(raw: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+def _entry(raw: Mapping[str, object], name: str, kind: type, default: Any = None) -> Any:
     value = raw.get(name, default)
     if value is None and default is None:
         raise SpecError(f"the specification lacks '{name}'")
@@ -140,7 +140,7 @@ def _entry(raw: Mapping[str, Any], name: str, kind: type, default: Any = None) -
     return value
 
 
-def _texts(raw: Mapping[str, Any], name: str) -> dict[str, str]:
+def _texts(raw: Mapping[str, object], name: str) -> dict[str, str]:
     value = _entry(raw, name, dict, {})
     wrong = [key for key, text in value.items() if not isinstance(text, str)]
     if wrong:

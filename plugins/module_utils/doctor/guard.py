@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from .base import Check, Context, Failed, Finding, Skipped
 from .prefixes import site_packages
@@ -37,7 +36,7 @@ def stack_guard(context: Context) -> Finding:
             raise Failed(f"{', '.join(here)} was installed by hand, and the environment has no stack to say which")
         raise Skipped("the stack names no versions")
     wrong: list[str] = []
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, object] = {}
     for name in stack:
         folders = [folder for site in site_packages(prefix) for folder in _metadata(site, name)]
         found = [_described(folder) for folder in folders]

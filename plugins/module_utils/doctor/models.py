@@ -132,7 +132,7 @@ def _speaks(name: str) -> Any:
     return speaks
 
 
-def _listen(context: Context, measured: Mapping[str, float], text: str, evidence: Mapping[str, Any]) -> None:
+def _listen(context: Context, measured: Mapping[str, float], text: str, evidence: Mapping[str, object]) -> None:
     problems = measure.speech_problems(dict(measured), text)
     if problems:
         raise Failed(f"what was spoken is no speech: {'; '.join(problems)}", "", evidence)
@@ -204,7 +204,7 @@ def _understands(name: str) -> Any:
         text = work(heard)
         (context.evidence / TRANSCRIPT).write_text(f"{text}\n", encoding="utf-8")
         errors = measure.word_errors(SENTENCE, text)
-        evidence: dict[str, Any] = {
+        evidence: dict[str, object] = {
             "file": TRANSCRIPT,
             "said": SENTENCE,
             "heard": text,
@@ -227,7 +227,7 @@ def _edges(name: str) -> Any:
         heard = _heard(context, context.spec.models[name]["sample_rate"])
         work = _work(context, name)
         wanted, found = measure.edges(heard.samples, heard.rate), work(heard)
-        evidence: dict[str, Any] = {"by level": wanted, "found": found, "tolerance": EDGE}
+        evidence: dict[str, object] = {"by level": wanted, "found": found, "tolerance": EDGE}
         if not found:
             raise Failed("it finds no speech in the sentence", "", evidence)
         got = (found[0][0], found[-1][1])
@@ -257,7 +257,7 @@ def pitch(names: list[str]) -> Any:
         jit.without()
         import numpy
 
-        evidence: dict[str, Any] = {"tolerance": PITCH}
+        evidence: dict[str, object] = {"tolerance": PITCH}
         found = {}
         for name in names:
             rate, work = context.spec.models[name]["sample_rate"], _work(context, name)

@@ -7,7 +7,6 @@ import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from .attacks import DECOY, WRAPPER_REMEDY, scratch, sum_up
 from .base import REPAIR, Context, Failed, Finding, below, calm, command
@@ -41,7 +40,7 @@ def pip_user(context: Context) -> Finding:
         raise Failed(f"{prefix}/bin/pip is missing: a pip of the system would be used in its stead", REPAIR)
     wheel = decoy_wheel(place / "wheel")
     options = ["install", "--no-index", "--no-deps", "--no-cache-dir", "--no-compile", "--disable-pip-version-check"]
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, object] = {}
 
     home = place / "home"
     home.mkdir()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..terms.kinds import Parsed
 from ..terms.refusal import Refusal, suggest
 from ..terms.variant import ISA_LEVELS, Variant
 from ..terms.versions import Range, less, numbers
@@ -133,7 +134,7 @@ class Row:
         }
 
 
-def toolchain(data: Mapping[str, Any]) -> Toolchain:
+def toolchain(data: Parsed) -> Toolchain:
     """The toolchain from a checked file.
 
     Raises:

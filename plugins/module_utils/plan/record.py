@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ..records.generation import Override, PythonOf
 from ..records.host import SourceState
 from ..records.model import ModelOf, WeightsOf
-from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
+from ..records.plan import CondaPlan, Considered, Instead, LockPlan, PlanFile, Step
 from ..records.wheel import WheelSpec
 from ..terms.refusal import Refusal
 from ..wanted import project
@@ -191,9 +191,9 @@ class Plan:
         """The environments that something has to be fetched for, be they refused or not."""
         return [item for item in self.environments if _FETCHES & {*item.phases}]
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> PlanFile:
         """The plan as plain data, ready for JSON."""
-        data: dict[str, Any] = _plain(self)
+        data: PlanFile = _plain(self)
         return data
 
 

@@ -54,6 +54,18 @@ class WeightsOf(TypedDict):
     unknown: str
 
 
+class KeptWeights(TypedDict):
+    """``models/kept/<key>.json``: a set of weights that is complete on a host.
+
+    Attributes:
+        schema: Version of this record.
+        weights: The set.
+    """
+
+    schema: Literal[1]
+    weights: WeightsOf
+
+
 class ModelOf(TypedDict):
     """A model of an environment.
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..records.model import Gives, Takes
+from ..terms.kinds import Parsed
 from ..terms.versions import numbers
 from .project import Declared, Project
 
@@ -164,7 +164,7 @@ class Model:
         return Project(said, tuple(Declared(line, said) for line in self.requires), self.overrides)
 
 
-def weights(data: Mapping[str, Any]) -> Weights:
+def weights(data: Parsed) -> Weights:
     """Weights from a checked file."""
     source = data["source"]
     kind = next(kind for kind in (HUB, PACKAGE, URL) if kind in source)
@@ -187,12 +187,12 @@ def weights(data: Mapping[str, Any]) -> Weights:
     )
 
 
-def task(data: Mapping[str, Any]) -> Task:
+def task(data: Parsed) -> Task:
     """A task from a checked file."""
     return Task(data["name"], data["description"], data["takes"], data["gives"], dict(data.get("may_take", {})))
 
 
-def model(data: Mapping[str, Any], known: Mapping[str, Weights], tasks: Mapping[str, Task], runner: str = "") -> Model:
+def model(data: Parsed, known: Mapping[str, Weights], tasks: Mapping[str, Task], runner: str = "") -> Model:
     """A model from a checked file; `known` and `tasks` are those of the catalog."""
     code, python = data["code"], data.get("python", {})
     return Model(

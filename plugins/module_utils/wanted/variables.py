@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..terms.kinds import kind_of
+from ..terms.kinds import Parsed, kind_of
 from ..terms.refusal import Refusal, suggest
 from .catalog import INDEX, SOURCE, WHEELHOUSE
 from .expectation import Expectation, read_expectation
@@ -89,7 +89,7 @@ class Wanted:
     conda_channel_alias: str = ""
     conda_offline: bool = False
     native: str = "system"
-    projects: Mapping[str, Any] = field(default_factory=dict)
+    projects: Mapping[str, Parsed] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     rollback: Mapping[str, str] = field(default_factory=dict)
@@ -235,7 +235,7 @@ def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
     return found
 
 
-def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
+def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
     """Read the wanted state from a host's variables (all of them; those without our prefix are passed over).
 
     Args:

@@ -12,13 +12,12 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 from urllib.parse import quote
 
 from ..host import store
 from ..host.job import Job
 from ..host.store import sha256
-from ..records.wheel import Provenance, WheelManifest
+from ..records.wheel import Brought, Provenance, WheelManifest
 from ..terms.digest import digest
 from ..terms.url import split_url
 from . import manifest as wheels_manifest
@@ -208,7 +207,7 @@ def bring(
     signers: str,
     index: bool,
     expected: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> Brought:
     """Publish each wheel that is there and right; what is not is named with the reason, and the others go on.
 
     Args:
@@ -219,7 +218,9 @@ def bring(
         expected: Digest of the manifest of each key that the controller keeps.
         index: Whether the folder is a wheelhouse, with pages to be written, where a wheel that was changed is mended.
     """
-    published, refused, mended = [], {}, {}
+    published: list[str] = []
+    refused: dict[str, str] = {}
+    mended: dict[str, str] = {}
     for number, (key, base) in enumerate(sorted(sources.items()), 1):
         job.progress("fetching wheels", number, len(sources), key)
         wrong = flaw(folder, key, signers) if index and os.path.isdir(os.path.join(folder, key)) else ""
