@@ -11,7 +11,7 @@ declare -A module=(
     [choose]=plan/choose.py [variant]=terms/variant.py [fatbin]=audit/fatbin.py [recipe]=plan/recipe.py
 )
 declare -A tests=(
-    [choose]="tests/unit/test_choose.py"
+    [choose]="tests/unit/test_choose.py tests/unit/test_fitness.py"
     [variant]="tests/unit/test_variant.py"
     [fatbin]="tests/unit/test_fatbin.py"
     [recipe]="tests/unit/test_recipe.py tests/unit/test_digests.py tests/unit/test_build_command.py"
