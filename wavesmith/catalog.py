@@ -1,4 +1,4 @@
-"""`wavesmith catalog`: compare what the catalog pins with an index, its wheels and upstream, and propose what would mend it."""
+"""`wavesmith catalog`: compare what the catalog pins with an index, its wheels and upstream, and propose what would correct it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .facts.records import Fact
 
 NAME = "catalog"
-HELP = "compare what the catalog pins with the package index and upstream, and propose what would mend it"
+HELP = "compare what the catalog pins with the package index and upstream, and propose what would correct it"
 FINE, WRONG, UNUSABLE, UNASKED = 0, 1, 2, 3
 AT_ONCE = 8
 

@@ -1,4 +1,4 @@
-"""``wavesmith doctor --paste``: say which known failure a text shows, and what mends it."""
+"""``wavesmith doctor --paste``: say which known failure a text shows, and what fixes it."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Row:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = "What was tried before is not tried again: remove FOLDER/packages.json to begin anew. Exit code: 0, or 2 for an unknown name."
+    parser.epilog = "What was tried before is not tried again: remove FOLDER/packages.json to start over. Exit code: 0, or 2 for an unknown name."
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help="packages of the catalog (default: all that an index has)"
     )

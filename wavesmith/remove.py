@@ -1,4 +1,4 @@
-"""`wavesmith remove`: take what nobody wants any more off its hosts."""
+"""`wavesmith remove`: remove from hosts what is no longer wanted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal 
 from wavesmith import playbook
 
 NAME = "remove"
-HELP = "remove environments, weights and toolboxes that nobody wants any more"
+HELP = "remove environments, weights and toolboxes that are no longer wanted"
 KINDS = ("environment", "weights", "toolbox")
 
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="only this, as the plan names it: environment old, or just old; caches: all downloads [all that nobody wants]",
+        help="only this, as the plan names it: environment old, or just old; caches: all downloads [all that is no longer wanted]",
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 

@@ -45,7 +45,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
 # Each host is planned in a process forked from this one: what is read here is read once for all of them.
-with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
+with contextlib.suppress(AnsibleError):  # run() reports a broken catalog
     catalog_files.load()
 
 
@@ -109,7 +109,7 @@ class ActionModule(AskingAction):
                 observed["findings"] += asked["observed"]["findings"]
                 runs = 2
             kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
-            # Not asked where it may not be used; its silence is said, and what it has is built then.
+            # Not asked where it may not be used; where it does not answer there is a warning, and what it has is built.
             if any("lock" in item.phases for item in planned.environments):
                 problems += cannot_keep(locks_folder(own))
             planned = decided(kept.offered() if WHEELHOUSE in wanted.policy else {})
@@ -206,7 +206,7 @@ def _difference(plan: record.Plan) -> dict[str, dict[str, object]]:
 
 
 def _default_index() -> str:
-    """The package index pip uses when nobody says otherwise, from pip itself; empty where the controller has no pip."""
+    """pip's default package index, from pip itself; empty where the controller has no pip."""
     try:
         from pip._internal.models.index import PyPI
     except ImportError:

@@ -88,7 +88,7 @@ class ActionModule(ActionBase):
         return {"changed": False, "remote_runs": 0, "report": report, "saved": str(saved)}
 
     def _overrides(self, current: CurrentGeneration | None) -> list[Override]:
-        """What was decided otherwise than somebody asked, as the manifest of what is current says."""
+        """Requirements that were overridden, as the current generation's manifest lists them."""
         return current["manifest"].get("overrides", []) if current and current["manifest"] else []
 
     def _changes(

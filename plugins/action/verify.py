@@ -1,4 +1,4 @@
-"""Run the doctor in generations, and show his table."""
+"""Run the doctor in generations, and show its table."""
 
 from __future__ import annotations
 

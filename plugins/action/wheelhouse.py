@@ -73,10 +73,10 @@ class ActionModule(FollowAction):
         kept.store.mkdir(parents=True, exist_ok=True)
         for key in keys:
             wrong = wheelhouse.flaw(str(kept.store), key, signers) if (kept.store / key).exists() else ""
-            taken = wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers, mend=bool(wrong))
+            taken = wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers, replace=bool(wrong))
             answer["changed"] = answer["changed"] or taken
             if wrong:
-                _say_mended(f"the store of this controller ({kept.store})", key, wrong, host)
+                _warn_replaced(f"the store of this controller ({kept.store})", key, wrong, host)
         return answer
 
     def _fetcher(self, key: str) -> wheelhouse.Take:
@@ -139,8 +139,8 @@ class ActionModule(FollowAction):
         answer["remote_runs"] += 1
         kept.forget()
         result = answer.get("result") or {}
-        for key, wrong in result.get("mended", {}).items():
-            _say_mended(f"the wheelhouse on {host}", key, wrong, "this controller's store")
+        for key, wrong in result.get("replaced", {}).items():
+            _warn_replaced(f"the wheelhouse on {host}", key, wrong, "this controller's store")
         refused = result.get("refused", {})
         if refused:
             lines = [f"wheel {stored[key]['wheel']}: {reason}" for key, reason in sorted(refused.items())]
@@ -191,7 +191,7 @@ def _missing(wheel: dict[str, str]) -> str:
     )
 
 
-def _say_mended(where: str, key: str, wrong: str, source: str) -> None:
+def _warn_replaced(where: str, key: str, wrong: str, source: str) -> None:
     Display().warning(
         f"wheel {key} in {where} was not what its builder signed: {wrong}. The good one of {source} took its place. "
         "Remedy: find out who could write there"
@@ -199,7 +199,7 @@ def _say_mended(where: str, key: str, wrong: str, source: str) -> None:
 
 
 def _silenced(answer: Result, host: str) -> Result:
-    """A wheelhouse that does not get its wheels is said, and stops nobody: the controller brings them itself."""
+    """A wheelhouse that cannot be served is reported and stops no host: the controller brings the wheels itself."""
     if answer.pop("failed", False):
         Display().warning(f"[{host}] the wheelhouse did not get its wheels: {answer.get('msg', 'no reason was given')}")
     return answer

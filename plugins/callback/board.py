@@ -295,7 +295,7 @@ class CallbackModule(Default):
         else:
             self._show_end(seconds)
 
-    # What is said
+    # What is shown
 
     def _show_end(self, seconds: float) -> None:
         run, quiet = self._run, self._form == "quiet"

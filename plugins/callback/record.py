@@ -56,7 +56,7 @@ class CallbackModule(CallbackBase):
         self._seconds: dict[str, dict[str, float]] = {}
 
     def _keep(self, what: str, *values: Any) -> None:
-        """Keep something; a record that cannot be written is said once, and stops nothing."""
+        """Keep something; a record that cannot be written is a warning, once, and stops nothing."""
         if self._broken or context.CLIARGS.get("check"):
             return
         ledger = Ledger(Path(self.get_option("path")).expanduser().absolute())

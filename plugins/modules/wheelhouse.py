@@ -84,7 +84,7 @@ options:
     type: str
     default: ""
   failures:
-    description: The failures that are known, to say why something failed; given by the action plugin.
+    description: The known failures, by which a failure is explained; the action plugin sets it.
     type: dict
     default: {}
 attributes:

@@ -28,7 +28,7 @@ class AskingAction(ActionBase):
         answer = self._execute_module(
             module_name=f"wavesmith.provision.{module}", module_args=arguments, task_vars=variables
         )
-        # Ansible prints a host's own words in it as they are; what a module of ours has to say is in its `msg`.
+        # Ansible prints the host's text in it unchanged; our modules put their message into `msg`.
         answer.pop("exception", None)
         facts = answer.pop("ansible_facts", None) or {}
         known = {name: value for name, value in facts.items() if name.startswith("discovered_interpreter_")}

@@ -1,4 +1,4 @@
-"""What a run did so far, host by host, and how that is said; no clock and no screen of its own."""
+"""What a run did so far, host by host, and how that is shown; it has no clock and no screen of its own."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def failure(action: str, task: str, result: Result) -> str:
 
 
 def unreachable(result: Result) -> str:
-    """What a host that cannot be reached is said to be."""
+    """The message for a host that cannot be reached."""
     said = str(result.get("msg") or "").strip().splitlines()
     reason = f" ({said[-1].strip().rstrip('.')})" if said else ""
     return (

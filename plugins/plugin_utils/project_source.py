@@ -26,12 +26,12 @@ _GIT = {
     "GIT_HTTP_LOW_SPEED_TIME": "20",
     "LC_ALL": "C",
 }
-"""A server that says nothing for 20 seconds is given up, and nobody is asked for a password."""
+"""A server that says nothing for 20 seconds is given up, and git never asks for a password."""
 _LONGEST = 600
 
 
 class Unusable(Exception):
-    """Something in a project that nobody can use: what is wrong, and the remedy."""
+    """Something in a project that cannot be used: what is wrong, and the remedy."""
 
     def __init__(self, problem: str, remedy: str) -> None:
         super().__init__(problem)

@@ -42,7 +42,7 @@ _NO_PYTHON = re.compile(
 
 
 def no_way_in(host: str, variables: Variables, said: str) -> str:
-    """What to tell of a host that cannot be reached: the reason and the remedy, then what was said."""
+    """The message for a host that cannot be reached: reason and remedy, then ssh's own words."""
     names = {
         "address": str(variables.get("ansible_host") or host),
         "user": str(variables.get("ansible_user") or "(yours)"),

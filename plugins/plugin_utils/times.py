@@ -17,7 +17,7 @@ RECORDED, PLANNED = "recorded", "the plan's estimate"
 
 
 class Estimate(NamedTuple):
-    """Seconds that a phase will take, and what says so."""
+    """Seconds that a phase will take, and where that number is from."""
 
     seconds: float
     basis: str

@@ -107,7 +107,7 @@ def read_locks(variables: Variables) -> dict[str, str]:
     """The text of every lock at hand by its key, and of the inspection beside it by the key with `inspection.SUFFIX`."""
     folder = locks_folder(variables)
     files = [*sorted(folder.glob("*.txt")), *sorted(folder.glob(f"*{SUFFIX}.json"))]
-    # Bytes that are no text are said with their line, where the lock is wanted.
+    # Bytes that are not text are reported with their line where the lock is used.
     return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in files}
 
 

@@ -23,7 +23,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface impo
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder
 
 ASK = 10.0
-"""Seconds that a served wheelhouse has to say what it has."""
+"""Seconds that a served wheelhouse has to answer."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Wheelhouse:
         self._kept().unlink(missing_ok=True)
 
     def served(self) -> dict[str, WheelManifest]:
-        """What hosts can fetch by themselves; asked once in a run, and silence is said."""
+        """What hosts can fetch by themselves; asked once in a run; a warning where it does not answer."""
         if self.address.startswith("file://"):
             return entries(self.address[len("file://") :])
         if not self.address:

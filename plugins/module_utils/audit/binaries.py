@@ -47,7 +47,7 @@ def inspect(path: str) -> Artifact:
         if place.is_dir():
             return _prefix(path, place)
         start = b""
-        # A pipe would keep us waiting; what is not there is for open to say.
+        # A pipe would keep us waiting; open reports what is not there.
         if place.is_file() or not place.exists():
             with place.open("rb") as stream:
                 start = stream.read(4)

@@ -102,7 +102,7 @@ def read(data: Bytes) -> Code:
 def sections(data: Bytes) -> Iterator[tuple[str, int, int]]:
     """The name, start and end of every section with content; ends are never behind the end of the file.
 
-    Sections do not overlap: a table that says so is somebody's trap, and its rest is left unread.
+    Sections do not overlap: a table that says so is malicious, and the rest of it is not read.
     """
     left = len(data)
     try:

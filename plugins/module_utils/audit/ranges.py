@@ -1,6 +1,6 @@
 """Read a file of a package index in parts: only what is looked at travels.
 
-Servers that give parts answer 206 (RFC 9110, section 14); one that sends the whole file instead is taken at its word where the file is
+Servers that give parts answer 206 (RFC 9110, section 14); one that sends the whole file instead is used as it is where the file is
 small, and left alone where it is not.
 """
 

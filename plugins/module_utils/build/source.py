@@ -58,7 +58,7 @@ def fetch(
     """Return the proven source: the path of an archive, or the folder of a checkout; the bundle is asked first, where there is one.
 
     Raises:
-        Failed: nobody has it, or what they have is something else.
+        Failed: no source has it, or what they have is another file.
     """
     place = cached(root, source)
     os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -67,7 +67,7 @@ def fetch(
     if os.path.exists(place):
         if sha256(place) == source["digest"]:
             return place
-        os.unlink(place)  # fetched anew: somebody changed it, or the disk did
+        os.unlink(place)  # fetched again: it was changed, or the disk is failing
 
     def addresses() -> Iterator[str]:
         if bundle:
@@ -81,7 +81,7 @@ def fetch(
 
 
 def _default_index(root: str, tools: dict[str, str]) -> str:
-    """The index pip asks when nobody names one, from the toolbox's own pip."""
+    """pip's default index, from the toolbox's own pip."""
     python = os.path.join(root, "toolbox", "current", "bin", "python")
     query = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
     done = subprocess.run([python, "-I", "-c", query], env=tools, capture_output=True, text=True, check=False)
@@ -228,7 +228,7 @@ def pack(place: str, folder: str, tools: dict[str, str]) -> None:
 
 
 def _restore(job: Job, sources: str, place: str, commit: str, tools: dict[str, str]) -> None:
-    """Check a commit and its submodules out from packs. Git hashes every object anew: nothing else of the bundle is believed."""
+    """Check a commit and its submodules out from packs. Git hashes every object again, so nothing else in the bundle has to be trusted."""
     job.run(["git", "init", "--quiet", place], tools)
     packed = os.path.join(place, ".git", "objects", "pack", "pack-bundle.pack")
     with _open(f"{sources}/{commit}/{PACK}") as answer, open(packed, "wb") as file:

@@ -34,7 +34,7 @@ def disk(context: Context) -> Finding:
 
 
 def memory(context: Context) -> Finding:
-    """There is memory to work with; swap is told."""
+    """There is memory to work with; swap is reported."""
     del context
     with open(_MEMINFO, encoding="ascii") as file:
         found = meminfo(file.read())

@@ -13,7 +13,7 @@ TOLERANCE = 1e-4
 
 
 def torch_computes(context: Context) -> Finding:
-    """Compute on the CPU, and on the accelerator where the environment is for one; never the CPU in its stead."""
+    """Compute on the CPU, and on the accelerator where the environment is for one; never on the CPU instead."""
     context.needs("numpy")
     import torch
 
@@ -25,7 +25,7 @@ def torch_computes(context: Context) -> Finding:
     }
     devices = ["cpu"]
     if context.spec.backend == "directml":
-        raise Skipped("nobody tried yet what of this DirectML computes; the CPU part works as far as packages import")
+        raise Skipped("DirectML was not tried here; on the CPU, packages import")
     if context.spec.accelerated:
         devices.append("cuda")  # torch's ROCm build has this name too
         evidence["accelerator"] = about = accelerator(torch)

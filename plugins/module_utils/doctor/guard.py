@@ -115,4 +115,4 @@ def _constrained(prefix: Path, packages: dict[str, str]) -> bool:
     return pins == {f"{name}=={version}" for name, version in packages.items()} and f"constraint = {path}" in settings
 
 
-CHECKS = (Check("stack.guard", "nobody replaced the stack", stack_guard, REMEDY),)
+CHECKS = (Check("stack.guard", "the stack was not replaced", stack_guard, REMEDY),)

@@ -223,7 +223,7 @@ def _understands(name: str) -> Any:
 
 def _edges(name: str) -> Any:
     def edges(context: Context) -> Finding:
-        """A model finds where the sentence begins and ends, and nobody who speaks in noise and silence."""
+        """A model finds where the sentence begins and ends, and no speech in noise or silence."""
         heard = _heard(context, context.spec.models[name]["sample_rate"])
         work = _work(context, name)
         wanted, found = measure.edges(heard.samples, heard.rate), work(heard)

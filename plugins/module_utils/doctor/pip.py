@@ -37,7 +37,7 @@ def pip_user(context: Context) -> Finding:
     """
     prefix, place = context.spec.prefix, scratch(context)
     if not (prefix / "bin/pip").exists():
-        raise Failed(f"{prefix}/bin/pip is missing: a pip of the system would be used in its stead", REPAIR)
+        raise Failed(f"{prefix}/bin/pip is missing: the system's pip would be used instead", REPAIR)
     wheel = decoy_wheel(place / "wheel")
     options = ["install", "--no-index", "--no-deps", "--no-cache-dir", "--no-compile", "--disable-pip-version-check"]
     evidence: dict[str, object] = {}

@@ -78,7 +78,7 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
     On standard output it says, a JSON object a line, that it is ready, and of each child its ``started`` and ``ended``.
     """
     say = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints must not mix with what is said
+    os.dup2(2, 1)  # what a library prints must not mix with our own output
     try:
         for module in modules:
             if importlib.util.find_spec(module) is not None:

@@ -15,7 +15,7 @@ from .say import data, lines, needs_mending
 
 FINE, BROKEN, UNUSABLE, UNKNOWN = 0, 1, 2, 3
 EXITS = (
-    f"Exit code: {FINE} all that was recognised is harmless, {BROKEN} something has to be mended, {UNUSABLE} the text cannot be read, "
+    f"Exit code: {FINE} all that was recognised is harmless, {BROKEN} something has to be fixed, {UNUSABLE} the text cannot be read, "
     f"{UNKNOWN} nothing was recognised."
 )
 

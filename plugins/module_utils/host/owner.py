@@ -1,4 +1,4 @@
-"""Whose a host's folder is: nobody but who runs here, and root, may be able to change what is run from it."""
+"""Who owns a host's folder: only the user who runs this, and root, may be able to change what is run from it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Remove from a host what nobody wants any more: environments, weights, toolboxes, and where they are named the caches."""
+"""Remove from a host what is no longer wanted: environments, weights, toolboxes, and where they are named the caches."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _weights(root: str, name: str, going: Sequence[str]) -> list[str]:
         place = folder(doomed)
     if any(folder(other) == place for other in others):
         place = ""
-    # The record goes first: a removal that is killed leaves a set that is incomplete, not one that is said to be there.
+    # The record goes first: a removal that is killed leaves a set that is incomplete, not one that is recorded as complete.
     return [own, *([os.path.join(root, place)] if place else []), *files]
 
 

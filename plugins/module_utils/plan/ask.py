@@ -157,7 +157,7 @@ def _without_stack(item: str, result: Asks) -> list[Refusal]:
 
 
 def _pairs(item: str, packages: Sequence[Package], lines: Mapping[str, Sequence[Asked]]) -> list[Refusal]:
-    """What cannot be together: packages of which one's entry says so, and pins that no version satisfies."""
+    """What cannot be together: packages that conflict by their entries, and pins that no version satisfies."""
     there = {package.name: package for package in packages}
     found = [
         (name, other, why)

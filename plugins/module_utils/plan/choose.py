@@ -190,7 +190,7 @@ def _forced(environment: Environment, wanted: Wanted) -> tuple[str, str]:
 
 
 def unknown_stack(item: str, name: str, catalog: Catalog) -> Refusal:
-    """What is said about a name that the catalog does not have."""
+    """The refusal of a name that the catalog does not have."""
     return Refusal(item, f"stack {name!r} is not in the catalog", suggest(name, [*catalog.stacks, "none", "auto"]))
 
 

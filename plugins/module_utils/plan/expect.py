@@ -14,7 +14,7 @@ _WITHOUT_GPU = ("cpu", "none")
 
 
 def unexpected(wanted: Wanted, observed: Observed) -> list[Refusal]:
-    """A refusal for each thing that a host is not, though its group says so; none where every environment does without a GPU."""
+    """A refusal for each expectation of its group that a host does not meet; none where every environment does without a GPU."""
     expect = wanted.expect
     if expect == Expectation() or all(
         _stack(wanted, environment.stack) in _WITHOUT_GPU for environment in wanted.environments

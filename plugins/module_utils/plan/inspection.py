@@ -39,7 +39,7 @@ class Judged:
 
     Attributes:
         refusals: What cannot work.
-        warnings: What somebody should know.
+        warnings: Warnings for the user.
         constraints: What archives must be built with.
         archives: The archives that will be built on the host.
     """

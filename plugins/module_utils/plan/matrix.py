@@ -72,7 +72,7 @@ class Toolchain:
         sms: Compute capability to what is known of it.
         isas: CPU level to what is known of it.
         packages: Package to what is known of it.
-        matrix_sms: Compute capabilities of a matrix for which nobody named any.
+        matrix_sms: Compute capabilities of a matrix where none were named.
     """
 
     toolkits: Mapping[str, Range]

@@ -70,7 +70,7 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be used here: `what` names it and says what is wrong."""
+    """A recipe that cannot be used here: `what` names it and what is wrong."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}. Remedy: {remedy}")

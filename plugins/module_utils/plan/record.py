@@ -93,8 +93,8 @@ class EnvironmentPlan:
         accelerated: Whether torch must compute on a GPU.
         sms: Compute capabilities of the host that it serves.
         prebuilt: Whether prebuilt wheels with CUDA code are allowed.
-        held: The packages whose version nobody else decides, each with the reason.
-        overrides: What was decided otherwise than somebody asked.
+        held: The packages whose version only the stack decides, each with the reason.
+        overrides: Requirements that were overridden.
         projects: Wheels of projects.
         models: Its models.
         weights: Weights of its models that are not on the host yet.
@@ -165,7 +165,7 @@ class Plan:
         steps: The same in detail.
         unwanted: What is on the host and nothing of this needs: environments, weights, toolboxes.
         remove: What of it the playbook `remove` removes.
-        warnings: What somebody should know.
+        warnings: Warnings for the user.
         refusals: Why nothing will be done.
         seconds: Rough time in all.
         disk_gib: Rough room that it takes, GiB.

@@ -34,7 +34,7 @@ class EstimateOf(TypedDict):
 
     Attributes:
         seconds: How long it would take.
-        basis: What says so: earlier runs, or the plan.
+        basis: Where that number is from: earlier runs, or the plan.
     """
 
     seconds: float

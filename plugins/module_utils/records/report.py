@@ -38,12 +38,12 @@ class EnvironmentRow(TypedDict):
         considered: Each other stack and why it was not taken.
         variant: What its compiled wheels are for.
         versions: Version of each package of the stack.
-        verdict: ``healthy``, ``failed``, ``unjudged``, or ``unknown`` where nobody judged it.
+        verdict: ``healthy``, ``failed``, ``unjudged``, or ``unknown`` where it was not verified.
         seconds: How long the doctor took.
         checks: What each check found.
         generations: Oldest first.
         wheels: Packages that are built from source.
-        overrides: What was decided otherwise than somebody asked.
+        overrides: Requirements that were overridden.
         evidence: Files that can be heard and seen, relative to the artifacts.
         performance: Measured numbers by what was measured.
     """
@@ -110,9 +110,9 @@ class EnvironmentReport(TypedDict):
         environment: Its name.
         generation: What is current; `None` where nothing is.
         stack: Name of the stack.
-        verdict: What the doctor found; `None` where nobody judged it.
+        verdict: What the doctor found; `None` where it was not verified.
         changes: What the run changed, a line each.
-        overrides: What was decided otherwise than somebody asked.
+        overrides: Requirements that were overridden.
     """
 
     environment: str

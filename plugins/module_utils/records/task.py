@@ -256,7 +256,7 @@ class Installed(TypedDict):
         generation: Its folder's name.
         packages: How many packages are in it; `None` where it was there already.
         contents: Version of each of them; empty where it was there already.
-        overrides: What was decided otherwise than somebody asked.
+        overrides: Requirements that were overridden.
     """
 
     environment: str

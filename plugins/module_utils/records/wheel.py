@@ -258,12 +258,12 @@ class Brought(TypedDict):
     Attributes:
         published: Keys of those that are there now.
         refused: Why each other one is not, by its key.
-        mended: What was wrong with each that was replaced, by its key.
+        replaced: What was wrong with each that was replaced, by its key.
     """
 
     published: list[str]
     refused: dict[str, str]
-    mended: dict[str, str]
+    replaced: dict[str, str]
 
 
 class Signed(TypedDict):

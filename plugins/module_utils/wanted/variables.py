@@ -57,7 +57,7 @@ class Wanted:
         native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
-        remove: What the playbook `remove` removes of what nobody wants; none named: all of it.
+        remove: What the playbook `remove` removes; empty for all that is no longer wanted.
         rollback: Environments that the playbook `rollback` switches back, each with the generation to go to (empty: the one before);
             none named: all of them.
         upgrade: Packages whose newest releases the playbook `lock` takes; ``*`` for all.
@@ -150,7 +150,7 @@ VARIABLES: Mapping[str, Variable] = {
     "artifacts": Variable((str,)),
     "catalog": Variable((str,)),
     "explain": Variable((bool,)),
-    # what one run is told
+    # for one run only
     "repair": Variable((list,), "repair"),
     "remove": Variable((list,), "remove"),
     "rollback": Variable((dict, list), "rollback"),
@@ -352,7 +352,7 @@ def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[W
 
 
 def _hub(values: dict[str, Any], environ: Mapping[str, str]) -> list[Refusal]:
-    """Where weights come from: the inventory's words before those that the hub's own tools know, HF_ENDPOINT and HF_TOKEN."""
+    """Where weights come from: the inventory's variables before those that the hub's own tools know, HF_ENDPOINT and HF_TOKEN."""
     found = {"hub": values.get("hub") or environ.get("HF_ENDPOINT", ""), "hub_token": values.get("hub_token", "")}
     found["hub_token"] = found["hub_token"] or environ.get("HF_TOKEN", "")
     values.update({name: value for name, value in found.items() if value})
