@@ -53,7 +53,7 @@ class ActionModule(FollowAction):
                 return {
                     **answer,
                     "failed": True,
-                    "msg": f"{problem}. Remedy: find out who works on {host}, and resolve on another host",
+                    "msg": f"{problem}. Remedy: find out who changed that host, and resolve the lock on another one",
                 }
             path = folder / f"{key}.txt"
             old = next(filter(Path.exists, (path, folder / f"{key.rpartition('-')[0]}.txt")), None)

@@ -114,7 +114,7 @@ class ActionModule(FollowAction):
             return {**answer, "failed": True, "msg": "\n".join(lines)}
         for line in lines:
             Display().warning(
-                f"[{variables['inventory_hostname']}] {line}. It is built here now, as wavesmith_policy allows"
+                f"[{variables['inventory_hostname']}] {line}. It is built here instead, as wavesmith_policy allows"
             )
         environments = variables["wavesmith_plan"]["plan"]["environments"]
         specs = {wheel["key"]: wheel["spec"] for item in environments for wheel in item["wheels"]}
@@ -157,7 +157,7 @@ class ActionModule(FollowAction):
         if silent:
             return _failure(
                 f"it is not known which wheels {', '.join(silent)} needs, so nothing that is kept for others is removed. "
-                "Remedy: run it for all hosts, without -l, when each can be reached"
+                "Remedy: run this for all hosts, without -l, once each can be reached"
             )
         keys = sorted({key for answer in asked.values() for key in answer["used"]})
         answer: Result = {"changed": False, "remote_runs": 0, "removed": []}
@@ -184,16 +184,16 @@ class ActionModule(FollowAction):
 
 def _missing(wheel: dict[str, str]) -> str:
     if not wheel["source"]:
-        return "the wheelhouse had it when the run began and has it no more. Remedy: start again: it will be rebuilt"
+        return "the wheelhouse had it when the run began, and no longer has it. Remedy: start again: it will be rebuilt"
     return (
-        f"its builder {wheel['source']} did not give it in this run (wheel key {wheel['key']}). "
+        f"its builder {wheel['source']} did not provide it in this run (wheel key {wheel['key']}). "
         f"Remedy: see what {wheel['source']} said above, fix it and start again"
     )
 
 
 def _warn_replaced(where: str, key: str, wrong: str, source: str) -> None:
     Display().warning(
-        f"wheel {key} in {where} was not what its builder signed: {wrong}. The good one of {source} took its place. "
+        f"wheel {key} in {where} was not what its builder signed: {wrong}. It was replaced by the good one of {source}. "
         "Remedy: find out who could write there"
     )
 

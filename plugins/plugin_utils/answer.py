@@ -13,7 +13,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface impo
 LARGEST = 64 << 20
 """Characters of all texts in an answer; the locks of ten environments with what was read of their files are a tenth of it."""
 DEEPEST = 64
-REMEDY = "find out what answers there: it is not the module that was sent"
+REMEDY = "find out what answers there: it is not the module that was run"
 
 
 class TooMuch(ValueError):

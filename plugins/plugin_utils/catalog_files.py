@@ -76,13 +76,13 @@ def load(folder: Path = FOLDER, overlay: Path | None = None) -> catalog.Catalog:
     )
 
 
-def checks(overlay: Path | None) -> dict[str, str]:
-    """The doctor's checks of one's own, ``checks/*.py`` of the overlay: text by name.
+def checks(overlay: Path | None = None, folder: Path = FOLDER) -> dict[str, str]:
+    """The checks that are added to the doctor's, ``checks/*.py`` of the catalog and of the overlay: text by name.
 
     Raises:
         AnsibleError: a file is no Python; it names the file and the line.
     """
-    return {path.stem: _python(path) for path in sorted((overlay / "checks").glob("*.py"))} if overlay else {}
+    return {path.stem: _python(path) for path in _entries("checks", folder, overlay, "py")}
 
 
 def _python(path: Path) -> str:
@@ -199,9 +199,9 @@ def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
     return found
 
 
-def _entries(kind: str, folder: Path, overlay: Path | None) -> list[Path]:
+def _entries(kind: str, folder: Path, overlay: Path | None, suffix: str = "yml") -> list[Path]:
     """The files of one kind, by name; the overlay's in place of the catalog's."""
-    found = {path.name: path for place in (folder, overlay) if place for path in (place / kind).glob("*.yml")}
+    found = {path.name: path for place in (folder, overlay) if place for path in (place / kind).glob(f"*.{suffix}")}
     return [path for _, path in sorted(found.items())]
 
 

@@ -50,9 +50,9 @@ class FollowAction(AskingAction):
                 break
             if os.getppid() != controller:
                 # Killed, and this worker outlived it: let go, so that the next run can come back to the work.
-                return {"failed": True, "msg": "the controller is gone; the work goes on without it"}
+                return {"failed": True, "msg": "the controller is gone; the job continues without it"}
             if answer.get("adopted") and not shown:
-                _display.display(f"  [{host}] came back to work that an earlier run had started")
+                _display.display(f"  [{host}] resumed the job of an earlier run")
             now = time.monotonic()
             state = str(answer.get("state", ""))
             if state != arguments["seen"] and now - shown >= QUIET:

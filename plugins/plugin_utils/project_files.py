@@ -66,7 +66,7 @@ def load(name: str, source: Parsed, folder: Path, package_index: str = "") -> Pr
     for item in declared:
         if Requirement(item.requirement).url and name_of(item.requirement) not in decided:
             raise Unusable(
-                f"{item.by.partition(' ')[2]}: {item.requirement} is an address that no hash pins",
+                f"{item.by.partition(' ')[2]}: {item.requirement} is an address without a hash",
                 "name a release of it under overrides, with the reason",
             )
     wheel = build(files, package_index) if source.get("install") else None

@@ -77,7 +77,7 @@ STATES = {
     "new": "will be made",
     "change": "gets a new generation",
     "kept": "is as intended",
-    "drifted": "drifted, gets a good generation again",
+    "drifted": "drifted, will be replaced by a good generation",
     "switch": "switches to a generation that is there",
 }
 

@@ -120,7 +120,7 @@ def cannot_keep(folder: Path) -> list[Refusal]:
         check_writable(place)
     except OSError as error:
         remedy = "name another folder in wavesmith_locks, or change its owner"
-        problem = f"a lock has to be kept, and {place} cannot be written to ({_said(error)})"
+        problem = f"a lock has to be written, but {place} cannot be written to ({_said(error)})"
         return [Refusal(f"locks {folder}", problem, remedy)]
     return []
 
@@ -155,7 +155,7 @@ def strangers(variables: Variables) -> list[str]:
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
             name = path.name.removesuffix(path.suffix) if path.suffix in (".yml", ".yaml", ".json") else path.name
             if name not in names and not name.startswith("."):
-                found.append(f"{path} is for no {kind} of the inventory. Remedy: {suggest(name, names)}")
+                found.append(f"{path} belongs to no {kind} of the inventory. Remedy: {suggest(name, names)}")
     return found
 
 

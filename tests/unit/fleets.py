@@ -29,7 +29,7 @@ KINDS = [
 FAILURES = [
     ("gpu.triton", "fail", "ptxas fatal: Value 'sm_121a' is not defined for option 'gpu-name'", "let TRITON_PTXAS_PATH name the ptxas of CUDA 13"),
     ("native.libraries", "fail", "ctranslate2: libcublas.so.12 is not there", "choose a stack of CUDA 12, or build it from source"),
-    ("stack.imports", "unjudged", "it gave no answer within 270 s: it hung, in _lazy_init (__init__.py:314)", "run `wavesmith-doctor --only stack.imports`"),
+    ("stack.imports", "unjudged", "it did not answer within 270 s: it hung, in _lazy_init (__init__.py:314)", "run `wavesmith-doctor --only stack.imports`"),
     ("torch.computes", "fail", "<script>alert('x')</script> & \"quotes\" of a library", "update the driver"),
 ]  # fmt: skip
 

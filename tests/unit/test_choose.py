@@ -169,7 +169,7 @@ def test_a_host_with_an_nvidia_gpu_is_never_given_the_cpu_unasked() -> None:
     assert {"stack": "cpu", "taken": False} in [
         {key: row[key] for key in ("stack", "taken")} for row in choice.considered
     ]
-    assert "does without it is taken only when it is forced" in next(
+    assert "does not use it is taken only when it is forced" in next(
         r["why"] for r in choice.considered if r["stack"] == "cpu"
     )
 

@@ -345,7 +345,7 @@ def test_a_wheel_is_built_once_for_the_same_files_and_again_for_others(tmp_path:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (own_files(tag="cp311-cp311-linux_x86_64"), "its wheel is not for every machine: voice-1.0-cp311-"),
+        (own_files(tag="cp311-cp311-linux_x86_64"), "its wheel is specific to a platform: voice-1.0-cp311-"),
         (own_files(backend="raise SystemExit('no {tag} today')"), "its wheel cannot be built"),
         ({**own_files(), "pyproject.toml": OWN.replace("[]", '["unknown-backend"]')}, "its wheel cannot be built"),
     ],

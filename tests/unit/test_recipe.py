@@ -199,7 +199,8 @@ PLACED = {name: f"<{name}>" for name in PLACES}
 def test_an_unknown_value_is_an_error_that_names_the_recipe_and_the_known_ones() -> None:
     made = replace(VOICE, settings=(Settings({"CFLAGS": "-march={mach}"}),))
     with pytest.raises(
-        RecipeError, match=r"recipe voice: \{mach\} is no value of a recipe. Remedy: use one of architecture, .*march"
+        RecipeError,
+        match=r"recipe voice: \{mach\} is not a valid value in a recipe. Remedy: use one of architecture, .*march",
     ):
         render("voice", made, RELEASE, CPU)
 

@@ -181,7 +181,9 @@ def test_a_download_that_is_cut_again_and_again_goes_on_where_it_ended(tmp_path:
 
 def test_what_came_before_a_failure_is_gone_on_from_by_the_next_run(tmp_path: Path, job: Job, hub: Hub) -> None:
     hub.cut_after = 50_000
-    with pytest.raises(Failed, match=r"weights voice \(ours/voice\), model.bin: .*it ended early.*what came is kept"):
+    with pytest.raises(
+        Failed, match=r"weights voice \(ours/voice\), model.bin: .*it ended early.*what was downloaded is kept"
+    ):
         bring(job, tmp_path, hub, of_hub(files={"model.bin": BIG}))
     assert not (tmp_path / "models/kept").exists()
     hub.cut_after, hub.asked[:] = 0, []
@@ -200,7 +202,7 @@ def test_a_download_longer_than_its_file_begins_again(tmp_path: Path, job: Job, 
 def test_another_file_of_the_same_size_is_refused_and_not_kept(tmp_path: Path, job: Job, hub: Hub) -> None:
     hub.files["ours/voice", "model.bin"] = BIG[:-3] + b"END"
     with pytest.raises(
-        Failed, match=r"model.bin: what came has sha256 \w+…, the catalog names \w+….* Remedy: find out"
+        Failed, match=r"model.bin: the downloaded file has sha256 \w+…, the catalog names \w+….* Remedy: find out"
     ):
         bring(job, tmp_path, hub, of_hub())
     assert hashlib.sha256(BIG).hexdigest() not in {path.name for path in (tmp_path / "models/blobs").iterdir()}

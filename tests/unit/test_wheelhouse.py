@@ -222,7 +222,7 @@ def test_a_key_that_is_there_is_never_replaced_by_another_wheel(builder: Builder
 
 def test_a_wheel_under_another_key_is_refused(builder: Builder, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    with pytest.raises(Untrusted, match="the manifest of wheel fedc.* is not one"):
+    with pytest.raises(Untrusted, match="the manifest of wheel fedc.* is not valid"):
         wheels_wheelhouse.publish(
             wheels_wheelhouse.taker(f"{builder.folder}/"), str(tmp_path / "there"), OTHER, builder.signers
         )

@@ -114,7 +114,7 @@ def read_wheel(file: IO[bytes], path: str, most: int | None = None) -> Artifact:
                     unread.append((member.filename, "a compression that wheels do not have"))
                     continue
                 if member.file_size > _LARGE and member.file_size > _DENSEST * member.compress_size:
-                    unread.append((member.filename, "compressed more than any library can be"))
+                    unread.append((member.filename, "compressed more than any library could be"))
                     continue
                 with archive.open(member) as source:
                     start = source.read(4)

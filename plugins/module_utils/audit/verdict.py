@@ -182,7 +182,7 @@ def parse_sm(text: str) -> int:
         raise ValueError(f"{text!r} is not a compute capability (an example: 11.0)")
     if match[3] and int(match[3]) < 20:
         # CUDA knows nothing below 2.0 any more, so 11 cannot mean 1.1; but it is not guessed.
-        raise ValueError(f"{text!r} is not clear as a compute capability: did you mean {match[3]}.0 (or {match[3]}0)?")
+        raise ValueError(f"{text!r} is ambiguous as a compute capability: did you mean {match[3]}.0 (or {match[3]}0)?")
     return int(match[3]) if match[3] else int(match[1]) * 10 + int(match[2])
 
 

@@ -82,7 +82,7 @@ def diagnose(text: str, known: Base, facts: Mapping[str, str] | None = None) -> 
         return Diagnosis(cause.id, problem(cause), remedy(cause), _around(lines, cause.line))
     compared = comparable(shown).rstrip("\n").split("\n")
     number = _first_error(compared)
-    return Diagnosis(OTHER, _said(compared, number), "the lines below are the compiler's own", _around(lines, number))
+    return Diagnosis(OTHER, _said(compared, number), "see the compiler's own output below", _around(lines, number))
 
 
 def _said(lines: Sequence[str], number: int) -> str:

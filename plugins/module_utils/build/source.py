@@ -165,7 +165,7 @@ def _download(job: Job, urls: Iterable[str], place: str, source: SourceSpec) -> 
     if os.path.exists(partial):
         os.unlink(partial)
     raise Failed(
-        f"{source['name']} could not be had ({'; '.join(tried)}). Remedy: look who changed the file, or add a mirror to its recipe"
+        f"{source['name']} could not be fetched ({'; '.join(tried)}). Remedy: find out who changed the file, or add a mirror to its recipe"
     )
 
 
@@ -189,10 +189,10 @@ def _checkout(job: Job, place: str, source: SourceSpec, tools: dict[str, str], b
         if _clean(partial, source["digest"], tools):
             os.rename(partial, place)
             return place
-        tried.append(f"{split_url(url).shown}: what came is not commit {source['digest']}")
+        tried.append(f"{split_url(url).shown}: the repository sent something else than commit {source['digest']}")
     shutil.rmtree(partial, ignore_errors=True)
     raise Failed(
-        f"commit {source['digest']} of {source['name']} could not be had ({'; '.join(tried)}). "
+        f"commit {source['digest']} of {source['name']} could not be fetched ({'; '.join(tried)}). "
         "Remedy: check that the commit is there and the network answers, or add a mirror to its recipe"
     )
 
@@ -221,7 +221,7 @@ def pack(place: str, folder: str, tools: dict[str, str]) -> None:
         done = subprocess.run(argv, env=tools, input=b"HEAD\n", stdout=file, stderr=subprocess.PIPE, check=False)
     if done.returncode:
         raise Failed(
-            f"{place} cannot be packed: {done.stderr.decode(errors='replace').strip()}. Remedy: remove it, start again"
+            f"{place} cannot be packed: {done.stderr.decode(errors='replace').strip()}. Remedy: remove it and start again"
         )
     for path in _submodules(place, tools):
         pack(os.path.join(place, path), folder, tools)
@@ -315,5 +315,5 @@ def _extract(archive: str, folder: str) -> None:
                 folder, os.path.dirname(member.name) if member.issym() else "", member.linkname or member.name
             )
             if not (os.path.realpath(target) + os.sep).startswith(base) or member.isdev():
-                raise tarfile.TarError(f"{member.name} leads out of the archive")
+                raise tarfile.TarError(f"{member.name} points outside of the archive")
         opened.extractall(folder)

@@ -94,7 +94,7 @@ def power(context: Context) -> Finding:
             name = file.read().strip()
         found[name] = found.get(name, 0) + 1
     if not found:
-        raise Skipped("this kernel does not tell how the processor's clock is governed")
+        raise Skipped("this kernel does not report the processor's frequency governor")
     note = (
         "; measurements will be slow: sudo cpupower frequency-set -g performance" if set(found) == {"powersave"} else ""
     )

@@ -306,7 +306,7 @@ def command(argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, timeo
             errors="replace",
         )
     except subprocess.TimeoutExpired:
-        return Ran(-1, "", f"{words[0]} gave no answer within {timeout:g} s")
+        return Ran(-1, "", f"{words[0]} did not answer within {timeout:g} s")
     except OSError as error:
         return Ran(-1, "", f"cannot run {words[0]}: {error.strerror or error}")
     return Ran(done.returncode, done.stdout, done.stderr)

@@ -234,7 +234,7 @@ def ctranslate2(context: Context) -> Finding:
     back = numpy.array(there.to_device(translate.Device.cpu))
     kinds = sorted(translate.get_supported_compute_types("cuda"))
     if not numpy.array_equal(values, back):
-        raise Failed("numbers come back changed from ctranslate2's GPU memory")
+        raise Failed("numbers read back from ctranslate2's GPU memory differ")
     return Finding(f"ctranslate2 sees {count} GPU(s), and has {', '.join(kinds)}", {"compute types": kinds})
 
 

@@ -82,7 +82,7 @@ def _problems(folders: list[Path], version: str, record: str) -> Iterator[str]:
         yield "has no RECORD any more"
         return
     if hashlib.sha256(text).hexdigest() != record:
-        yield f"was installed again ({_described(folder)}): its RECORD is not the sealed one"
+        yield f"was reinstalled ({_described(folder)}): its RECORD is not the sealed one"
     for row in csv.reader(text.decode("utf-8", "replace").splitlines()):
         if (
             len(row) == 3

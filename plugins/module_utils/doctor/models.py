@@ -112,7 +112,7 @@ def files(context: Context) -> Finding:
         found = kept.files(context.spec.prefix, model)
         count, size = count + len(found), size + sum(path.stat().st_size for path in found)
     if not count:
-        raise Skipped("no model here has weights that are pinned")
+        raise Skipped("no model here has pinned weights")
     return Finding(f"{count} files of weights, {size / 2**20:.0f} MiB, have the sha256 of the catalog", {"bytes": size})
 
 
@@ -188,7 +188,7 @@ def spoken(context: Context) -> Finding:
 def _heard(context: Context, rate: int) -> sound.Sound:
     path = context.evidence / SPOKEN
     if not path.is_file():
-        raise Skipped("nothing was spoken that it could be judged by")
+        raise Skipped("no speech was made that it could be tested with")
     return sound.read(path, rate)
 
 
@@ -215,7 +215,7 @@ def _understands(name: str) -> Any:
         noise = measure.word_errors(SENTENCE, work(_noise(heard)))
         evidence["word errors of noise"] = round(noise, 3)
         if noise <= WORD_ERRORS:
-            raise Failed("it hears the sentence in noise too: it does not listen", "", evidence)
+            raise Failed("it recognises the sentence in noise too: it does not use its input", "", evidence)
         return Finding(f"word error rate {errors:.0%} (allowed {WORD_ERRORS:.0%}): {text}", evidence)
 
     return understands

@@ -199,7 +199,7 @@ def sherpa_onnx(context: Context) -> Finding:
         or len(written) != len(tone)
         or float(numpy.abs(written - tone).max()) > 1e-3
     ):
-        raise Failed("samples come back changed from sherpa-onnx", "", evidence)
+        raise Failed("samples read back from sherpa-onnx differ", "", evidence)
     return Finding(f"{getattr(sherpa, 'version', '')} buffers and writes audio (no model needed)", evidence)
 
 

@@ -65,7 +65,7 @@ def causes(context: Context) -> str:
         for path in Path("/sys/devices/system/cpu").glob("cpu*/cpufreq/scaling_governor")
     }
     if governors == {"powersave"}:
-        found.append("the processor's clock is governed by powersave")
+        found.append("the processor's frequency governor is powersave")
     return "; ".join(found) or "no cause was found: compare gpu.state, gpu.power and the host's own load"
 
 

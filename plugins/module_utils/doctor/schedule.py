@@ -207,7 +207,7 @@ class Schedule:
             del self.running[check.id]
             text = self._log(check)
             line = words.summary(text)
-            detail = f"it gave no answer within {check.timeout:g} s" + (f": {line}" if line else "")
+            detail = f"it did not answer within {check.timeout:g} s" + (f": {line}" if line else "")
             remedy = LATE.format(id=check.id)
             self.results[check.id] = check.result(UNJUDGED, detail, _evidence(text), remedy, now - running.began)
         for nursery in list(self.nurseries.values()):

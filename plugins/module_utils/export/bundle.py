@@ -277,7 +277,7 @@ def _add(staging: str, final: str) -> None:
                 continue
             if part != "locks" and os.path.exists(to):
                 if not filecmp.cmp(path, to, shallow=False):
-                    raise Failed(f"{to} is there with other bytes. Remedy: make a bundle of its own for this host")
+                    raise Failed(f"{to} exists with other contents. Remedy: make a separate bundle for this host")
                 continue
             moves.append((path, to))
     for path, to in moves:

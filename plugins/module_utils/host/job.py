@@ -296,7 +296,7 @@ def _work(
         sys.stderr.flush()
         lines = traceback.format_exc().strip().splitlines()
         outcome = {
-            "failure": f"{name} met a defect of Wavesmith: {lines[-1]}. Remedy: report it with {folder}/log",
+            "failure": f"{name} failed because of a defect in Wavesmith: {lines[-1]}. Remedy: report it with {folder}/log",
             "log": lines[-LOG_TAIL:],
         }
     write_json(os.path.join(folder, "result.json"), outcome)

@@ -28,7 +28,7 @@ def places(root: str, item: str, going: Sequence[str] = ()) -> list[str]:
     if item == "caches":
         found = [*(os.path.join(root, cache) for cache in CACHES), *_unused(root)]
     elif os.path.basename(name) != name or name in ("", ".", ".."):
-        raise store.StoreError(f"{item!r} names nothing that can be removed. Remedy: take a name that the plan shows")
+        raise store.StoreError(f"{item!r} is not something that can be removed. Remedy: use a name that the plan shows")
     elif kind == "environment":
         found = [store.environment_folder(root, name), os.path.join(root, "state", f"{name}.history.json")]
     elif kind == "toolbox" and name not in ("current", store.pointed(os.path.join(root, "toolbox"))):
@@ -36,7 +36,7 @@ def places(root: str, item: str, going: Sequence[str] = ()) -> list[str]:
     elif kind == "weights":
         found = _weights(root, name, going)
     else:
-        raise store.StoreError(f"{item!r} is in use, or nothing that can be removed. Remedy: plan again")
+        raise store.StoreError(f"{item!r} is in use, or cannot be removed. Remedy: plan again")
     return [path for path in found if os.path.lexists(path)]
 
 

@@ -108,7 +108,7 @@ def refusals(environment: Environment, wanted: Wanted, architecture: str) -> lis
         problem = f"two channels are called {twice[0]!r}, so a lock could mean either"
         found.append(Refusal("variable wavesmith_conda_channels", problem, "keep one of them, or rename its folder"))
     if not names:
-        problem = "it is empty, and engine conda takes Python from a channel"
+        problem = "it is empty, but engine conda takes Python from a channel"
         found.append(Refusal("variable wavesmith_conda_channels", problem, "name one, such as conda-forge"))
     if architecture not in SUBDIRS:
         found.append(Refusal(item, f"channels have no packages for {architecture}", "use a host of another kind"))

@@ -118,7 +118,7 @@ def judge(
 
 
 def _kernels(item: EnvironmentPlan, files: Sequence[InspectedFile], observed: Observed, result: Judged) -> None:
-    """A wheel whose rocBLAS has kernels for none of the host's GPUs: the first matrix product would end the process."""
+    """A wheel whose rocBLAS has kernels for none of the host's GPUs: the first matrix product would abort the process."""
     gpus = [
         f"{gpu['name']} ({gpu['gfx']})" for gpu in observed["accelerators"] if gpu["vendor"] == "amd" and gpu["gfx"]
     ]

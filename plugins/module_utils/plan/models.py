@@ -50,7 +50,7 @@ def asked(environment: Environment, catalog: Catalog, result: Plan) -> list[Mode
             problem = f"model {model.name} cannot be with {others}: {model.alone}"
             result.refusals.append(Refusal(item, problem, f"give {model.name} an environment of its own"))
         if model.git or model.project:
-            problem = f"model {model.name}: code of a repository is not brought to a host yet"
+            problem = f"model {model.name}: code from a repository is not supported yet"
             remedy = (
                 f"run it from its folder; projects: [{model.project}] brings what it requires" if model.project else ""
             )

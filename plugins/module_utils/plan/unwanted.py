@@ -15,8 +15,8 @@ CACHES = "caches"
 VARIABLE = "variable wavesmith_remove"
 _FIRST = {
     "environment": "take it out of wavesmith_environments first",
-    "weights": "take its model out of wavesmith_environments first, or mend what wavesmith plan refuses",
-    "toolbox": "keep it: the next toolbox takes its place",
+    "weights": "take its model out of wavesmith_environments first, or fix what wavesmith plan refuses",
+    "toolbox": "keep it: the next toolbox replaces it",
 }
 
 

@@ -175,7 +175,7 @@ def _complete(prefix: str, spec: InstallTask) -> bool:
         return False
     if manifest.get("digest") != spec["digest"] or store.damage(prefix):
         raise Failed(
-            f"generation {spec['generation']} of {spec['environment']} is complete and is never touched. Remedy: plan again"
+            f"generation {spec['generation']} of {spec['environment']} is complete and must not be changed. Remedy: plan again"
         )
     return True
 
@@ -456,7 +456,7 @@ def _fill(
         taken = sorted(name for name, mark in _own(prefix).items() | own.items() if own.get(name) != mark)
         if taken:
             raise Failed(
-                f"a package puts a file of its own in the place of {taken[0]}, which isolates this environment. "
+                f"a package replaces {taken[0]}, which isolates this environment. "
                 "Remedy: remove the package that has a script or data file of that name, or take another release"
             )
         job.progress("reading binaries", count, count)

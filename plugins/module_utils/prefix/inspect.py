@@ -51,7 +51,7 @@ def inspect(job: Job, root: str, spec: LockTask, lock: str, package_index: str) 
     try:
         files = list(_files(root, spec, lock, tools))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        inspection["problem"] = f"where they are could not be asked: {error}"
+        inspection["problem"] = f"the index could not be asked where they are: {error}"
         return inspection
     kept = os.path.join(root, "cache", "inspected")
     os.makedirs(kept, exist_ok=True)

@@ -229,7 +229,7 @@ def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
         near = near or difflib.get_close_matches(name, roles, n=1, cutoff=0.8)
         meant = f"did you mean {'wavesmith_' if near[0] in VARIABLES else ''}{near[0]}? " if near else ""
         remedy = (
-            f"{meant}docs/variables.md lists all; a variable that only your inventory uses belongs into the inventory"
+            f"{meant}docs/variables.md lists all; a variable that only your inventory uses belongs in the inventory"
         )
         found.append(Refusal(f"variable {name}", "it was given with -e, and nothing reads it", remedy))
     return found
@@ -280,14 +280,14 @@ def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[W
         refusals.append(
             Refusal(
                 "variable wavesmith_root",
-                f"{root!r} is not a folder of our own",
+                f"{root!r} is not usable as Wavesmith's folder",
                 "give an absolute path such as /opt/wavesmith",
             )
         )
         del values["root"]
     elif not re.fullmatch(r"[\w/.+@-]*", root):
         # The path stands in scripts and in their first lines, where neither spaces nor quotes can be.
-        problem = f"{root!r} is not a folder of our own: it holds characters that scripts cannot name"
+        problem = f"{root!r} is not usable as Wavesmith's folder: it contains characters that scripts cannot use"
         refusals.append(Refusal("variable wavesmith_root", problem, "use letters, digits and / . _ + @ - only"))
         del values["root"]
     for name in ("probe_timeout", "source_timeout"):
@@ -318,7 +318,7 @@ def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[W
         refusals.append(Refusal("variable wavesmith_conda_channels", problem, "name one, such as conda-forge"))
     values["conda_channels"] = tuple(values.get("conda_channels", Wanted.conda_channels))
     if values.get("native", "system") not in ("system", "channel"):
-        problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
+        problem = f"it is {values.pop('native')!r}, but must be system or channel: an environment takes all native software from one of them"
         refusals.append(Refusal("variable wavesmith_native", problem, "use system or channel"))
     if values.get("links", "auto") not in LINKS:
         problem = f"it is {values['links']!r}, but must be {', '.join(LINKS[:-1])} or {LINKS[-1]}"
@@ -415,7 +415,9 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
     for name, settings in sorted(data.items(), key=lambda item: str(item[0])):
         item = f"environment {name}"
         if not isinstance(name, str) or not _ENVIRONMENT_NAME.fullmatch(name):
-            refusals.append(Refusal(item, "its name is not usable as a folder", "use lower-case letters, digits and _"))
+            refusals.append(
+                Refusal(item, "its name cannot be used as a folder's name", "use lower-case letters, digits and _")
+            )
             continue
         if not isinstance(settings, Mapping):
             refusals.append(

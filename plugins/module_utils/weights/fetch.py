@@ -124,7 +124,7 @@ def _download_all(
         counted.check(-size)
         if found != name:
             os.unlink(part)
-            raise WrongBytes(f"what came has sha256 {found[:16]}…, the catalog names {name[:16]}…")
+            raise WrongBytes(f"the downloaded file has sha256 {found[:16]}…, the catalog names {name[:16]}…")
         os.chmod(part, 0o444)
         os.replace(part, os.path.join(root, blob(name)))
 
@@ -152,11 +152,11 @@ def _failure(weights: WeightsOf, file: FileOf, error: BaseException) -> Failed:
     elif isinstance(error, Refused) and "gated" in str(error):
         remedy = "accept its terms on the hub, and set HF_TOKEN in the controller's environment, or wavesmith_hub_token in a vault"
     elif isinstance(error, Refused):
-        remedy = "check the network or proxy of the host, or name a mirror in wavesmith_hub or wavesmith_weights_mirrors; what came is kept"
+        remedy = "check the network or proxy of the host, or name a mirror in wavesmith_hub or wavesmith_weights_mirrors; what was downloaded is kept"
     elif isinstance(error, OSError):
-        return Failed(f"{item}: {error.strerror or error}. Remedy: free some space; what came is kept")
+        return Failed(f"{item}: {error.strerror or error}. Remedy: free some space; what was downloaded is kept")
     elif isinstance(error, Stopped):
-        return Failed(f"{item}: stopped. Remedy: start again; what came is kept")
+        return Failed(f"{item}: stopped. Remedy: start again; what was downloaded is kept")
     else:
         raise error
     return Failed(f"{item}: {error}. Remedy: {remedy}")
