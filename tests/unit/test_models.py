@@ -44,7 +44,7 @@ RATE = 16000
 
 def test_the_models_that_a_person_asks_for_are_there() -> None:
     wanted = {"dualcodec", "maskgct", "vevo", "metis", "fish_speech", "sherpa_onnx", "openvoice", "diffrhythm2"}
-    assert wanted | set(REAL) == set(CATALOG.models)
+    assert wanted | set(REAL) <= set(CATALOG.models)
 
 
 @pytest.mark.parametrize("name", REAL)
