@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     command.configure(parser)
     parser.add_argument(
-        "--catalog", type=Path, metavar="FOLDER", help="failures of your own, before those of the catalog"
+        "--catalog", type=Path, metavar="FOLDER", help="folder of your own failures, which replace the catalog's"
     )
 
 

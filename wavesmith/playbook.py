@@ -54,7 +54,7 @@ def options(parser: argparse.ArgumentParser, changes: bool = True) -> None:
         help="a variable for this run; may be given more than once",
     )
     if changes:
-        parser.add_argument("-C", "--check", action="store_true", help="show what would change, change nothing")
+        parser.add_argument("-C", "--check", action="store_true", help="show what would change, without changing it")
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="Ansible's own output; -vvv for its connections too"
     )

@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="only this, as the plan names it: environment old, or just old; caches: all downloads [all that is no longer wanted]",
+        help="what to remove, as the plan names it: environment old, or just old; caches for all downloads [all that is no longer wanted]",
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 

@@ -24,9 +24,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def options(parser: argparse.ArgumentParser) -> None:
     """The arguments that `resume` has as well."""
     parser.add_argument("--waves", default="", help="hosts at a time, as numbers or percent [1,10%%,50%%,100%%]")
-    parser.add_argument("--budget", type=int, default=None, metavar="PERCENT", help="what may fail of a wave [0]")
     parser.add_argument(
-        "-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="as for ansible-playbook"
+        "--budget", type=int, default=None, metavar="PERCENT", help="percent of a wave that may fail [0]"
+    )
+    parser.add_argument(
+        "-e",
+        "--extra-vars",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable for this run; may be given more than once",
     )
     record(parser)
 
