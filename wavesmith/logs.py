@@ -15,7 +15,7 @@ HELP = "show the last job on a host: how it ended, and the lines of its log that
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
-    playbook.inventory(parser)
+    playbook.which_hosts(parser)
     parser.add_argument(
         "host", nargs="?", metavar="HOST", help="a host as the inventory names it [all hosts, or those of -l]"
     )

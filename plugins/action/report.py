@@ -98,8 +98,8 @@ class ActionModule(ActionBase):
         generation: str | None,
         made: Installed | None,
     ) -> list[str]:
-        """What the switch changed; what is not known of a generation that was there already is what the plan said."""
+        """What the switch changed; of the first generation, and of one that was there already, it is what the plan has."""
         before = current["manifest"].get("packages") if current and current["manifest"] else None
-        if current is None or generation == current["generation"] or before is None:
+        if current and generation == current["generation"]:
             return []
-        return changes(before, made["contents"]) if made and made["contents"] else item.get("changes", [])
+        return changes(before, made["contents"]) if before and made and made["contents"] else item.get("changes", [])

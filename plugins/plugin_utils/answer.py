@@ -8,6 +8,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import printable
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import payload
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Arguments, Result, Variables
 
 LARGEST = 64 << 20
@@ -25,9 +26,10 @@ class AskingAction(ActionBase):
 
     def ask(self, module: str, arguments: Arguments, variables: Variables) -> Result:
         """Run a module of this collection there, and return what it answers, safe to show."""
-        answer = self._execute_module(
-            module_name=f"wavesmith.provision.{module}", module_args=arguments, task_vars=variables
-        )
+        with payload.kept(module):
+            answer = self._execute_module(
+                module_name=f"wavesmith.provision.{module}", module_args=arguments, task_vars=variables
+            )
         # Ansible prints the host's text in it unchanged; our modules put their message into `msg`.
         answer.pop("exception", None)
         facts = answer.pop("ansible_facts", None) or {}

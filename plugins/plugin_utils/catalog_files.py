@@ -13,6 +13,7 @@ from ansible.module_utils.common.yaml import yaml_load  # libyaml where there is
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures import base
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.failure import FailureBase, FailureOf
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import ModelSet
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog, model
 from packaging.specifiers import SpecifierSet
@@ -180,7 +181,7 @@ def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
     }
     tasks = {path.stem: model.task(_read(path, "task", folder)) for path in _entries("tasks", folder, overlay)}
     runners = {path.stem: path for path in (overlay / "models").glob("*.py")} if overlay else {}
-    found = {}
+    found, known = {}, projects(folder)
     for path in _entries("models", folder, overlay):
         data = _read(path, "model", folder)
         if data["task"] not in tasks:
@@ -192,8 +193,13 @@ def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
             raise AnsibleError(
                 f"{path}: there are no weights {unknown[0]}. Remedy: write catalog/weights/{unknown[0]}.yml, or correct the name"
             )
+        project = data["code"].get("project", "")
+        if project and "git" not in known.get(project, {}):
+            raise AnsibleError(
+                f"{path}: there is no project {project} with a repository. Remedy: write catalog/projects/{project}.yml"
+            )
         runner = _python(runners.pop(path.stem)) if path.stem in runners else ""
-        found[path.stem] = model.model(data, weights, tasks, runner)
+        found[path.stem] = model.model(data, weights, tasks, known, runner)
     for name, path in runners.items():
         raise AnsibleError(f"{path}: there is no model {name} for it to run. Remedy: write models/{name}.yml")
     return found
@@ -253,6 +259,12 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
         return matrix.toolchain(_read(path, "cuda", folder))
     except ValueError as error:
         raise AnsibleError(f"{path}: {error}. Remedy: add what it names, or correct the name") from error
+
+
+@lru_cache(maxsize=4)
+def model_sets(folder: Path = FOLDER) -> dict[str, ModelSet]:
+    """Read and check the sets of models that share an environment (``catalog/model_sets.yml``): stack and models of each, by name."""
+    return dict(_read(folder / "model_sets.yml", "model_sets", folder))
 
 
 @lru_cache(maxsize=4)

@@ -17,6 +17,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.run im
     RunOptions,
     RunRow,
 )
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 
 SCHEMA = 1
 NAME = "runs.sqlite"
@@ -121,7 +122,7 @@ class Ledger:
 
     def _rows(self, statement: str, *values: object) -> list[Any]:
         """Rows as mappings of their columns: what asked knows what they are."""
-        remedy = "run playbooks/plan.yml or wavesmith reprovision first, or name the folder with --artifacts"
+        remedy = "run wavesmith plan or wavesmith reprovision first, or name the folder with --artifacts"
         if not self.path.is_file():
             raise Unreadable(f"{self.path} is not there. Remedy: {remedy}")
         try:
@@ -196,6 +197,23 @@ def _state(host: Any, row: Any, before: EnvironmentState | None = None) -> Envir
         found["stack"] = known.get("stack", before and before["stack"])
         found["verdict"] = known.get("verdict", before and before["verdict"])
     return found
+
+
+def worked(ledger: Ledger, run: str, host: str, action: str, data: Result, at: float, back: bool = False) -> None:
+    """Keep what a step that worked says about its host.
+
+    Args:
+        action: Short name of the action.
+        data: What it returned.
+        back: Whether it went back to a generation.
+    """
+    if action == "plan" and "plan" in data:
+        ledger.planned(run, host, data["plan"]["environments"], at)
+    elif action == "verify":
+        verdicts = (data.get("result") or {}).get("verdicts", {})
+        ledger.judged(run, host, {name: verdict.get("verdict") for name, verdict in verdicts.items()})
+    elif action == "generation" and not data.get("removed"):
+        ledger.switched(run, host, data.get("current", {}), "rolled back" if back else "switched", at)
 
 
 def _host(run: str, host: str, outcome: str, reason: str, at: float) -> tuple[str, tuple[Any, ...]]:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import cast
 
 from ..records.plan import CondaPlan
-from ..records.task import ChannelLockTask, InstallTask, LockTask, OwnWheelFile, Tasks
+from ..records.task import ChannelLockTask, CodeFile, InstallTask, LockTask, OwnWheelFile, Tasks
 from ..records.wheel import KeptWheel
 from ..wanted.weights import key
 from .lockfile import before
@@ -109,6 +109,7 @@ def _to_install(item: EnvironmentPlan, locks: Mapping[str, str], bundle: str) ->
         "models": item.models,
         "wheels": _wheels(item),
         "projects": [cast(OwnWheelFile, asdict(wheel)) for wheel in item.projects],
+        "code": [cast(CodeFile, asdict(archive)) for archive in item.code],
         "key": item.lock["key"],
         "lock": locks.get(item.lock["key"], ""),
         "conda": conda,

@@ -62,6 +62,7 @@ class _HostOutcome(TypedDict):
     phases: dict[str, float]
     estimates: dict[str, EstimateOf]
     environments: list[EnvironmentOutcome]
+    changes: dict[str, list[str]]
 
 
 class HostOutcome(_HostOutcome, Returned, total=False):
@@ -74,6 +75,7 @@ class HostOutcome(_HostOutcome, Returned, total=False):
         phases: Seconds of each phase.
         estimates: What was expected of them.
         environments: Its environments.
+        changes: What a new generation changed, by environment.
         plan: Its plan.
         unwanted: What is on the host and nothing of its plan needs.
         report: How the run left it; not printed.

@@ -11,10 +11,12 @@ class RunOptions(TypedDict, total=False):
     Attributes:
         limit: The hosts that it was limited to; empty for all.
         inventory: Its inventories.
+        controllers: The machines that ran Ansible, where there were several.
     """
 
     limit: str
     inventory: list[str]
+    controllers: str
 
 
 class RunRow(TypedDict):
