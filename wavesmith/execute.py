@@ -17,12 +17,12 @@ from wavesmith.playbook import Command
 def _common(parser: argparse.ArgumentParser) -> None:
     playbook.which_hosts(parser)
     parser.epilog = (
-        "Exit code: here, the command's own; with -l, 0 done, 1 it failed on a host; 2 there is no such environment."
+        "Exit code: the command's own here; with -l 0 done, 1 it failed on a host; 2 there is no such environment."
     )
     parser.add_argument(
         "--root", default="", metavar="FOLDER", help="Wavesmith's folder here [/opt/wavesmith, ~/wavesmith]"
     )
-    parser.add_argument("environment", metavar="ENVIRONMENT", help="such as speech")
+    parser.add_argument("environment", metavar="ENVIRONMENT", help="name of an environment, such as speech")
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
 
 def _tree(parser: argparse.ArgumentParser) -> None:
     _common(parser)
-    parser.add_argument("--depth", type=int, default=2, metavar="N", help="how deep [2]")
+    parser.add_argument("--depth", type=int, default=2, metavar="N", help="levels to show [2]")
 
 
 def _do_tree(arguments: argparse.Namespace) -> int:

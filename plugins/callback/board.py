@@ -52,6 +52,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils import compile
 
 compiled.use()
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, progress, times
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 
 LOCAL = frozenset(
     f"ansible.builtin.{name}"
@@ -302,7 +303,7 @@ class CallbackModule(Default):
         else:
             self._show_end(seconds)
 
-    # What is said
+    # What is shown
 
     def _show_end(self, seconds: float) -> None:
         run, quiet = self._run, self._form == "quiet"
@@ -351,7 +352,7 @@ class CallbackModule(Default):
     def _phase(self, task: Any) -> str:
         return board.phase_of(_action(task), task.get_name(), self._play_name)
 
-    def _ended(self, result: Any, failed: bool = False) -> tuple[board.Host, dict[str, Any], str]:
+    def _ended(self, result: Any, failed: bool = False) -> tuple[board.Host, Result, str]:
         """Count a task that ended, and remember how long its phase took so far."""
         host, action, data = self._run.host(result.host.get_name()), _action(result.task), result.result
         if action in LOCAL:

@@ -127,7 +127,7 @@ def files(context: Context) -> Finding:
         found = kept.files(context.spec.prefix, model)
         count, size = count + len(found), size + sum(path.stat().st_size for path in found)
     if not count:
-        raise Skipped("no model here has weights that are pinned")
+        raise Skipped("no model here has pinned weights")
     return Finding(f"{count} files of weights, {size / 2**20:.0f} MiB, have the sha256 of the catalog", {"bytes": size})
 
 
@@ -147,7 +147,7 @@ def _speaks(name: str) -> Any:
     return speaks
 
 
-def _listen(context: Context, measured: Mapping[str, float], text: str, evidence: Mapping[str, Any]) -> None:
+def _listen(context: Context, measured: Mapping[str, float], text: str, evidence: Mapping[str, object]) -> None:
     problems = measure.speech_problems(dict(measured), text)
     if problems:
         raise Failed(f"what was spoken is no speech: {'; '.join(problems)}", "", evidence)
@@ -219,7 +219,7 @@ def spoken(context: Context) -> Finding:
 def _heard(context: Context, rate: int) -> sound.Sound:
     path = context.evidence / SPOKEN
     if not path.is_file():
-        raise Skipped("nothing was spoken that it could be judged by")
+        raise Skipped("no speech was made that it could be tested with")
     return sound.read(path, rate)
 
 
@@ -287,7 +287,7 @@ def _understands(name: str) -> Any:
         text = work(heard)
         (context.evidence / TRANSCRIPT).write_text(f"{text}\n", encoding="utf-8")
         errors = measure.word_errors(SENTENCE, text)
-        evidence: dict[str, Any] = {
+        evidence: dict[str, object] = {
             "file": TRANSCRIPT,
             "said": SENTENCE,
             "heard": text,
@@ -298,7 +298,7 @@ def _understands(name: str) -> Any:
         noise = measure.word_errors(SENTENCE, work(_noise(heard)))
         evidence["word errors of noise"] = round(noise, 3)
         if noise <= WORD_ERRORS:
-            raise Failed("it hears the sentence in noise too: it does not listen", "", evidence)
+            raise Failed("it recognises the sentence in noise too: it does not use its input", "", evidence)
         return Finding(f"word error rate {errors:.0%} (allowed {WORD_ERRORS:.0%}): {text}", evidence)
 
     return understands
@@ -306,11 +306,11 @@ def _understands(name: str) -> Any:
 
 def _edges(name: str) -> Any:
     def edges(context: Context) -> Finding:
-        """A model finds where the sentence begins and ends, and nobody who speaks in noise and silence."""
+        """A model finds where the sentence begins and ends, and no speech in noise or silence."""
         heard = _heard(context, context.spec.models[name]["sample_rate"])
         work = _work(context, name)
         wanted, found = measure.edges(heard.samples, heard.rate), work(heard)
-        evidence: dict[str, Any] = {"by level": wanted, "found": found, "tolerance": EDGE}
+        evidence: dict[str, object] = {"by level": wanted, "found": found, "tolerance": EDGE}
         if not found:
             raise Failed("it finds no speech in the sentence", "", evidence)
         got = (found[0][0], found[-1][1])
@@ -340,7 +340,7 @@ def pitch(names: list[str]) -> Any:
         jit.without()
         import numpy
 
-        evidence: dict[str, Any] = {"tolerance": PITCH}
+        evidence: dict[str, object] = {"tolerance": PITCH}
         found = {}
         for name in names:
             rate, work = context.spec.models[name]["sample_rate"], _work(context, name)

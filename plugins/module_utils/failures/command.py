@@ -15,7 +15,7 @@ from .say import data, lines, needs_mending
 
 FINE, BROKEN, UNUSABLE, UNKNOWN = 0, 1, 2, 3
 EXITS = (
-    f"Exit code: {FINE} all that was recognised is harmless, {BROKEN} something has to be mended, {UNUSABLE} the text cannot be read, "
+    f"Exit code: {FINE} all that was recognised is harmless, {BROKEN} something has to be fixed, {UNUSABLE} the text cannot be read, "
     f"{UNKNOWN} nothing was recognised."
 )
 
@@ -30,18 +30,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def ask(what: argparse._MutuallyExclusiveGroup) -> None:
     """Add what can be asked for."""
-    what.add_argument("--known", action="store_true", help="print all known failures as JSON, and nothing else")
+    what.add_argument("--known", action="store_true", help="print only all known failures, as JSON")
     what.add_argument(
         "--paste",
         metavar="FILE",
-        help="say which known failures a text shows: an error, a build's log or an installation's output; - reads standard input",
+        help="file with an error message, a build log or an installer's output; - reads standard input",
     )
 
 
 def elsewhere(parser: argparse.ArgumentParser) -> None:
     """Add how it is asked."""
     parser.add_argument(
-        "--elsewhere", action="store_true", help="the text is of another machine: look for nothing on this one"
+        "--elsewhere", action="store_true", help="the text is from another machine: do not check this one"
     )
 
 

@@ -111,7 +111,7 @@ def _entry(name: str, package: Package | None, lines: Sequence[Asked]) -> tuple[
     if commits:
         if len(commits) > 1 or any(line.specifier for line in more):
             return package or Package(name, ()), (
-                f"{said}: one commit is asked for, and something else",
+                f"{said}: both a commit and something else are asked for",
                 "keep one line",
             )
         found = package or Package(name, ())
@@ -157,7 +157,7 @@ def _without_stack(item: str, result: Asks) -> list[Refusal]:
 
 
 def _pairs(item: str, packages: Sequence[Package], lines: Mapping[str, Sequence[Asked]]) -> list[Refusal]:
-    """What cannot be together: packages of which one's entry says so, and pins that no version satisfies."""
+    """What cannot be together: packages that conflict by their entries, and pins that no version satisfies."""
     there = {package.name: package for package in packages}
     found = [
         (name, other, why)
@@ -206,7 +206,11 @@ def contradictions(item: str, asks: Asks, stack: Stack, projects: Sequence[Proje
             specifier, why = decided.get(line.name, ("", ""))
             if line.specifier and specifier and asked.disagree([line.specifier, specifier]):
                 problem = f"package {line.said!r} contradicts {line.name}{specifier} ({why})"
-                found.append(Refusal(item, problem, "ask for what is decided, or choose another stack or environment"))
+                found.append(
+                    Refusal(
+                        item, problem, "ask for the version that was decided, or choose another stack or environment"
+                    )
+                )
     return found
 
 
@@ -236,5 +240,5 @@ def unguarded(item: str, resolved: Iterable[str], held: Iterable[str]) -> list[R
     brought = sorted({*resolved} & {*held})
     if not brought:
         return []
-    problem = f"its lock brings in {', '.join(brought)}, but stack is none: nothing would say for which GPU"
+    problem = f"its lock brings in {', '.join(brought)}, but stack is none: the GPU to build it for would be unknown"
     return [Refusal(item, problem, "give the environment a stack (stack: auto), or remove the lock")]

@@ -83,7 +83,7 @@ def plan(
     if result.steps and busy is not None:
         # No refusal: work that a killed run left behind is taken over; where its run still follows it, the step itself refuses.
         result.warnings.append(
-            f"another run's work goes on here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
+            f"another run's job is still running here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
         )
     result.warnings += [
         f"{finding['detail']}. Remedy: {finding['remedy']}"
@@ -220,7 +220,7 @@ def _environment(
             f"environment {item.name} drifted: {item.damage[0]}{more}. Remedy: wavesmith provision makes a good generation{keep}"
         )
     result.warnings += [
-        f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so nothing goes back to it: "
+        f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so it cannot be rolled back to: "
         f"{entry['damage'][0]}. Remedy: wavesmith repair removes it"
         for entry in present["generations"]
         if entry.get("damage") and entry["name"] != item.current
@@ -255,9 +255,7 @@ def _projects(
         for line in project.overrides:
             if names.name_of(line) in {*stack.versions, *stack.brings}:
                 problem = f"its override {line} is on a package that belongs to the stack {stack.name}"
-                remedy = (
-                    f"leave it out; to have it, choose a stack for environment {environment.name} that has this version"
-                )
+                remedy = f"leave it out; for that version, choose a stack for environment {environment.name} that has this version"
                 name = project.name if project.name.startswith("model ") else f"project {project.name}"
                 result.refusals.append(Refusal(name, problem, remedy))
     return found

@@ -1,4 +1,4 @@
-"""Whether a package can be had with a stack, and whether an index's wheel of it uses the GPU: build it, another stack, or say so."""
+"""Whether a package can be had with a stack, and whether an index's wheel of it uses the GPU: build it, take another stack, or warn."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def with_own_toolkit(stack: Stack, catalog: Catalog, policy: Collection[str], ob
 
 
 def tell(item: EnvironmentPlan, found: Sequence[Unfit], other: str = "") -> tuple[list[str], list[Refusal]]:
-    """What is said of packages that do not use the GPU and are not built; also kept in `item.on_cpu`.
+    """Warnings about packages that do not use the GPU and are not built; also kept in `item.on_cpu`.
 
     Args:
         item: The environment.

@@ -1,4 +1,4 @@
-"""What the models of an environment ask for, what they are refused, and what somebody should know before they are fetched."""
+"""What the models of an environment ask for, why they are refused, and what to know before they are fetched."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def to_fetch(models: Sequence[ModelOf], kept: Collection[str]) -> list[WeightsOf
 
 
 def _memory(model: Model, kind: str, observed: Observed) -> list[str]:
-    """What to say where the host has less memory than the model takes."""
+    """The warning where the host has less memory than the model takes."""
     if kind != "cpu" and model.memory_gpu is not None:
         sizes = [gpu["memory"] for gpu in observed["accelerators"] if gpu["memory"]]
         if sizes and max(sizes) < model.memory_gpu * 2**30:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ..doctor.base import Context, Failed, Finding, Skipped
 from ..models import sound
@@ -50,13 +50,13 @@ def structure(context: Context, code: Path) -> Finding:
     samples = torch.from_numpy(sound.read(path).samples[: int(24000 * _SECONDS)])[None, None]
     first, again = (inference.encode(samples, n_quantizers=_BOOKS + 1) for _ in range(2))
     decoded = inference.decode(*first)
-    evidence = {
-        "weights": "random, written by us and read by dualcodec.get_model",
+    shapes = {
         "semantic codes": list(first[0].shape),
         "acoustic codes": list(first[1].shape),
         "samples": [samples.shape[-1], decoded.shape[-1]],
     }
-    problem = wrong(evidence, int(first[0].max()), int(first[1].max()))
+    evidence = {"weights": "random, written by us and read by dualcodec.get_model", **shapes}
+    problem = wrong(shapes, int(first[0].max()), int(first[1].max()))
     if not problem and not all(torch.equal(one, other) for one, other in zip(first, again)):
         problem = "the same sound gave other codes the second time"
     if not problem and not bool(torch.isfinite(decoded).all()):
@@ -70,7 +70,7 @@ def structure(context: Context, code: Path) -> Finding:
     )
 
 
-def wrong(found: dict[str, Any], largest_semantic: int, largest_acoustic: int) -> str:
+def wrong(found: Mapping[str, Sequence[int]], largest_semantic: int, largest_acoustic: int) -> str:
     """What is wrong with the shapes and ranges of DualCodec's codes; empty where nothing is."""
     given, back = found["samples"]
     frames = given // _HOP
