@@ -38,7 +38,7 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
     found = [_check("files", "weights are the catalog's", files, WEIGHTS_REMEDY)]
     for name in (name for name in sorted(models) if _why(models[name])):
         found += structure.checks(name, models[name])
-        found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name)))
+        found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name, models[name])))
     usable = {name: model for name, model in models.items() if not _why(model)}
     tasks: dict[str, list[str]] = {}
     for name, model in sorted(usable.items()):
@@ -104,8 +104,8 @@ def _why(model: ModelOf) -> str:
     return "" if runner(model["name"]) else "nothing here runs it yet"
 
 
-def _skipped(name: str) -> Any:
-    tier = "import was tried (stack.imports)"
+def _skipped(name: str, model: ModelOf) -> Any:
+    tier = f"import was tried ({f'models.import.{name}' if 'code' in model else 'stack.imports'})"
     if structure.found(name) is not None:
         tier = f"structure was tried (models.structure.{name})"
 

@@ -31,10 +31,10 @@ def exact(computed: Sequence[str] = ()) -> Iterator[None]:
     load = module.load_state_dict
     wrong: list[tuple[Any, str]] = []
 
-    def tolerant(self: Any, state: Any, strict: bool = True, **named: Any) -> Any:
+    def tolerant(self: Any, state_dict: Any, strict: bool = True, **named: Any) -> Any:
         del strict  # what does not fit is said below, for all upstreams in one way
         try:
-            found = load(self, state, False, **named)
+            found = load(self, state_dict, False, **named)
         except RuntimeError as error:  # a shape
             raise Unusable(f"the weights do not fit {type(self).__name__}: {_last(error)}. {REMEDY}") from error
         parts = {id(part) for part in self.modules()}

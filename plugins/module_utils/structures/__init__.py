@@ -17,6 +17,7 @@ the model's name (`doctor.structure`).
 from __future__ import annotations
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "amphion",
     "chinese",
     "cut",
     "diffrhythm2",
@@ -24,8 +25,11 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "fish",
     "fish_speech",
     "fish_speech_s1",
+    "maskgct",
+    "metis",
     "openvoice",
     "sherpa_ctc",
     "tried",
+    "vevo",
 )
 """The files here that do I/O; the others are pure."""
