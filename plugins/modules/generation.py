@@ -132,11 +132,19 @@ def _switch(root: str, name: str, generation: str) -> list[str]:
     try:
         return services.settle(root, name)
     except store.StoreError as error:
-        if before is None or before == generation:
+        if before == generation:
             raise
-        store.activate(root, name, before)
+        if before is None:
+            os.unlink(os.path.join(store.environment_folder(root, name), "current"))
+        else:
+            store.activate(root, name, before)
         services.settle(root, name)
-        raise store.StoreError(f"{error}; generation {before} of {name} is current again, with its services") from None
+        again = (
+            f"generation {before} of {name} is current again, with its services"
+            if before
+            else f"{name} has no current one"
+        )
+        raise store.StoreError(f"{error}; {again}") from None
 
 
 def main() -> None:

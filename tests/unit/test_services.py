@@ -20,6 +20,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import mo
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import variables
 from ansible_collections.wavesmith.provision.plugins.modules import generation as module
 
+from .conftest import make_manifest
 from .test_plan import CATALOG, decide, host
 
 PIPER: Any = plan_models.model_of(CATALOG.models["piper_demo"])
@@ -254,7 +255,7 @@ def generation(root: Path, name: str, served: bool = True) -> None:
     prefix.mkdir(parents=True)
     model = {"name": "piper_demo", "service": {"port": 8089, "path": "/make", "ask": {"text": "a"}}}
     models = [model] if served else []
-    (prefix / "manifest.json").write_text(json.dumps({"models": models, "stack": {"backend": "cpu"}}))
+    (prefix / "manifest.json").write_text(json.dumps(make_manifest(models=models)))
     (prefix / "verdict.json").write_text(json.dumps({"exit": 0}))
 
 
@@ -289,6 +290,16 @@ def test_a_service_that_makes_no_sound_takes_the_switch_back(tmp_path: Path, sys
         module._switch(str(tmp_path), "voice", "bad")
     assert store.pointed(str(tmp_path / "envs" / "voice")) == "one"
     assert "/one/" in (tmp_path / "units" / "wavesmith-voice-piper_demo.service").read_text()
+
+
+def test_a_first_generation_whose_service_makes_no_sound_does_not_become_current(
+    tmp_path: Path, systemd: list[tuple[str, ...]]
+) -> None:
+    generation(tmp_path, "bad")
+    with pytest.raises(store.StoreError, match="made no sound .* voice has no current one"):
+        module._switch(str(tmp_path), "voice", "bad")
+    assert store.pointed(str(tmp_path / "envs" / "voice")) is None
+    assert list((tmp_path / "units").iterdir()) == []
 
 
 def test_a_service_that_nobody_wants_any_more_is_removed(tmp_path: Path, systemd: list[tuple[str, ...]]) -> None:

@@ -16,6 +16,7 @@ import wave
 from array import array
 from typing import Any
 
+from ..records.generation import GenerationManifest
 from ..records.model import ServiceOf
 from . import store
 
@@ -121,13 +122,14 @@ def settle(root: str, environment: str) -> list[str]:
 def _wanted(root: str, environment: str) -> tuple[dict[str, str], dict[str, ServiceOf]]:
     current = store.pointed(store.environment_folder(root, environment))
     prefix = store.generation_folder(root, environment, current) if current else ""
-    manifest = (store.read_json(os.path.join(prefix, store.MANIFEST)) or {}) if current else {}
-    texts, asked = {}, {}
-    for model in manifest.get("models", ()):
-        if "service" in model:
-            accelerated = (manifest.get("stack") or {}).get("backend", "cpu") != "cpu"
-            name, text = unit(root, environment, prefix, model["name"], model["service"]["port"], accelerated)
-            texts[name], asked[name] = text, model["service"]
+    manifest: GenerationManifest | None = store.read_json(os.path.join(prefix, store.MANIFEST)) if current else None
+    texts: dict[str, str] = {}
+    asked: dict[str, ServiceOf] = {}
+    for model in manifest.get("models", ()) if manifest else ():
+        if "service" in model and manifest:
+            service = model["service"]
+            name, text = unit(root, environment, prefix, model["name"], service["port"], manifest["accelerated"])
+            texts[name], asked[name] = text, service
     return texts, asked
 
 
