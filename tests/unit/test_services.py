@@ -239,6 +239,7 @@ def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, 
     told: list[tuple[str, ...]] = []
     (tmp_path / "units").mkdir()
     monkeypatch.setattr(services, "FOLDER", str(tmp_path / "units"))
+    monkeypatch.setattr(services, "BOOTED", str(tmp_path))
     monkeypatch.setattr(services, "_systemctl", lambda *words: told.append(words) or "active")
     monkeypatch.setattr(services, "_last_words", lambda name: "")
 
@@ -324,7 +325,8 @@ def test_a_host_without_services_needs_no_systemd(tmp_path: Path, monkeypatch: p
 def test_a_host_without_systemd_is_told_what_services_need(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "units").mkdir()
     monkeypatch.setattr(services, "FOLDER", str(tmp_path / "units"))
-    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(services, "BOOTED", str(tmp_path / "none"))
     generation(tmp_path, "one")
-    with pytest.raises(store.StoreError, match="Remedy: services need a host with systemd"):
+    with pytest.raises(store.StoreError, match=r"systemd does not run here.* voice has no current one"):
         module._switch(str(tmp_path), "voice", "one")
+    assert list((tmp_path / "units").iterdir()) == []

@@ -20,7 +20,8 @@ from ..records.generation import GenerationManifest
 from ..records.model import ServiceOf
 from . import store
 
-FOLDER = "/etc/systemd/system"
+FOLDER, BOOTED = "/etc/systemd/system", "/run/systemd/system"
+"""Where units are, and what is there where systemd runs (sd_booted(3))."""
 PATIENCE = 900.0
 """Seconds that a service has to load its model and answer."""
 SECONDS, LEVEL = 0.2, -60.0
@@ -101,6 +102,9 @@ def settle(root: str, environment: str) -> list[str]:
     present = _present(root, environment)
     if not wanted and not present:
         return []
+    if not os.path.isdir(BOOTED):
+        name = next(iter({**wanted, **present}))
+        raise store.StoreError(f"service {name}: systemd does not run here. Remedy: leave services out on this host")
     changes = []
     for name in present.keys() - wanted.keys():
         _systemctl("disable", "--now", name)
@@ -149,11 +153,11 @@ def _systemctl(*words: str) -> str:
         done = subprocess.run(["systemctl", *words], capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise store.StoreError(
-            f"systemctl {' '.join(words)}: {error}. Remedy: services need a host with systemd"
+            f"systemctl {' '.join(words)}: {error}. Remedy: see whether systemd works on this host"
         ) from None
     if done.returncode and words[0] != "is-active":
         said = (done.stderr or done.stdout).strip() or f"exit code {done.returncode}"
-        raise store.StoreError(f"systemctl {' '.join(words)}: {said}. Remedy: services need a host that systemd runs")
+        raise store.StoreError(f"systemctl {' '.join(words)}: {said}. Remedy: see systemctl status")
     return done.stdout.strip()
 
 
