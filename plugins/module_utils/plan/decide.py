@@ -137,7 +137,7 @@ def _environment(
     item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
     item.links = wanted.links
     item.variables = environ.variables(stack.backend, observed, wanted.native)
-    models.settle_models(item, asked, observed, result, bool(wanted.hub_token))
+    models.settle_models(item, asked, observed, result, bool(wanted.hub_token), environment.services)
     result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
     if len(result.refusals) > before:
         return item

@@ -28,6 +28,8 @@ class Environment:
     engine: str = "venv"
     packages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    services: Mapping[str, int] = field(default_factory=dict)
+    """Models that are run as services, each with its port on the loopback."""
     projects: tuple[str, ...] = ()
 
 
@@ -193,7 +195,15 @@ _KINDS = {
 _LEAST = {"keep_generations": (1, "keep at least the current one"), "keep_wheels": (0, "0 keeps only what is needed")}
 LINKS = ("auto", "copy", "hardlink")
 ENGINES = ("venv", "conda")
-_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
+_ENVIRONMENT_KEYS = {
+    "stack": str,
+    "engine": str,
+    "packages": list,
+    "models": list,
+    "services": dict,
+    "projects": list,
+}
+_PORTS = range(1024, 65536)
 
 
 def _from_text(value: Any, types: tuple[type, ...]) -> Any:
@@ -447,10 +457,13 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
             if kind is None:
                 refusals.append(Refusal(item, f"it has no setting {key!r}", suggest(str(key), _ENVIRONMENT_KEYS)))
             elif not isinstance(value, kind) or (kind is list and not all(isinstance(entry, str) for entry in value)):
-                expected = "text" if kind is str else "a list of names"
+                expected = {str: "text", list: "a list of names", dict: "a mapping of models and ports"}[kind]
                 refusals.append(
                     Refusal(item, f"{key} is {value!r}, but must be {expected}", "correct it in the inventory")
                 )
+            elif key == "services" and (wrong := [entry for entry in value.items() if not _is_port(entry)]):
+                problem = f"service {wrong[0][0]} is at {wrong[0][1]!r}, but must be at a port from 1024 to 65535"
+                refusals.append(Refusal(item, problem, "give each service a port of its own"))
             else:
                 continue
             good = False
@@ -467,7 +480,19 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
                     engine=settings.get("engine", "venv"),
                     packages=tuple(dict.fromkeys(settings.get("packages", ()))),
                     models=tuple(dict.fromkeys(settings.get("models", ()))),
+                    services=dict(settings.get("services", {})),
                     projects=tuple(dict.fromkeys(settings.get("projects", ()))),
                 )
             )
+    ports = [(port, f"{item.name}'s {name}") for item in found for name, port in item.services.items()]
+    for port in dict.fromkeys(port for port, _ in ports):
+        names = [name for other, name in ports if other == port]
+        if len(names) > 1:
+            problem = f"services {' and '.join(names)} are both at port {port}"
+            refusals.append(Refusal("variable wavesmith_environments", problem, "give each service a port of its own"))
     return tuple(found), refusals
+
+
+def _is_port(entry: tuple[Any, Any]) -> bool:
+    name, port = entry
+    return isinstance(name, str) and isinstance(port, int) and not isinstance(port, bool) and port in _PORTS
