@@ -390,7 +390,7 @@ def test_how_the_clock_is_governed_is_told(
 def test_little_room_is_a_failure(context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(around.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20, total=2**40))
     result = perform(by_id("host.disk"), context())
-    assert (result["verdict"], "playbooks/prune.yml" in result["remedy"]) == ("fail", True)
+    assert (result["verdict"], "wavesmith prune" in result["remedy"]) == ("fail", True)
 
 
 # Performance

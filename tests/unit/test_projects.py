@@ -403,7 +403,7 @@ def test_four_projects_that_fight_over_torch_fit_one_environment_and_the_stack_s
     """Really resolved with uv against the package index: MaskGCT and Vevo, DiffRhythm 2, DualCodec, fish-speech."""
     projects = {name: sets(name) for name in catalog_files.projects()}
     catalog = replace(CATALOG, projects=projects)
-    environment = Environment("all_four", stack="cuda13_0", projects=tuple(projects))
+    environment = Environment("all_four", stack="cuda13_0_torch2_11", projects=tuple(projects))
     card = gpu("9.0", "NVIDIA H100")
     observed = host(
         accelerators=[card], nvidia={"driver": "580.82"}, pythons=[{"path": sys.executable, "version": VERSION}]
