@@ -20,7 +20,7 @@ from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import ask, conda, environ, models
 from .changes import expected
-from .choose import NO_STACK, choose, unknown_stack
+from .choose import NO_STACK, alternatives, choose, unknown_stack
 from .expect import unexpected
 from .fitness import tell, unfit, with_own_toolkit
 from .generation import settle
@@ -154,15 +154,17 @@ def _environment(
                 Refusal(f"environment {item.name}", f"{said.full_name(name)} does not match torch: {problem}", remedy)
             )
     short = unfit(packages, stack, wanted.policy, observed)
+    limited = {entry.package for entry in short if entry.limit}
     projects = _projects(environment, stack, catalog, asked, result)
     item.projects = [project.wheel for project in projects if project.wheel]
     required = {names.name_of(line) for project in projects for line in project.requires}
     named = [name for name in stack.versions if name in {*asks.family, *required}]
-    result.refusals += ask.contradictions(f"environment {item.name}", asks, stack, projects)
+    others = alternatives(stack, observed, catalog, wanted.policy)
+    result.refusals += ask.contradictions(f"environment {item.name}", asks, stack, projects, others)
     for origin, why in origins_of(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         item.wheels, unbuildable = wheels_of(
-            [*named, *(package.name for package in packages)],
+            [*named, *(package.name for package in packages if package.name not in limited)],
             stack,
             origin,
             target,
