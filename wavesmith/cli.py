@@ -43,6 +43,7 @@ COMMANDS = {
     "resume": "resume",
     "fleet": "fleet",
     "history": "history",
+    "wheelhouse": "wheelhouse",
 }
 """Every subcommand, and the module that has it."""
 

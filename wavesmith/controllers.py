@@ -154,7 +154,7 @@ class Fleet:
                     ident=ident,
                     quiet=True,
                     event_handler=lambda event: self._event(event, told),
-                    status_handler=lambda status, runner_config: told.append(str(status.get("job_explanation") or "")),
+                    status_handler=lambda status, **_: told.append(str(status.get("job_explanation") or "")),
                 )
                 processor.run()
                 kept = Path(place, "artifacts", ident, "hosts")
