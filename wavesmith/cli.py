@@ -44,6 +44,7 @@ COMMANDS = {
     "fleet": "fleet",
     "history": "history",
     "wheelhouse": "wheelhouse",
+    "survey": "survey",
 }
 """Every subcommand, and the module that has it."""
 
