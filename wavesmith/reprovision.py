@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wavesmith import day, playbook
+from wavesmith import inventory as places
 
 NAME = "reprovision"
 WAVES = "1,10%,50%,100%"
@@ -22,7 +23,7 @@ HELP = "bring a fleet to its wanted state in waves: plan all, build, then each w
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
-    playbook.inventory(parser)
+    playbook.which_hosts(parser)
     options(parser)
 
 
@@ -79,9 +80,11 @@ def _shared(
     from wavesmith import controllers, records
 
     chosen = controllers.controllers(arguments.controllers)
-    sources, hosts, refusals = playbook.hosts(inventory, limit)
+    named = places.named(inventory)
+    refusals = places.check(named, limit)
     if refusals:
         return playbook.refuse(refusals)
+    sources, hosts = places.shown(named), sorted(places.hosts(named, limit))
     options = {
         "run": f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}",
         "who": os.environ.get("SUDO_USER") or getpass.getuser(),

@@ -12,7 +12,14 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
+    ask,
+    conda,
+    decide,
+    models,
+    record,
+    repositories,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import before, upgrading
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.unwanted import for_removal
@@ -26,7 +33,14 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files, reach
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import (
+    catalog_files,
+    code_files,
+    progress,
+    project_files,
+    reach,
+    times,
+)
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
@@ -72,6 +86,8 @@ class ActionModule(AskingAction):
             catalog = from_index(catalog, wanted.package_index)
         wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
+        with_code, missing = code_files.read(wanted, catalog.models)
+        problems += missing
         staying, more = upgrading(locks, wanted.upgrade) if wanted.upgrade else (locks, [])
         questions = {**self._questions(wanted, catalog, locks), "sudo_password": self._has_sudo_password(variables)}
         answer = self._observe(questions, variables)
@@ -82,7 +98,7 @@ class ActionModule(AskingAction):
         except shape.WrongRecord as error:
             return {"changed": False, "failed": True, "remote_runs": 1, "msg": str(error)}
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        catalog = replace(catalog, projects=projects)
+        catalog = replace(catalog, projects=projects, models=with_code)
         observed["sources"] = dict.fromkeys(_sources(wanted, catalog, catalog.stacks), record.NOT_ASKED)
 
         def decided(offered: Collection[str] = ()) -> record.Plan:
@@ -98,11 +114,12 @@ class ActionModule(AskingAction):
         if planned.downloading:
             # Only a host with work to do is asked what it can reach: a silent source must not hold up those without.
             sources = _sources(wanted, catalog, [item.stack for item in planned.downloading if item.stack])
+            sources |= {} if wanted.bundle else repositories.sources(planned.downloading)
             earlier = ((variables.get("wavesmith_plan") or {}).get("observed") or {}).get("sources", {})
             if all(earlier.get(name, record.NOT_ASKED) != record.NOT_ASKED for name in sources):
                 observed["sources"] = earlier
             else:
-                asked = self._ask(sources, wanted.source_timeout, variables)
+                asked = self._ask(sources, observed["root"], wanted.source_timeout, variables)
                 if "observed" not in asked:
                     return asked
                 observed["sources"].update(asked["observed"]["sources"])
@@ -112,8 +129,20 @@ class ActionModule(AskingAction):
             # Not asked where it may not be used; its silence is said, and what it has is built then.
             if any("lock" in item.phases for item in planned.environments):
                 problems += [_one_of_many(host)] if own.get("wavesmith_one_of_many") else cannot_keep(locks_folder(own))
-            planned = decided(kept.offered() if WHEELHOUSE in wanted.policy else {})
+            offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
+            planned = decided(offered)
+            alone = len(variables.get("ansible_play_hosts_all", [host])) == 1
+            silent = (
+                []
+                if wanted.bundle
+                else [repositories.silent(item, observed["sources"], alone) for item in planned.downloading]
+            )
+            if any(found for found, _ in silent):
+                problems += [refusal for found, _ in silent for refusal in found]
+                planned = decided(offered)
+            planned.warnings += [warning for _, found in silent for warning in found]
         planned.warnings += strangers(variables)
+        times.tell(planned, times.read(saved.with_name(times.NAME)))
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
         evidence = boolean(own.get("wavesmith_report_evidence"), strict=False)
@@ -140,6 +169,11 @@ class ActionModule(AskingAction):
             "text": text,
             "saved": str(saved),
             "diff": _difference(planned),
+            "damaged": {
+                name: ""
+                for name, entry in observed["environments"].items()
+                if any(item.get("damage") for item in entry["generations"])
+            },
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **phases(
                 planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle, wanted.upgrade
@@ -155,8 +189,9 @@ class ActionModule(AskingAction):
             "libraries": wanted_of_hosts(locks),
         }
 
-    def _ask(self, sources: dict[str, str], seconds: float, variables: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, sources: dict[str, str], root: str, seconds: float, variables: dict[str, Any]) -> dict[str, Any]:
         questions = {
+            "root": root,
             "sources": sources,
             "default_index": _default_index(),
             "sources_only": True,
@@ -246,6 +281,7 @@ def phases(
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in record.DECIDED}
             fields["projects"] = [asdict(wheel) for wheel in item.projects]
+            fields["code"] = [asdict(archive) for archive in item.code]
             conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
             todo["install"].append(
                 {

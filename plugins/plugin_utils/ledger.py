@@ -111,7 +111,7 @@ class Ledger:
         self._do(("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (at, outcome, run)), *times)
 
     def _rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        remedy = "run playbooks/plan.yml or wavesmith reprovision first, or name the folder with --artifacts"
+        remedy = "run wavesmith plan or wavesmith reprovision first, or name the folder with --artifacts"
         if not self.path.is_file():
             raise Unreadable(f"{self.path} is not there. Remedy: {remedy}")
         try:

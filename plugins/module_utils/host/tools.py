@@ -148,7 +148,7 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
     cause = lead(found)
     package = next((one for one in found if one.id == "package_does_not_build"), None)
     # Not the index, but what a build fetches by itself.
-    fetches = cause is not None and cause.id == "index_unreachable" and "Failed to fetch" not in error.said
+    fetches = cause is not None and cause.id in _OUT_OF_REACH and "Failed to fetch" not in error.said
     if cause and not fetches and (cause.id in _NO_FAULT_OF_IT or (package and package.because_of != cause.id)):
         return _told(error, item, problem(cause), remedy(cause))
     unbuilt = not_built(error.log, (problem(cause), remedy(cause)) if cause and not fetches else None)
@@ -164,6 +164,7 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
 
 
 _NO_FAULT_OF_IT = ("hash_mismatch", "disk_full", "index_unreachable")
+_OUT_OF_REACH = ("index_unreachable", "source_unreachable")
 
 
 def _told(error: Failed, item: str, what: str, remedy: str) -> Failed:

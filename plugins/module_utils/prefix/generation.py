@@ -29,7 +29,7 @@ from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
 from ..terms.names import name_of, normal, package_of
-from . import links, models, repositories
+from . import code, links, models, repositories
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
 
@@ -82,7 +82,9 @@ class _Pip:
 
         def exec_module(module):
             execute(module)
-            change(module)
+            # All modules in one folder of a zip file (pip out of its wheel) have the same loader.
+            if module.__name__ == name:
+                change(module)
 
         spec.loader.exec_module = exec_module
         return spec
@@ -402,6 +404,8 @@ def _fill(
     wheels += [_own_wheel(prefix, wheel) for wheel in spec["projects"]]
     if not os.path.exists(python):
         raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
+    trees = spec.get("code", [])
+    code.place(root, prefix, trees)
     lock = os.path.join(prefix, "wavesmith", "lock.txt")
     store.write_text(lock, spec["lock"])
     scratch = os.path.join(root, "state", f"install-{spec['environment']}")
@@ -465,7 +469,9 @@ def _fill(
             raise Failed("; ".join(f"{problem['detail']}. Remedy: {problem['remedy']}" for problem in unfit))
         job.progress("compiling byte code", count, count)
         job.run(
-            [python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1)
+            [python, "-m", "compileall", "-q", "-j", "0", site, *code.folders(prefix, trees)],
+            {**tools, "PYTHONDONTWRITEBYTECODE": ""},
+            ok=(0, 1),
         )
     except Failed as error:
         raise explain(error, f"environment {spec['environment']}", job.known) from error
@@ -562,8 +568,16 @@ def _record(site: str, package: str) -> str:
     return ""
 
 
+_PROGRAMS = "../../../bin/"
+"""How the path of a program begins in a RECORD; the installer writes it, no wheel has it."""
+
+
 def _wrong_bytes(site: str) -> dict[str, str]:
-    """Packages with a file whose bytes are not those its RECORD declares, each with its first such file."""
+    """Packages with a file whose bytes are not those its RECORD declares, each with its first such file.
+
+    Two packages may have a program of one name, as langid and py3langid have: it is then the one of either.
+    """
+    programs: dict[str, set[str]] = {}
     work: list[tuple[str, str, str]] = []
     for folder in sorted(os.listdir(site)):
         record = os.path.join(site, folder, "RECORD")
@@ -574,6 +588,8 @@ def _wrong_bytes(site: str) -> dict[str, str]:
             for row in csv.reader(file):
                 if len(row) >= 2 and row[1].startswith("sha256="):
                     work.append((package, row[0], row[1][len("sha256=") :]))
+                    if row[0].startswith(_PROGRAMS):
+                        programs.setdefault(row[0], set()).add(row[1][len("sha256=") :])
 
     def differs(item: tuple[str, str, str]) -> bool:
         digest = hashlib.sha256()
@@ -583,7 +599,8 @@ def _wrong_bytes(site: str) -> dict[str, str]:
                     digest.update(block)
         except OSError:
             return True
-        return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() != item[2]
+        found = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+        return found not in programs.get(item[1], {item[2]})
 
     wrong: dict[str, str] = {}
     with ThreadPoolExecutor() as pool:

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from .. import audit, doctor, failures, models, observe, records, terms
+from .. import audit, doctor, failures, models, observe, records, structures, terms
 from ..doctor import run as _run  # noqa: F401  (named so that its modules travel to the host)
 from ..doctor.worker import START
 from ..failures.probes import facts
@@ -20,9 +20,17 @@ from ..observe.host import Host
 from ..prefix.models import COMMANDS, own_runners
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
+from ..structures import (  # noqa: F401  (named so that they travel to the host)
+    diffrhythm2,
+    dualcodec,
+    fish_speech,
+    fish_speech_s1,
+    openvoice,
+    sherpa_ctc,
+)
 from ..wanted.weights import HUB_CACHE
 
-_ROOMS = (audit, doctor, failures, models, observe, records, terms)
+_ROOMS = (audit, doctor, failures, models, observe, records, structures, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
 PLACE = "wavesmith/doctor"
 """Where it lies in a prefix."""
@@ -50,7 +58,7 @@ done
 worst=0
 for program in "{root}"/envs/${{name:-*}}/current/bin/wavesmith-doctor; do
     if [ ! -x "$program" ]; then
-        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run playbooks/verify.yml, or use one of:" $(cd "{root}/envs" && echo *) >&2
+        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run wavesmith verify, or use one of:" $(cd "{root}/envs" && echo *) >&2
         exit 2
     fi
     [ -z "$once" ] || exec "$program" "$@"
