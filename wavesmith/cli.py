@@ -43,6 +43,8 @@ COMMANDS = {
     "resume": "resume",
     "fleet": "fleet",
     "history": "history",
+    "wheelhouse": "wheelhouse",
+    "survey": "survey",
 }
 """Every subcommand, and the module that has it."""
 

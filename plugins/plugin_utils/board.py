@@ -37,7 +37,7 @@ _PHASE_OF_ACTION = {
     "python_env": "install",
     "packages": "install",
 }
-_PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare"}
+_PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare", "activate": "activate"}
 _DATA = {
     "plan": ("unwanted",),
     "report": ("report",),
@@ -54,7 +54,8 @@ def phase_of(action: str, task: str, play: str) -> str:
     name = action.removeprefix(OURS)
     if name not in (action, "generation"):
         return _PHASE_OF_ACTION.get(name, name)
-    return _PHASE_OF_ROLE.get(task.partition(" : ")[0], play.lower() or "tasks")
+    role = task.partition(" : ")[0].rpartition(".")[2]
+    return _PHASE_OF_ROLE.get(role, play.lower() or "tasks")
 
 
 @dataclass
