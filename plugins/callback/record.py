@@ -36,6 +36,8 @@ from ansible.plugins.callback import CallbackBase
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger
 
 OURS = "wavesmith.provision."
+LOOKING = ("audit", "logs", "matrix", "run", "status")
+"""Playbooks that change nothing of what is recorded, and find nothing out about it."""
 
 
 class CallbackModule(CallbackBase):
@@ -55,7 +57,7 @@ class CallbackModule(CallbackBase):
 
     def _keep(self, what: str, *values: Any) -> None:
         """Keep something; a record that cannot be written is said once, and stops nothing."""
-        if self._broken or context.CLIARGS.get("check"):
+        if self._broken or context.CLIARGS.get("check") or self._playbook in LOOKING:
             return
         ledger = Ledger(Path(self.get_option("path")).expanduser().absolute())
         try:
@@ -68,9 +70,13 @@ class CallbackModule(CallbackBase):
             getattr(ledger, what)(self._run, *values)
         except (OSError, KeyError, sqlite3.Error) as error:
             self._broken = True
-            self._display.warning(
-                f"the record of this run cannot be kept in {ledger.path} ({error}). Remedy: free some space, or move it away"
+            damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+            remedy = (
+                "move that file away; the next run starts a new one"
+                if damaged
+                else "free some space, or change its owner"
             )
+            self._display.warning(f"the record of this run cannot be kept in {ledger.path} ({error}). Remedy: {remedy}")
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """The name of what is run."""

@@ -97,11 +97,11 @@ def _listing(root: str, names: list[str]) -> dict[str, str]:
     return {name: store.pointed(store.environment_folder(root, name)) or "none" for name in names}
 
 
-def _text(name: str, removed: list[str], freed: int, check: bool) -> str:
-    if not removed:
-        return f"{name}: nothing to remove"
+def _text(name: str, removed: list[str], freed: int, stays: dict[str, str], check: bool) -> str:
     did = "would remove" if check else "removed"
-    return f"{name}: {did} {', '.join(removed)}, {freed / 2**30:.2f} GiB"
+    what = f"{did} {', '.join(removed)}, {freed / 2**30:.2f} GiB" if removed else "nothing to remove"
+    left = ", ".join(f"{item} ({why})" for item, why in stays.items())
+    return f"{name}: {what}; {'keeps ' + left if left else 'it has no generation'}"
 
 
 def _prune(root: str, name: str, doomed: list[str], check: bool) -> list[str]:
@@ -142,12 +142,13 @@ def main() -> None:
         with nullcontext() if module.check_mode else store.locked(root, f"{given['state']} {', '.join(names)}"):
             if given["state"] == "pruned":
                 # All are looked at before the first goes: what cannot be pruned stops all.
+                stays = {name: store.kept(root, name, given["keep"]) for name in names}
                 doomed = {name: store.prunable(root, name, given["keep"]) for name in names}
                 for name, items in doomed.items():
                     folder = store.environment_folder(root, name)
                     here = store.room(*(os.path.join(folder, item) for item in items))
                     removed[name] = _prune(root, name, items, module.check_mode)
-                    text.append(_text(name, items, here, module.check_mode))
+                    text.append(_text(name, items, here, stays[name], module.check_mode))
                     freed += here
             else:
                 wanted = {
@@ -156,7 +157,7 @@ def main() -> None:
                 if given["state"] == "rolled_back":
                     wanted = {name: store.rollback_target(root, name, wanted[name]) for name in names}
                 for name in names:
-                    if not module.check_mode:
+                    if not module.check_mode and (given["state"] == "active" or wanted[name] != before[name]):
                         store.activate(root, name, wanted[name])
                     after[name] = wanted[name]
             if not module.check_mode:

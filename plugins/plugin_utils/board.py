@@ -166,6 +166,8 @@ def take(host: Host, action: str, result: Mapping[str, Any]) -> None:
     if result.get("changed"):
         host.changed = True
     if not action.startswith(OURS):
+        if "stdout" in result and "rc" in result:
+            host.data["ran"] = {key: result[key] for key in ("rc", "stdout", "stderr")}
         return
     name = action.removeprefix(OURS)
     if name == "plan" and "plan" in result:
@@ -176,6 +178,15 @@ def take(host: Host, action: str, result: Mapping[str, Any]) -> None:
     if name == "verify":
         host.verdicts.update((result.get("result") or {}).get("verdicts") or {})
     host.data.update({key: result[key] for key in _DATA.get(name, ()) if result.get(key)})
+
+
+def ran_wrong(result: Mapping[str, Any]) -> str:
+    """What a command of `wavesmith run` said before it failed."""
+    said = [line for line in str(result.get("stderr") or "").splitlines() if line.strip()]
+    if said and "Remedy: " in said[-1]:
+        return said[-1].removeprefix("wavesmith-run: ")
+    problem = f"it ended with {result['rc']}" + (f" ({said[-1].strip()})" if said else " and said nothing on stderr")
+    return f"the command: {problem}. Remedy: correct it, or run it on that host to see all that it says"
 
 
 def failure(action: str, task: str, result: Mapping[str, Any]) -> str:
@@ -280,6 +291,8 @@ def host_line(run: Run, host: Host) -> str:
 def _phrases(run: Run, host: Host, end: str) -> list[str]:
     if end in ("refused", "unreachable"):
         return [f"{end}, nothing was changed" if not host.changed else end]
+    if end == "failed" and run.playbook == "run" and "ran" in host.data:
+        return [f"the command ended with {host.data['ran']['rc']}"]
     if end == "failed":
         where = [phase for phase, span in host.spans.items() if span.failed]
         after = f" in {where[-1]} after {duration(host.spans[where[-1]].seconds)}" if where else ""
@@ -287,7 +300,7 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         return [f"failed{after}{kept}"]
     found = []
     if host.data.get("removed"):
-        found = [line for line in host.data["text"] if host.data["removed"].get(line.partition(": ")[0])]
+        found = list(host.data["text"])
     elif host.plan and (run.planning or run.check):
         found = [
             f"{item['name']} {STATES[item['state']]}" for item in host.plan.get("environments", ()) if item.get("state")
@@ -298,7 +311,8 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
     elif any(row["verdict"] for row in environments(host)):
         found = [_environment(row) for row in environments(host)]
     elif host.data.get("current"):
-        found = [f"{name} is generation {generation}" for name, generation in host.data["current"].items()]
+        already = "" if host.changed else " already"
+        found = [f"{name} is generation {generation}{already}" for name, generation in host.data["current"].items()]
     elif host.plan and run.playbook in ("site", "verify", "report", "repair"):
         found = [f"{row['environment']} is not there yet" for row in environments(host)]
     warnings = len(host.plan.get("warnings", ()))
@@ -361,7 +375,7 @@ def sentence(run: Run, seconds: float) -> str:
     judged = [host for host in run.hosts.values() if any(row["verdict"] for row in environments(host))]
     of = f"of {len(ends)} host{'s' if len(ends) > 1 else ''}"
     parts = []
-    if judged and not (run.planning or run.check):
+    if judged and not (run.planning or run.check or run.playbook == "run"):
         good = [
             host for host in judged if ends[host.name] not in ("failed", "unreachable", "refused") and healthy(host)
         ]

@@ -146,13 +146,20 @@ class Ledger:
         return found
 
     def state(self) -> list[dict[str, Any]]:
-        """The newest that is known of each environment of each host; a host that never had a plan has an empty one."""
+        """The newest that is known of each environment of each host that its last plan wants; a host that never had a plan has an empty one."""
         hosts = self._rows("SELECT h.* FROM hosts h JOIN runs r ON r.id = h.run ORDER BY r.started")
         rows = self._rows("SELECT e.* FROM environments e JOIN runs r ON r.id = e.run ORDER BY r.started")
         last = {host["host"]: host for host in hosts}
+        # Only a plan writes which stack an environment has: the last one of a host says which environments are wanted.
+        planned = {row["host"]: row["run"] for row in rows if row["stack"] is not None}
+        wanted = {
+            (row["host"], row["environment"]) for row in rows if planned.get(row["host"], row["run"]) == row["run"]
+        }
         found: dict[tuple[str, str], dict[str, Any]] = {}
         for row in rows:
             key = (row["host"], row["environment"])
+            if key not in wanted:
+                continue
             before = found.get(key, {"wanted": None, "stack": None, "verdict": None})
             known = {
                 name: row[name] if row[name] is not None else before[name] for name in ("wanted", "stack", "verdict")
