@@ -130,15 +130,17 @@ def roots_here(sources: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(str(Path(root).expanduser()) for root in found))
 
 
-def hosts(sources: Sequence[str]) -> list[str]:
-    """Names of the hosts of an inventory that can be read."""
+def hosts(sources: Sequence[str], limit: str | None = None) -> list[str]:
+    """Names of the hosts, or of those of `-l`, of an inventory that can be read."""
     places = shown(sources)
     from ansible.inventory.manager import InventoryManager
     from ansible.parsing.dataloader import DataLoader
 
     _load_plugins()
     with redirect_stderr(io.StringIO()):
-        return [str(host.name) for host in InventoryManager(DataLoader(), places).get_hosts("all")]
+        found = InventoryManager(DataLoader(), places)
+        found.subset(limit)
+        return [str(host.name) for host in found.get_hosts("all")]
 
 
 def _files(places: Sequence[str]) -> Iterator[Path]:
@@ -181,7 +183,8 @@ def _no_yaml(loader: Any, paths: Iterator[Path]) -> list[Refusal]:
             mark = getattr(cause, "problem_mark", None) if isinstance(cause, yaml.YAMLError) else None
             where = f"line {mark.line + 1}: " if mark is not None else ""
             said = getattr(cause, "problem", None) or str(error)
-            refusals.append(Refusal(str(path), f"{where}{' '.join(str(said).split())}", "correct it: it is no YAML"))
+            remedy = "keep one of them" if "uplicate" in said else "correct it: it is no YAML"
+            refusals.append(Refusal(str(path), f"{where}{' '.join(str(said).split()).rstrip('.')}", remedy))
     return refusals
 
 

@@ -49,6 +49,9 @@ from typing import Any
 
 from ansible import constants, context
 from ansible.plugins.callback.default import CallbackModule as Default
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import compiled
+
+compiled.use()
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, progress, times
 
 LOCAL = frozenset(

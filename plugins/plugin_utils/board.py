@@ -299,8 +299,15 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         kept = "; what is current stays in use" if host.plan and not run.planning else ""
         return [f"failed{after}{kept}"]
     found = []
+    removed = []
     if host.data.get("removed"):
-        found = list(host.data["text"])
+        removed = [
+            line
+            for line in host.data["text"]
+            if run.playbook == "prune" or host.data["removed"].get(line.partition(": ")[0])
+        ]
+    if removed and run.playbook != "repair":
+        found = removed
     elif host.plan and (run.planning or run.check):
         found = [
             f"{item['name']} {STATES[item['state']]}" for item in host.plan.get("environments", ()) if item.get("state")
@@ -315,8 +322,9 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         found = [f"{name} is generation {generation}{already}" for name, generation in host.data["current"].items()]
     elif host.plan and run.playbook in ("site", "verify", "report", "repair"):
         found = [f"{row['environment']} is not there yet" for row in environments(host)]
+    found += removed if run.playbook == "repair" else []
     warnings = len(host.plan.get("warnings", ()))
-    if warnings and not host.phases and not run.planning:
+    if warnings and not host.phases and not run.planning and not removed:
         found.append(f"{warnings} warning{'s' if warnings > 1 else ''}, see wavesmith plan")
     return found
 

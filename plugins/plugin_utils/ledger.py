@@ -177,6 +177,25 @@ class Ledger:
         return [str(row["host"]) for row in rows if row["outcome"] not in DONE]
 
 
+def worked(
+    ledger: Ledger, run: str, host: str, action: str, data: dict[str, Any], at: float, back: bool = False
+) -> None:
+    """Keep what a step that worked says about its host.
+
+    Args:
+        action: Short name of the action.
+        data: What it returned.
+        back: Whether it went back to a generation.
+    """
+    if action == "plan" and "plan" in data:
+        ledger.planned(run, host, data["plan"]["environments"], at)
+    elif action == "verify":
+        verdicts = (data.get("result") or {}).get("verdicts", {})
+        ledger.judged(run, host, {name: verdict.get("verdict") for name, verdict in verdicts.items()})
+    elif action == "generation" and not data.get("removed"):
+        ledger.switched(run, host, data.get("current", {}), "rolled back" if back else "switched", at)
+
+
 def _host(run: str, host: str, outcome: str, reason: str, at: float) -> tuple[str, tuple[Any, ...]]:
     statement = (
         "INSERT INTO hosts (run, host, outcome, reason, at) VALUES (?, ?, ?, ?, ?) "

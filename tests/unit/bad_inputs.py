@@ -721,3 +721,107 @@ GIVEN = [
         {"e": '{"wavesmith_python": 3.10}'},
     ),
 ]
+
+MOUNTED = [
+    Bad(
+        F,
+        "a root on a file system that is mounted read-only",
+        "folder <folder>/mounted/wavesmith: its file system <folder>/mounted is mounted read-only. Remedy: mount -o remount,rw <folder>/mounted, or set wavesmith_root to a folder elsewhere",
+        {"option": "ro"},
+    ),
+    Bad(
+        F,
+        "a root on a file system that is mounted noexec",
+        "folder <folder>/mounted/wavesmith: its file system <folder>/mounted is mounted noexec, so no program starts there. Remedy: mount -o remount,exec <folder>/mounted, or set wavesmith_root to a folder elsewhere",
+        {"option": "noexec"},
+    ),
+]
+
+
+def _inventory(site: Site, _host: str, folder: Path) -> Mapping[str, Any]:
+    site.write()
+    return {"argv": ["-i", str(site.inventory)]}
+
+
+def _written(name: str, text: str) -> Prepare:
+    """The site's inventory, with one more file."""
+
+    def prepare(site: Site, host: str, folder: Path) -> Mapping[str, Any]:
+        given = _inventory(site, host, folder)
+        (site.inventory / name).parent.mkdir(parents=True, exist_ok=True)
+        (site.inventory / name).write_text(text)
+        return given
+
+    return prepare
+
+
+def _only(text: str) -> Prepare:
+    """An inventory of this text, or one that is not there."""
+
+    def prepare(_site: Site, _host: str, folder: Path) -> Mapping[str, Any]:
+        if text:
+            (folder / "hosts.yml").write_text(text)
+        return {"argv": ["-i", str(folder / "hosts.yml")]}
+
+    return prepare
+
+
+def _limit(text: str) -> Prepare:
+    def prepare(site: Site, host: str, folder: Path) -> Mapping[str, Any]:
+        return {"argv": [*_inventory(site, host, folder)["argv"], "-l", text]}
+
+    return prepare
+
+
+COMMANDED = [
+    Bad(
+        C,
+        "an inventory that is not there",
+        "inventory <folder>/hosts.yml: there is no such file or folder. Remedy: name a file or folder that is there, or write one: wavesmith init FOLDER",
+        prepare=_only(""),
+    ),
+    Bad(
+        C,
+        "an inventory without hosts",
+        "inventory <folder>/hosts.yml: it has no hosts. Remedy: add one to its hosts.yml, or write one: wavesmith init FOLDER",
+        prepare=_only("all:\n  hosts: {}\n"),
+    ),
+    Bad(
+        C,
+        "an inventory that is no YAML",
+        "<folder>/hosts.yml: line 3: did not find expected ',' or ']'. Remedy: correct it: it is no YAML",
+        prepare=_only("all:\n  hosts: [one\n"),
+    ),
+    Bad(
+        C,
+        "an environment that is there twice",
+        "<folder>/hosts.yml: line 6: Found duplicate mapping key 'small'. Remedy: keep one of them",
+        prepare=_only(
+            "all:\n  hosts:\n    one:\n      wavesmith_environments:\n        small: {}\n        small: {}\n"
+        ),
+    ),
+    Bad(
+        C,
+        "variables that are no YAML",
+        "<folder>/inventory/group_vars/all.yml: line 2: …. Remedy: correct it: it is no YAML",
+        prepare=_written("group_vars/all.yml", "wavesmith_stack: [none\nwavesmith_python: 3\n"),
+    ),
+    Bad(
+        C,
+        "a host that is not in the inventory",
+        "-l onn: inventory <folder>/inventory has no such host or group. Remedy: did you mean one?",
+        prepare=_limit("onn"),
+    ),
+    Bad(
+        C,
+        "an empty -l",
+        "-l: it is empty. Remedy: name hosts or groups, or leave it out for all of the inventory",
+        prepare=_limit(""),
+    ),
+    Bad(
+        C,
+        "a -l that leaves no host",
+        "-l one,!one: it leaves no host. Remedy: the inventory has: one",
+        prepare=_limit("one,!one"),
+    ),
+]

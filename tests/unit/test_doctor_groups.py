@@ -6,6 +6,7 @@ import os
 import sys
 import types
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -282,6 +283,22 @@ def sine(rate: int = 44100, hertz: float = 440.0, level: float = 0.5, seconds: f
 )
 def test_a_tone_that_comes_back_changed_is_found(samples: Any, rate: int, problem: str) -> None:
     assert audio.changed(samples, rate) == problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "by", "fine"),
+    [("mp3", 0.95, True), ("mp3", 0.97, True), ("mp3", 0.9, False), ("wav", 0.95, False), ("flac", 0.95, False)],
+)
+def test_only_an_mp3_may_come_back_as_quiet_as_lame_makes_it(
+    kind: str, by: float, fine: bool, context: Callable[..., Context]
+) -> None:
+    kept: dict[str, Any] = {}
+
+    def save(path: Path, samples: Any) -> None:
+        kept[path.name] = samples * (by if path.suffix == f".{kind}" else 1.0)
+
+    with nullcontext() if fine else pytest.raises(Failed, match=f"codec and {kind} changed: it has the level"):
+        audio._round_trips(context(), save, lambda path: (kept[path.name], audio.RATE), "codec")
 
 
 @pytest.mark.parametrize(("version", "needs"), [("2.8.0+cpu", False), ("2.9.0", True), ("2.11.0+cu130", True)])

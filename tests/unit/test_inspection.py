@@ -733,7 +733,7 @@ def test_an_old_archive_of_the_index_is_resolved_and_installed_with_the_tools_of
     assert holds in constraints
     host.lock = lock
     generation.make_prefix(host.job, root, host.spec())
-    generation.install(host.job, root, {**host.spec(), "constraints": constraints}, "")
+    generation.install(host.job, root, {**host.spec(), "constraints": constraints}, "", {})
     assert list(host.site().glob(f"{name.replace('-', '_')}*.dist-info")) or list(host.site().glob("PyYAML*.dist-info"))
 
 

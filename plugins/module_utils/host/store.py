@@ -434,11 +434,12 @@ def _known(path: str, record: Callable[..., Record]) -> tuple[Record | None, lis
 
 
 def brief(verdict: Verdict) -> Verdict:
-    """A verdict without its evidence, which can be long."""
+    """A verdict without its evidence and what its findings rest on, which can be long."""
     shown = copy.copy(verdict)
     shown["checks"] = [copy.copy(check) for check in verdict.get("checks", [])]
     for check in shown["checks"]:
         check.pop("evidence", None)
+        check.pop("basis", None)
     return shown
 
 
@@ -535,6 +536,14 @@ def prunable(root: str, environment: str, keep: int) -> list[str]:
     """
     stays = kept(root, environment, keep)
     return [item["name"] for item in generations(root, environment) if item["name"] not in stays]
+
+
+def changed_apart(root: str, environment: str) -> dict[str, str]:
+    """Finished generations that are not in use and were changed, each with the first thing that differs: nothing goes back to them."""
+    folder = environment_folder(root, environment)
+    listed = [item["name"] for item in generations(root, environment) if item["complete"]]
+    found = {name: damage(os.path.join(folder, name)) for name in listed if name != pointed(folder)}
+    return {name: broken[0] for name, broken in found.items() if broken}
 
 
 def room(*paths: str) -> int:

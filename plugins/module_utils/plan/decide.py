@@ -221,7 +221,7 @@ def _environment(
         )
     result.warnings += [
         f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so nothing goes back to it: "
-        f"{entry['damage'][0]}. Remedy: wavesmith prune removes it"
+        f"{entry['damage'][0]}. Remedy: wavesmith repair removes it"
         for entry in present["generations"]
         if entry.get("damage") and entry["name"] != item.current
     ]

@@ -11,7 +11,7 @@ from ..records.model import ModelOf, WeightsOf
 from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
 from ..records.wheel import WheelSpec
 from ..terms.refusal import Refusal
-from ..wanted import project
+from ..wanted import model, project
 
 SCHEMA: Literal[1] = 1
 
@@ -96,6 +96,7 @@ class EnvironmentPlan:
         held: The packages whose version nobody else decides, each with the reason.
         overrides: What was decided otherwise than somebody asked.
         projects: Wheels of projects.
+        code: Source trees of its models.
         models: Its models.
         weights: Weights of its models that are not on the host yet.
         digest: Of all that goes into it; `None` before the locks and wheel keys are known.
@@ -137,6 +138,7 @@ class EnvironmentPlan:
     held: dict[str, str] = field(default_factory=dict)
     overrides: list[Override] = field(default_factory=list)
     projects: list[project.OwnWheel] = field(default_factory=list)
+    code: list[model.Archive] = field(default_factory=list)
     models: list[ModelOf] = field(default_factory=list)
     weights: list[WeightsOf] = field(default_factory=list)
     digest: str | None = None
