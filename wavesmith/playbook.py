@@ -144,7 +144,7 @@ def _sources(arguments: argparse.Namespace, changes: bool) -> tuple[list[str], l
         if changes:
             return sources, [inventory.nobody_said()]
         sources = [str(inventory.LOCAL)]
-    refusals = inventory.check(sources, arguments.limit)
+    refusals = [*inventory.check(sources, arguments.limit), *inventory.files_of(getattr(arguments, "extra_vars", []))]
     if guessed and not refusals and not arguments.quiet:
         print(f"inventory: {', '.join(inventory.shown(sources))} (-i names another)", file=sys.stderr)
     return sources, refusals

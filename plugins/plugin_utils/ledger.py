@@ -113,13 +113,13 @@ class Ledger:
     def _rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         remedy = "run wavesmith plan or wavesmith reprovision first, or name the folder with --artifacts"
         if not self.path.is_file():
-            raise Unreadable(f"{self.path} is not there. Remedy: {remedy}")
+            raise Unreadable(f"{self.path}: it is not there. Remedy: {remedy}")
         try:
             with closing(self._open()) as base:
                 return [dict(row) for row in base.execute(statement, values)]
         except sqlite3.DatabaseError as error:
             raise Unreadable(
-                f"{self.path} is no record of runs ({error}). Remedy: move it away; the next run starts a new one"
+                f"{self.path}: it is no record of runs ({error}). Remedy: move it away; the next run starts a new one"
             ) from error
 
     def runs(self, most: int = -1) -> list[dict[str, Any]]:

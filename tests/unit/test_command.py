@@ -171,6 +171,16 @@ def test_a_word_that_is_not_understood_is_said_with_the_usage_of_its_command(
 
 
 @process
+def test_a_file_of_variables_that_is_not_there_or_no_yaml_is_refused(site: Path) -> None:
+    done = wavesmith("plan", "-e", "@nofile.yml", cwd=site)
+    assert (done.returncode, done.stderr) == (2, "✗ -e @nofile.yml: there is no such file. Remedy: correct its name\n")
+    (site / "odd.yml").write_text("a: 1\nb: c: d\n")
+    done = wavesmith("plan", "-e", "@odd.yml", cwd=site)
+    assert done.returncode == 2 and f"✗ {site}/odd.yml: line 2: mapping values are not allowed" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@process
 def test_l_after_two_dashes_is_checked_as_well(site: Path) -> None:
     done = wavesmith("plan", "--", "-l", "thro01", cwd=site)
     assert done.returncode == 2 and "-l thro01: " in done.stderr and "did you mean thor01" in done.stderr

@@ -294,7 +294,7 @@ def test_only_a_run_that_provisions_is_resumed(tmp_path: Path, capsys: Any) -> N
     assert records.chosen(ledger, None)["id"] == "last"
     with pytest.raises(SystemExit):
         main(["resume", "last", "--artifacts", str(tmp_path)])
-    assert "reprovision or site run last is not in" in capsys.readouterr().err
+    assert "run last that provisioned: it is not in" in capsys.readouterr().err
 
 
 @pytest.mark.process

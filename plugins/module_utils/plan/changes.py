@@ -68,7 +68,7 @@ def _around(item: EnvironmentPlan, before: GenerationManifest) -> list[str]:
         ("stack", before.get("stack"), item.stack),
         ("origin", before.get("origin"), item.origin),
         ("engine", before.get("engine"), item.engine),
-        ("Python", (before.get("python") or {}).get("version"), item.python["version"]),
+        ("Python", before["python"]["version"] if "python" in before else "", item.python["version"]),
     )
     found = [f"{name} {old} → {new}" for name, old, new in pairs if old and old != new]
     return found or [
