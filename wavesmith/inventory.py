@@ -143,6 +143,17 @@ def hosts(sources: Sequence[str], limit: str | None = None) -> list[str]:
         return [str(host.name) for host in found.get_hosts("all")]
 
 
+def files_of(extra: Sequence[str]) -> list[Refusal]:
+    """A refusal for each file of variables (``-e @FILE``) that is not there or no YAML."""
+    from ansible.parsing.dataloader import DataLoader
+
+    paths = [Path(words[1:]).expanduser() for words in extra if words.startswith("@")]
+    missing = [path for path in paths if not path.is_file()]
+    there = iter([path.absolute() for path in paths if path not in missing])
+    refusals = [Refusal(f"-e @{path}", "there is no such file", "correct its name") for path in missing]
+    return [*refusals, *_no_yaml(DataLoader(), there)]
+
+
 def _files(places: Sequence[str]) -> Iterator[Path]:
     """The files of inventories that are read as YAML."""
     for path in (Path(name) for name in places if "," not in name):

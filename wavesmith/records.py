@@ -26,7 +26,7 @@ def readable() -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        print(error, file=sys.stderr)
+        print(f"✗ {error}", file=sys.stderr)
         raise SystemExit(2) from error
 
 
@@ -42,8 +42,9 @@ def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> Run
         if run in (None, entry["id"]) and (not playbooks or entry["playbook"] in playbooks)
     ]
     if not found:
-        what = f"{' or '.join(playbooks)} " if playbooks else ""
-        raise Unreadable(f"{what}run {run or '(any)'} is not in {known.path}. Remedy: wavesmith history lists all")
+        what = " that provisioned" if playbooks else ""
+        problem = f"run {run}{what}: it is not in {known.path}" if run else f"{known.path}: it has no run{what}"
+        raise Unreadable(f"{problem}. Remedy: wavesmith history lists all")
     return found[0]
 
 

@@ -263,6 +263,16 @@ def _projects(
     return found
 
 
+def _other_python(wanted: Wanted, stack: Stack, observed: Observed) -> str:
+    """What else helps where no Python of a host fits."""
+    minors = {tuple(int(part) for part in python["version"].split(".")[:2]) for python in observed["pythons"]}
+    fit = [
+        ".".join(map(str, minor)) for minor in sorted(minors) if stack.python_minimum <= minor <= stack.python_maximum
+    ]
+    other = "or give the environment engine: conda, which brings its own"
+    return f"or set wavesmith_python to what is there ({', '.join(fit)})" if wanted.python and fit else other
+
+
 def _python(
     wanted: Wanted, stack: Stack, observed: Observed, environment: Environment, result: Plan
 ) -> PythonOf | None:
@@ -286,7 +296,7 @@ def _python(
         Refusal(
             f"environment {environment.name}",
             f"stack {stack.name} needs Python {span}, this host has {seen}",
-            f"install Python {span} on the host, or set wavesmith_python",
+            f"install Python {span} on the host, {_other_python(wanted, stack, observed)}",
         )
     )
     return None

@@ -220,6 +220,16 @@ def _from_text(value: Any, types: tuple[type, ...]) -> Any:
     return value
 
 
+def _as_text(key: str, value: Any) -> str:
+    """How a value that must be text is written."""
+    if isinstance(value, float) and str(value) == "3.1":
+        return f'write it as text: wavesmith_{key}: "3.10" (without quotes, YAML reads 3.10 as the number 3.1)'
+    scalar = not isinstance(value, (dict, list, tuple)) and value is not None
+    return (
+        f'write it as text: wavesmith_{key}: "{value}"' if scalar and not VARIABLES[key].secret else "write it as text"
+    )
+
+
 def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
     """Refusals for names given to a run (``-e``) that nothing here reads.
 
@@ -245,6 +255,9 @@ def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
         remedy = (
             f"{meant}docs/variables.md lists all; a variable that only your inventory uses belongs in the inventory"
         )
+        if name == "_raw_params":  # what Ansible makes of words without a value
+            found.append(Refusal("-e", "it is not NAME=VALUE", "write it as -e NAME=VALUE, or name a file: -e @FILE"))
+            continue
         found.append(Refusal(f"variable {name}", "it was given with -e, and nothing reads it", remedy))
     return found
 
@@ -278,7 +291,7 @@ def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[W
                 Refusal(
                     f"variable wavesmith_{key}",
                     f"it is {'a secret of another kind' if VARIABLES[key].secret else repr(value)}, but must be {_KINDS[types[0]]}",
-                    "correct it in the inventory (see docs/variables.md)",
+                    _as_text(key, value) if types[0] is str else "correct it in the inventory (see docs/variables.md)",
                 )
             )
         else:
