@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
-ROOT = Path(__file__).resolve().parent.parent
+from wavesmith import INSTALLED, ROOT
+
 DONE, FAILED, UNUSABLE, STOPPED = 0, 1, 2, 130
 EXIT_CODES = (
     "Exit code: 0 done; 1 a host failed, was refused or cannot be reached; "
@@ -133,9 +134,20 @@ def _sources(arguments: argparse.Namespace) -> list[str]:
     return [name if "," in name else str(Path(name).expanduser().absolute()) for name in named]
 
 
-def settings() -> str:
-    """The file of Ansible's settings."""
-    return os.environ.get("ANSIBLE_CONFIG") or str(ROOT / "ansible.cfg")
+def settings() -> dict[str, str]:
+    """Ansible's settings, as variables: the user's file, or the project's. As a wheel it brings no inventory, and nothing is written beside it."""
+    if os.environ.get("ANSIBLE_CONFIG"):
+        return {"ANSIBLE_CONFIG": os.environ["ANSIBLE_CONFIG"]}
+    found = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    if INSTALLED:
+        collections = (
+            os.environ.get("ANSIBLE_COLLECTIONS_PATH") or "~/.ansible/collections:/usr/share/ansible/collections"
+        )
+        found |= {
+            "ANSIBLE_COLLECTIONS_PATH": f"{ROOT.parents[2]}:{collections}",
+            "ANSIBLE_LOCAL_TEMP": "~/.ansible/tmp",
+        }
+    return found
 
 
 def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
@@ -144,7 +156,10 @@ def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
     if missing:
         remedy = "name a file or folder that is there, or write one: wavesmith init FOLDER"
         return [Refusal(f"inventory {name}", "there is no such file or folder", remedy) for name in missing]
-    os.environ["ANSIBLE_CONFIG"] = settings()
+    if INSTALLED and not sources and not {"ANSIBLE_CONFIG", "ANSIBLE_INVENTORY"} & set(os.environ):
+        remedy = "write one: wavesmith init FOLDER; or name yours with -i or WAVESMITH_INVENTORY"
+        return [Refusal("inventory", f"none is named, and {Path.cwd()} has no {HERE}", remedy)]
+    os.environ.update(settings())
     from ansible import constants
     from ansible.errors import AnsibleError
     from ansible.inventory.manager import InventoryManager, split_host_pattern
@@ -270,7 +285,7 @@ def _start(
 def _environment(form: str) -> dict[str, str]:
     """What Ansible finds set: its own settings, the tools beside this Python, a locale that it takes."""
     found = {
-        "ANSIBLE_CONFIG": settings(),
+        **settings(),
         "ANSIBLE_STDOUT_CALLBACK": "wavesmith.provision.board",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }

@@ -9,10 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "collections"))
-
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable
 
 
 def ledger(artifacts: Path) -> Ledger:
