@@ -83,6 +83,10 @@ faults: venv-dev ## Kill, fill the disk and damage what is kept, at some two hun
 docs: venv-dev ## Build the documentation as a site in .cache/site
 	@docs/build.sh
 
+.PHONY: release
+release: venv-dev ## Make artifact, wheel, site, SBOM and changelog in .cache/release, and use them installed in empty environments
+	@python release/make.py
+
 .PHONY: test-hosts
 test-hosts: venv-dev
 	@status=0; molecule/resources/hosts.sh molecule test --scenario-name provision || status=$$?; \

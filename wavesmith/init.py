@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
-from wavesmith import inventory, playbook
+from wavesmith import ROOT, inventory, playbook
 
 NAME = "init"
 HELP = "write an inventory: hosts, and what they get"
-WANTED = playbook.ROOT / "inventories" / "local" / "group_vars" / "this_machine.yml"
+WANTED = ROOT / "inventories" / "local" / "group_vars" / "this_machine.yml"
 """What hosts get to begin with."""
 GROUPS = {
     "workstation": "x86_64 machines, with or without a GPU",

@@ -23,7 +23,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.model 
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import Catalog
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 
-from .packages import ARCHITECTURES, MACHINES, ROOT, command, prefix_of, recorded, resolve, within
+from . import ROOT
+from .packages import ARCHITECTURES, MACHINES, command, prefix_of, recorded, resolve, within
 
 PAGE = ROOT / "docs" / "models.md"
 BEGIN = "<!-- begin: wavesmith model try --write -->"

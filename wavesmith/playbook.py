@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import RunOutcome
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 
-from wavesmith import inventory
+from wavesmith import INSTALLED, ROOT, inventory
 
-ROOT = Path(__file__).resolve().parent.parent
 DONE, FAILED, UNUSABLE, STOPPED = 0, 1, 2, 130
 EXIT_CODES = (
     "Exit code: 0 done; 1 a host failed, was refused or cannot be reached; "
@@ -142,7 +141,7 @@ def _sources(arguments: argparse.Namespace, changes: bool) -> tuple[list[str], l
     sources = inventory.named(arguments.inventory)
     guessed = not sources
     if inventory.unnamed(sources):
-        if changes:
+        if changes or INSTALLED:
             return sources, [inventory.nobody_said()]
         sources = [str(inventory.LOCAL)]
     refusals = [*inventory.check(sources, arguments.limit), *inventory.files_of(getattr(arguments, "extra_vars", []))]
@@ -206,7 +205,7 @@ def _start(
 def _environment(form: str) -> dict[str, str]:
     """What Ansible finds set: its own settings, the tools beside this Python, a locale that it takes."""
     found = {
-        "ANSIBLE_CONFIG": inventory.settings(),
+        **inventory.settings(),
         "ANSIBLE_STDOUT_CALLBACK": "wavesmith.provision.board",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }

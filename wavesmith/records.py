@@ -8,11 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "collections"))
-
-from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunRow  # noqa: E402
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunRow
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable
 
 
 def ledger(artifacts: Path) -> Ledger:
