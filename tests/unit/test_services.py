@@ -316,6 +316,35 @@ def test_a_service_that_nobody_wants_any_more_is_removed(tmp_path: Path, systemd
     assert list((tmp_path / "units").iterdir()) == [other]
 
 
+@pytest.mark.parametrize(("state", "restarts"), [("failed", "0"), ("activating", "2"), ("inactive", "0")])
+def test_a_service_that_ends_again_and_again_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, state: str, restarts: str
+) -> None:
+    def refused(service: Any) -> bytes:
+        raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(services, "_ask", refused)
+    monkeypatch.setattr(services, "_systemctl", lambda *words: restarts if words[0] == "show" else state)
+    monkeypatch.setattr(services, "_last_words", lambda name: f"journalctl -u {name}")
+    with pytest.raises(store.StoreError, match=r"made no sound \(it ended\). Remedy: journalctl -u x.service"):
+        services._hear("x.service", {"port": 8089, "path": "/make", "ask": {"text": "a"}})
+
+
+def test_a_service_that_still_loads_is_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def later(service: Any) -> bytes:
+        asked.append(1)
+        if len(asked) < 2:
+            raise ConnectionRefusedError(111, "Connection refused")
+        return wav(tone(), tmp_path)
+
+    monkeypatch.setattr(services, "_ask", later)
+    monkeypatch.setattr(services, "_systemctl", lambda *words: "1" if words[0] == "show" else "active")
+    services._hear("x.service", {"port": 8089, "path": "/make", "ask": {"text": "a"}})
+    assert len(asked) == 2
+
+
 def test_a_host_without_services_needs_no_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     generation(tmp_path, "one", served=False)

@@ -24,6 +24,8 @@ FOLDER, BOOTED = "/etc/systemd/system", "/run/systemd/system"
 """Where units are, and what is there where systemd runs (sd_booted(3))."""
 PATIENCE = 900.0
 """Seconds that a service has to load its model and answer."""
+RESTARTS = 2
+"""How often systemd may have started it anew before it is taken for broken."""
 SECONDS, LEVEL = 0.2, -60.0
 """What is heard when it works: a sound of so many seconds, of so many dBFS."""
 _STOPPED = ("failed", "inactive")
@@ -176,7 +178,8 @@ def _hear(name: str, service: ServiceOf) -> None:
             break
         except OSError as error:
             problem = str(error)
-        if _systemctl("is-active", name) in _STOPPED:
+        restarts = _systemctl("show", "--property=NRestarts", "--value", name)
+        if _systemctl("is-active", name) in _STOPPED or (restarts.isdigit() and int(restarts) >= RESTARTS):
             problem = "it ended"
             break
         time.sleep(1)
