@@ -377,6 +377,19 @@ def test_the_policy_is_about_cuda_alone(name: str) -> None:
     assert name_of(chosen(host(amd("gfx1100")), policy=(SOURCE,))) == "rocm7_2"
 
 
+def test_a_stack_gives_way_only_to_a_stable_one_that_fits() -> None:
+    wheels = {"x86_64": types.IndexWheels("cuda99", ())}
+    package = types.Package("odd", requires=("odd",), index_wheels=wheels)
+    environment = replace(SPEECH, packages=("torch", "odd"))
+    for name, changes in (("cuda13_0", {"channel": "nightly"}), ("cuda12_6", {"sms": {"x86_64": ("6.1",)}})):
+        catalog = copy_of(name, backend="cuda99_9", **changes)
+        choice = chosen(RTX, environment, replace(catalog, packages={**CATALOG.packages, "odd": package}))
+        assert name_of(choice) == "cuda13_0"
+    catalog = copy_of("cuda12_8", backend="cuda99_9", preference=99)
+    choice = chosen(RTX, environment, replace(catalog, packages={**CATALOG.packages, "odd": package}))
+    assert name_of(choice) == "alpha"
+
+
 def test_a_refusal_says_only_what_is_about_this_host() -> None:
     assert refusal(chosen(host(architecture="riscv64"))) == Refusal(
         "environment speech",

@@ -123,7 +123,7 @@ def sections(data: Bytes) -> Iterator[tuple[str, int, int]]:
         left -= min(length, len(data) - offset)
         if left < 0:
             return
-        word = data[text + name : text + name + _WHOLE_NAME] if text + name < len(data) else b""
+        word = data[text + name : text + name + _WHOLE_NAME]
         yield word.split(b"\0", 1)[0].decode("ascii", "replace"), offset, min(offset + length, len(data))
 
 
