@@ -96,6 +96,7 @@ test-hosts: venv-dev
 acceptance: venv-dev ## The slow cases: slow tests, a fleet of SSH hosts that share wheels, conda on x86_64 and aarch64, the whole speech environment
 	@pytest tests/unit -m slow $(ARGS) || [ $$? -eq 5 ]
 	@molecule/resources/hosts.sh molecule test --scenario-name fleet
+	@molecule/resources/hosts.sh molecule test --scenario-name apt_cache
 	@molecule/resources/hosts.sh --arm64 molecule test --scenario-name conda
 	@molecule/resources/hosts.sh molecule test --scenario-name speech
 
