@@ -69,7 +69,7 @@ def imports(name: str) -> Callable[[Context], Finding]:
     def check(context: Context) -> Finding:
         model = context.spec.models[name]
         code, stood_in = enter(context, model)
-        evidence: dict[str, Any] = {"commit": model["code"]["commit"], "folder": os.getcwd(), "stand-ins": stood_in}
+        evidence: dict[str, object] = {"commit": model["code"]["commit"], "folder": os.getcwd(), "stand-ins": stood_in}
         for module in model["code"]["modules"]:
             try:
                 loaded = importlib.import_module(module)
