@@ -206,7 +206,7 @@ def text(spec: WheelSpec, observed: Observed) -> str:
         if key is None
         else f"{key} ({'hit' if key in observed['wheels'] else 'build'})"
     )
-    requirements = [line.split()[0] for line in recipe.pins(spec["build_lock"]) if not line.startswith(" ")]
+    requirements = _requirements(spec, observed)
     against = [
         f"{entry['name']} {entry['version']} ({entry['key'] or 'of an index, by its lock'})"
         for entry in spec["against"]
@@ -226,6 +226,28 @@ def text(spec: WheelSpec, observed: Observed) -> str:
         *(f"  {shlex.join(command)}" for command in commands),
     ]
     return "\n".join(lines)
+
+
+def _requirements(spec: WheelSpec, observed: Observed) -> list[str]:
+    """What the build environment gets: of the lock's lines those whose markers hold for its Python and CPU."""
+    from packaging.markers import Marker
+
+    minor = Variant.parse(spec["variant"]).python
+    full = next((one["version"] for one in observed["pythons"] if one["version"].startswith(f"{minor}.")), f"{minor}.0")
+    target = {
+        "python_version": minor,
+        "python_full_version": full,
+        "platform_machine": observed["cpu"]["architecture"],
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+    }
+    found = []
+    for line in recipe.pins(spec["build_lock"]):
+        requirement, _, marker = line.partition(" --hash=")[0].rstrip(" \\").partition(";")
+        if not line.startswith(" ") and (not marker.strip() or Marker(marker.strip()).evaluate(target)):
+            found.append(requirement.strip())
+    return found
 
 
 def _quoted(value: str) -> str:

@@ -27,7 +27,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds im
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import printable
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, worked
 
-from wavesmith import playbook
+from wavesmith import ROOT, playbook
 
 TRAVELS = (
     "ansible.cfg",
@@ -214,7 +214,7 @@ def pack(folder: Path, sources: Sequence[str]) -> list[str]:
     project = folder / "project"
     project.mkdir()
     for name in TRAVELS:
-        own = playbook.ROOT / name
+        own = ROOT / name
         if own.is_dir():
             shutil.copytree(own, project / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         elif own.exists():

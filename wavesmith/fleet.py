@@ -45,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     rows = [["host", "environment", "generation", "wanted", "verdict", "outcome", "since"]]
     for host in hosts:
-        wanted = "the same" if host["wanted"] == host["generation"] else host["wanted"] or "not known yet"
+        same = host["wanted"] and host["wanted"] == host["generation"]
+        wanted = "the same" if same else host["wanted"] or "not known yet"
         parts = (host["name"], host["environment"], host["generation"], wanted, host["verdict"], host["outcome"])
         rows.append([*(str(part or "-") for part in parts), records.when(host["at"])])
     print(records.table(rows))

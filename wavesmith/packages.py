@@ -26,9 +26,10 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.names im
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import ALWAYS, PACKAGE_INDEX, Catalog
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 
+from wavesmith import ROOT
+
 NAME = "packages"
 HELP = "resolve the catalog's packages for both CPU architectures, install and import them here, and write the table"
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "packages.md"
 BEGIN, END = "<!-- begin: make packages-table -->", "<!-- end -->"
 ARCHITECTURES = ("x86_64", "aarch64")

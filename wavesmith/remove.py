@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         if isinstance(size, int)
     ]
     if not arguments.json and not arguments.quiet:
-        print("\n".join(doomed or ["nothing to remove"]))
+        print("\n".join(doomed or ["nothing to remove"]), flush=True)
     if arguments.check or not doomed:
         if arguments.json:
             print(json.dumps(found, indent=1))

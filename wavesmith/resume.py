@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = records.chosen(ledger, arguments.run_id, RUNS)
         left = ledger.left(chosen["id"])
     if not left:
-        print(f"run {chosen['id']}: nothing is left, {sum(chosen['hosts'].values())} hosts are as wanted")
+        print(f"run {chosen['id']}: nothing is left, all {sum(chosen['hosts'].values())} of its hosts are as wanted")
         return 0
     print(f"run {chosen['id']}: {len(left)} of {sum(chosen['hosts'].values())} hosts are left", file=sys.stderr)
     arguments.controllers = arguments.controllers or chosen["options"].get("controllers", "")

@@ -15,6 +15,17 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.status
 from wavesmith import playbook
 from wavesmith.playbook import Command
 
+NOT_RIGHT = 3
+_EXIT_CODES = (
+    "Exit code: 0 all that is wanted is there, healthy and as it was made; 3 something of it is not; 1 a host failed or cannot be reached; "
+    "2 the command line, the inventory or -l cannot be used; 130 interrupted."
+)
+
+
+def _configure_status(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _EXIT_CODES
+    playbook.which_hosts(parser)
+
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = playbook.EXIT_CODES
@@ -24,6 +35,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _status(arguments: argparse.Namespace) -> int:
     code, found = playbook.ask("status", arguments)
     rows = list(_environments(found))
+    if code == playbook.DONE and not all(_right(row) for _, row in rows if row["wanted"]):
+        code = NOT_RIGHT
     if arguments.json and found:
         print(
             json.dumps(
@@ -35,7 +48,13 @@ def _status(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         columns = ("host", "environment", "generation", "since", "verdict", "stack", "drift")
         _table(columns, [_status_row(host, row) for host, row in rows])
+        _say_empty(found, [host for host, _ in rows], "no environment is wanted or there")
     return _errors(code, found)
+
+
+def _right(row: EnvironmentStatus) -> bool:
+    """Whether an environment is there, healthy and as it was made."""
+    return bool(row["generation"]) and row["verdict"] == "healthy" and not row["damaged"]
 
 
 def _status_row(host: str, row: EnvironmentStatus) -> tuple[str, ...]:
@@ -64,6 +83,7 @@ def _generations(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         columns = ("host", "environment", "generation", "made", "verdict", "whole", "current")
         _table(columns, [_generation_row(host, row, item) for host, row, item in rows])
+        _say_empty(found, [host for host, *_ in rows], "there is no generation yet: wavesmith provision makes one")
     return _errors(code, found)
 
 
@@ -72,6 +92,13 @@ def _generation_row(host: str, row: EnvironmentStatus, item: KeptGeneration) -> 
     whole = "yes" if item.get("intact") else "no" if item["complete"] else "unfinished"
     current = "✓" if item["name"] == row["generation"] else ""
     return (host, row["environment"], item["name"], when(item["created"]), verdict, whole, current)
+
+
+def _say_empty(found: RunOutcome | None, shown: Sequence[str], said: str) -> None:
+    """A line for each host that answered and has no row."""
+    for host, data in (found["hosts"] if found else {}).items():
+        if host not in shown and data["outcome"] not in ("unreachable", "failed", "refused"):
+            print(f"{host}: {said}")
 
 
 def _environments(found: RunOutcome | None) -> Iterator[tuple[str, EnvironmentStatus]]:
@@ -117,7 +144,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 COMMANDS = {
     "status": Command(
-        "show what is current on each host: generation, since when, verdict, stack, drift", _configure, _status
+        "show what is current on each host: generation, since when, verdict, stack, drift", _configure_status, _status
     ),
     "generations": Command("list the generations of each environment on each host", _configure, _generations),
 }

@@ -25,6 +25,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks imp
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.unwanted import for_removal
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.asked import OFTEN
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
     WHEELHOUSE,
@@ -176,7 +177,11 @@ class ActionModule(AskingAction):
             },
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **tasks(
-                planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle, wanted.upgrade
+                planned,
+                locks,
+                sorted({*catalog.packages, *ask.family_of(catalog), *OFTEN.split()}),
+                wanted.bundle,
+                wanted.upgrade,
             ),
         }
 

@@ -39,6 +39,8 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface impo
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, worked
 
 OURS = "wavesmith.provision."
+LOOKING = ("audit", "logs", "matrix", "run", "status")
+"""Playbooks that change nothing of what is recorded, and find nothing out about it."""
 KEPT = ("plan", "verify", "generation")
 """Actions of ours that change what is known of a host."""
 
@@ -60,7 +62,7 @@ class CallbackModule(CallbackBase):
 
     def _keep(self, keep: Callable[..., None], *values: Any) -> None:
         """Keep something, by a function of the ledger; a record that cannot be written is a warning, once, and stops nothing."""
-        if self._broken or context.CLIARGS.get("check"):
+        if self._broken or context.CLIARGS.get("check") or self._playbook in LOOKING:
             return
         ledger = Ledger(Path(self.get_option("path")).expanduser().absolute())
         try:
@@ -73,9 +75,13 @@ class CallbackModule(CallbackBase):
             keep(ledger, self._run, *values)
         except (OSError, KeyError, sqlite3.Error) as error:
             self._broken = True
-            self._display.warning(
-                f"the record of this run cannot be kept in {ledger.path} ({error}). Remedy: free some space, or move it away"
+            damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+            remedy = (
+                "move that file away; the next run starts a new one"
+                if damaged
+                else "free some space, or change its owner"
             )
+            self._display.warning(f"the record of this run cannot be kept in {ledger.path} ({error}). Remedy: {remedy}")
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """The name of what is run."""

@@ -37,7 +37,7 @@ _PHASE_OF_ACTION = {
     "python_env": "install",
     "packages": "install",
 }
-_PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare"}
+_PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare", "activate": "activate"}
 _DATA = {
     "plan": ("unwanted",),
     "report": ("report",),
@@ -54,7 +54,8 @@ def phase_of(action: str, task: str, play: str) -> str:
     name = action.removeprefix(OURS)
     if name not in (action, "generation"):
         return _PHASE_OF_ACTION.get(name, name)
-    return _PHASE_OF_ROLE.get(task.partition(" : ")[0], play.lower() or "tasks")
+    role = task.partition(" : ")[0].rpartition(".")[2]
+    return _PHASE_OF_ROLE.get(role, play.lower() or "tasks")
 
 
 @dataclass
@@ -176,6 +177,8 @@ def take(host: Host, action: str, result: Result) -> None:
     if result.get("changed"):
         host.changed = True
     if not action.startswith(OURS):
+        if "stdout" in result and "rc" in result:
+            host.data["ran"] = {"rc": result["rc"], "stdout": result["stdout"], "stderr": result["stderr"]}
         return
     name = action.removeprefix(OURS)
     if name == "plan" and "plan" in result:
@@ -186,6 +189,15 @@ def take(host: Host, action: str, result: Result) -> None:
     if name == "verify":
         host.verdicts.update((result.get("result") or {}).get("verdicts") or {})
     host.data = cast(Returned, {**host.data, **{key: result[key] for key in _DATA.get(name, ()) if result.get(key)}})
+
+
+def ran_wrong(result: Result) -> str:
+    """What a command of `wavesmith run` said before it failed."""
+    said = [line for line in str(result.get("stderr") or "").splitlines() if line.strip()]
+    if said and "Remedy: " in said[-1]:
+        return said[-1].removeprefix("wavesmith-run: ")
+    problem = f"it ended with {result['rc']}" + (f" ({said[-1].strip()})" if said else " and said nothing on stderr")
+    return f"the command: {problem}. Remedy: correct it, or run it on that host to see all that it says"
 
 
 def failure(action: str, task: str, result: Result) -> str:
@@ -294,6 +306,8 @@ def host_line(run: Run, host: Host) -> str:
 def _phrases(run: Run, host: Host, end: str) -> list[str]:
     if end in ("refused", "unreachable"):
         return [f"{end}, nothing was changed" if not host.changed else end]
+    if end == "failed" and run.playbook == "run" and "ran" in host.data:
+        return [f"the command ended with {host.data['ran']['rc']}"]
     if end == "failed":
         where = [phase for phase, span in host.spans.items() if span.failed]
         after = f" in {where[-1]} after {duration(host.spans[where[-1]].seconds)}" if where else ""
@@ -302,7 +316,11 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
     found = []
     removed = []
     if host.data.get("removed"):
-        removed = [line for line in host.data["text"] if host.data["removed"].get(line.partition(": ")[0])]
+        removed = [
+            line
+            for line in host.data["text"]
+            if run.playbook == "prune" or host.data["removed"].get(line.partition(": ")[0])
+        ]
     if removed and run.playbook != "repair":
         found = removed
     elif host.plan and (run.planning or run.check):
@@ -315,7 +333,8 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
     elif any(row["verdict"] for row in environments(host)):
         found = [_environment(row) for row in environments(host)]
     elif host.data.get("current"):
-        found = [f"{name} is generation {generation}" for name, generation in host.data["current"].items()]
+        already = "" if host.changed else " already"
+        found = [f"{name} is generation {generation}{already}" for name, generation in host.data["current"].items()]
     elif host.plan and run.playbook in ("site", "verify", "report", "repair"):
         found = [f"{row['environment']} is not there yet" for row in environments(host)]
     found += removed if run.playbook == "repair" else []
@@ -378,7 +397,7 @@ def sentence(run: Run, seconds: float) -> str:
     judged = [host for host in run.hosts.values() if any(row["verdict"] for row in environments(host))]
     of = f"of {len(ends)} host{'s' if len(ends) > 1 else ''}"
     parts = []
-    if judged and not (run.planning or run.check):
+    if judged and not (run.planning or run.check or run.playbook == "run"):
         good = [
             host for host in judged if ends[host.name] not in ("failed", "unreachable", "refused") and healthy(host)
         ]

@@ -124,13 +124,13 @@ class Ledger:
         """Rows as mappings of their columns: what asked knows what they are."""
         remedy = "run wavesmith plan or wavesmith reprovision first, or name the folder with --artifacts"
         if not self.path.is_file():
-            raise Unreadable(f"{self.path} is not there. Remedy: {remedy}")
+            raise Unreadable(f"{self.path}: it is not there. Remedy: {remedy}")
         try:
             with closing(self._open()) as base:
                 return [dict(row) for row in base.execute(statement, values)]
         except sqlite3.DatabaseError as error:
             raise Unreadable(
-                f"{self.path} is no record of runs ({error}). Remedy: move it away; the next run starts a new one"
+                f"{self.path}: it is no record of runs ({error}). Remedy: move it away; the next run starts a new one"
             ) from error
 
     def runs(self, most: int = -1) -> list[RunRow]:
@@ -158,16 +158,22 @@ class Ledger:
         return found
 
     def state(self) -> list[EnvironmentState]:
-        """The newest that is known of each environment of each host; a host that never had a plan has an empty one."""
+        """The newest that is known of each environment of each host that its last plan wants; a host that never had a plan has an empty one."""
         hosts = self._rows("SELECT h.* FROM hosts h JOIN runs r ON r.id = h.run ORDER BY r.started")
         rows = self._rows("SELECT e.* FROM environments e JOIN runs r ON r.id = e.run ORDER BY r.started")
         last = {host["host"]: host for host in hosts}
+        # Only a plan writes which stack an environment has: the last one of a host says which environments are wanted.
+        planned = {row["host"]: row["run"] for row in rows if row["stack"] is not None}
+        wanted = {
+            (row["host"], row["environment"]) for row in rows if planned.get(row["host"], row["run"]) == row["run"]
+        }
         found: dict[tuple[str, str], EnvironmentState] = {}
-        for name in last.keys() - {row["host"] for row in rows}:
-            found[name, ""] = _state(last[name], None)
         for row in rows:
             key = (row["host"], row["environment"])
-            found[key] = _state(last[row["host"]], row, found.get(key))
+            if key in wanted:
+                found[key] = _state(last[row["host"]], row, found.get(key))
+        for name in last.keys() - {host for host, _ in found}:
+            found[name, ""] = _state(last[name], None)
         return [found[key] for key in sorted(found)]
 
     def left(self, run: str) -> list[str]:

@@ -37,7 +37,8 @@ def _outranked(loader: Any) -> list[Refusal]:
     """A refusal where the project's own ``group_vars`` are loaded, but not below the inventory's: its ``ansible.cfg`` is not in use."""
     beside = Path(loader.get_basedir(), "group_vars").resolve()
     order = list(constants.VARIABLE_PRECEDENCE)
-    if beside != COLLECTION / "group_vars" or order.index("groups_plugins_play") < order.index("all_inventory"):
+    own = (COLLECTION / "playbooks" / "group_vars").resolve()
+    if beside != own or not own.is_dir() or order.index("groups_plugins_play") < order.index("all_inventory"):
         return []
     problem = f"{COLLECTION / 'ansible.cfg'} is not in use, so {beside} would outrank your inventory"
     return [

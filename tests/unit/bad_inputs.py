@@ -144,7 +144,7 @@ TABLE = [
     Bad(
         V,
         "a Python version as a number",
-        "variable wavesmith_python: it is 3.12, but must be text. Remedy: correct it in the inventory (see docs/variables.md)",
+        'variable wavesmith_python: it is 3.12, but must be text. Remedy: write it as text: wavesmith_python: "3.12"',
         {"python": 3.12},
     ),
     Bad(
@@ -156,19 +156,19 @@ TABLE = [
     Bad(
         V,
         "an older Python than any",
-        "environment small: stack none needs Python 3.4, this host has …. Remedy: install Python 3.4 on the host, or set wavesmith_python",
+        "environment small: stack none needs Python 3.4, this host has …. Remedy: install Python 3.4 on the host, or set wavesmith_python to what is there (…)",
         {"python": "3.4"},
     ),
     Bad(
         V,
         "a stack that is not there",
-        "variable wavesmith_stack: stack 'cuda99' is not in the catalog. Remedy: did you mean cuda13_0…",
+        "variable wavesmith_stack: stack 'cuda99' is not in the catalog. Remedy: use one of: auto, cpu, cuda12_6…",
         {"stack": "cuda99"},
     ),
     Bad(
         V,
         "a stack that is a list",
-        "variable wavesmith_stack: it is ['cpu'], but must be text. Remedy: correct it in the inventory (see docs/variables.md)",
+        "variable wavesmith_stack: it is ['cpu'], but must be text. Remedy: write it as text",
         {"stack": ["cpu"]},
     ),
     Bad(
@@ -234,7 +234,7 @@ TABLE = [
     Bad(
         V,
         "a way to link that is not there",
-        "variable wavesmith_links: it is 'symlink', but must be auto, copy or hardlink. Remedy: did you mean hardlink?",
+        "variable wavesmith_links: it is 'symlink', but must be auto, copy or hardlink. Remedy: use one of: auto, copy, hardlink",
         {"links": "symlink"},
     ),
     Bad(
@@ -313,7 +313,7 @@ TABLE = [
     Bad(
         E,
         "a misspelt setting",
-        "environment small: it has no setting 'package'. Remedy: did you mean packages or stack?",
+        "environment small: it has no setting 'package'. Remedy: did you mean packages?",
         environments(package=["numpy"]),
     ),
     Bad(
@@ -343,7 +343,7 @@ TABLE = [
     Bad(
         E,
         "a stack that is not there",
-        "environment small: stack 'cuda99' is not in the catalog. Remedy: did you mean cuda13_0…",
+        "environment small: stack 'cuda99' is not in the catalog. Remedy: use one of: auto, cpu, cuda12_6…",
         environments(stack="cuda99"),
     ),
     Bad(
@@ -710,8 +710,14 @@ GIVEN = [
     ),
     Bad(
         C,
+        "a word that is no NAME=VALUE",
+        "-e: it is not NAME=VALUE. Remedy: write it as -e NAME=VALUE, or name a file: -e @FILE",
+        {"e": "wavesmith"},
+    ),
+    Bad(
+        C,
         "a Python that YAML reads as a number",
-        "variable wavesmith_python: it is 3.1, but must be text. Remedy: correct it in the inventory (see docs/variables.md)",
+        'variable wavesmith_python: it is 3.1, but must be text. Remedy: write it as text: wavesmith_python: "3.10" (without quotes, YAML reads 3.10 as the number 3.1)',
         {"e": '{"wavesmith_python": 3.10}'},
     ),
 ]

@@ -115,7 +115,7 @@ def test_the_collection_holds(entry: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [".venv", ".ci", ".cache", ".ansible", ".config", "collections", "molecule", "inventories", "wavesmith"],
+    [".venv", ".ci", ".cache", ".ansible", ".config", "collections", "molecule", "inventories/local", "wavesmith"],
 )
 def test_the_artifact_leaves_out(entry: str) -> None:
     ignored = {pattern.rstrip("/") for pattern in yaml.safe_load((ROOT / "galaxy.yml").read_text())["build_ignore"]}
@@ -125,6 +125,22 @@ def test_the_artifact_leaves_out(entry: str) -> None:
 def test_the_project_and_the_collection_have_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"] == project
+
+
+def test_what_the_artifact_requires_is_what_the_project_requires() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert {line for line in lines if not line.startswith("#")} <= {*project}
+    declared = yaml.safe_load((ROOT / "meta" / "execution-environment.yml").read_text())["dependencies"]
+    assert declared == {"python": "requirements.txt", "system": "bindep.txt"} and (ROOT / "bindep.txt").is_file()
+
+
+def test_the_wheel_holds_all_of_the_collection_that_the_artifact_does() -> None:
+    """But what only people read, and the example of a fleet."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    held = {name.partition("/")[0] for name in settings["force-include"]}
+    assert {"catalog", "meta", "playbooks", "plugins", "roles", "ansible.cfg", "galaxy.yml", "inventories"} <= held
+    assert all((ROOT / name).exists() for name in settings["force-include"])
 
 
 @pytest.mark.process
@@ -138,7 +154,11 @@ def test_the_built_artifact_runs_from_elsewhere(tmp_path: Path) -> None:
     (artifact,) = tmp_path.glob("wavesmith-provision-*.tar.gz")
     with tarfile.open(artifact) as archive:
         names = archive.getnames()
-    assert not [name for name in names if re.match(r"(\.venv|\.cache|collections|molecule|inventories|\.git/)", name)]
+    assert not [
+        name
+        for name in names
+        if re.match(r"(\.venv|\.cache|collections|molecule|inventories/(local|fleet)|\.git/)", name)
+    ]
 
     away = tmp_path / "away"
     away.mkdir()

@@ -813,6 +813,10 @@ def test_two_models_agree_on_the_pitch(
 def test_who_speaks_on_a_host_is_found_among_what_is_judged_and_what_is_current(tmp_path: Path) -> None:
     generation(tmp_path, "voice", "piper_demo")
     generation(tmp_path, "pitch")
+    mute = generation(tmp_path, "mute", "maskgct") / "wavesmith" / "manifest.json"
+    manifest = json.loads(mute.read_text())
+    manifest["models"][0]["refused"] = "its weights are unpinned"
+    mute.write_text(json.dumps(manifest))
     (found,) = speakers(str(tmp_path), {})
     assert (found["environment"], found["model"]) == ("voice", "piper_demo")
     assert found["command"] == str(tmp_path / "envs/voice/one/wavesmith/models/piper_demo")

@@ -451,3 +451,27 @@ def test_a_folder_or_an_address_is_a_place(name: str, place: str) -> None:
 def test_what_is_neither_a_folder_nor_an_address_is_refused(name: str, place: str) -> None:
     found = refusal({f"wavesmith_{name}": place})
     assert found.item == f"variable wavesmith_{name}" and place in found.problem and "/srv/wheels" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (3.12, 'write it as text: wavesmith_python: "3.12"'),
+        (3.1, 'write it as text: wavesmith_python: "3.10" (without quotes, YAML reads 3.10 as the number 3.1)'),
+        (3, 'write it as text: wavesmith_python: "3"'),
+        (["3.12"], "write it as text"),
+    ],
+)
+def test_a_value_that_must_be_text_is_shown_as_text(value: object, remedy: str) -> None:
+    _, (refusal,) = read({"wavesmith_python": value})
+    assert refusal.remedy == remedy
+
+
+def test_a_secret_is_not_shown_as_text_either() -> None:
+    _, (refusal,) = read({"wavesmith_hub_token": 12345})
+    assert "12345" not in str(refusal)
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("speech", "use one of: ears, voice"), ("voic", "did you mean voice?")])
+def test_only_near_names_are_suggested(name: str, remedy: str) -> None:
+    assert suggest(name, ["voice", "ears"]) == remedy

@@ -26,6 +26,9 @@ WORD_ERRORS, EDGE, PITCH = 0.15, 0.15, 0.03
 """Share of words that may be wrong; seconds by which an edge and share by which a pitch may be off."""
 COPIED_SECONDS, CONVERTED_SECONDS = 0.1, 0.2
 """By how much a sound may be longer or shorter once it was decoded, or converted: a frame and its edges."""
+LYRICS, STYLE = "[verse]\nthe river sings a song for you\nand all the world is new", "a quiet folk song with a guitar"
+SUNG = (4.0, 10.0)
+"""Seconds that a song may last: it is told the last."""
 ANSWER = 900.0
 """Seconds that a model's command has for an answer."""
 WEIGHTS_REMEDY = f"a file of its weights is not the one that the catalog names: {REPAIR}"
@@ -38,7 +41,7 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
     found = [_check("files", "weights are the catalog's", files, WEIGHTS_REMEDY)]
     for name in (name for name in sorted(models) if _why(models[name])):
         found += structure.checks(name, models[name])
-        found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name)))
+        found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name, models[name])))
     usable = {name: model for name, model in models.items() if not _why(model)}
     tasks: dict[str, list[str]] = {}
     for name, model in sorted(usable.items()):
@@ -80,6 +83,10 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
         )
         for name in tasks.get("convert", ())
     ]
+    found += [
+        _check(f"sings.{name}", f"{name} makes music", _sings(name), cost=60.0, timeout=ANSWER + 60)
+        for name in tasks.get("music", ())
+    ]
     if tasks.get("pitch"):
         found.append(_check("pitch", "its pitch is agreed on", pitch(tasks["pitch"]), after=heard, cost=6.0))
     return tuple(found)
@@ -104,8 +111,8 @@ def _why(model: ModelOf) -> str:
     return "" if runner(model["name"]) else "nothing here runs it yet"
 
 
-def _skipped(name: str) -> Any:
-    tier = "import was tried (stack.imports)"
+def _skipped(name: str, model: ModelOf) -> Any:
+    tier = f"import was tried ({f'models.import.{name}' if 'code' in model else 'stack.imports'})"
     if structure.found(name) is not None:
         tier = f"structure was tried (models.structure.{name})"
 
@@ -273,6 +280,25 @@ def _converts(name: str) -> Any:
         )
 
     return converts
+
+
+def _sings(name: str) -> Any:
+    def sings(context: Context) -> Finding:
+        """What a model makes of two lines is music by number, and as long as it was told; it may end before."""
+        out, asked = context.evidence / f"{name}.wav", SUNG[1]
+        words: list[str | Path] = ["--text", LYRICS, "--style-text", STYLE, "--seconds", f"{asked:g}"]
+        made = _answer(context, _program(context, name), words, out, "does not sing")
+        got, evidence = made["measured"], {"file": out.name, **made}
+        problems = measure.music_problems(got, SUNG)
+        if problems:
+            raise Failed(f"what it made is no music: {'; '.join(problems)}", "", evidence)
+        write_spectrograms(out.with_suffix(".png"), [(made["rate"], sound.read(out).samples)])
+        return Finding(
+            f"{got['seconds']:.2f} s at {made['rate']} Hz, {got['rms']:.1f} dBFS, real-time factor {made['real_time_factor']}",
+            evidence,
+        )
+
+    return sings
 
 
 def _program(context: Context, name: str) -> Path:

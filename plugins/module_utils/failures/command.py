@@ -20,6 +20,10 @@ EXITS = (
 )
 
 
+MOST = 8 << 20
+"""Bytes at the end of a text that are read: what fails ends a log, and each MiB takes seconds."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add all arguments, for a command that does nothing else."""
     parser.epilog = EXITS
@@ -51,11 +55,14 @@ def run(options: argparse.Namespace, known: FailureBase, prefix: str = "") -> in
         print(json.dumps(known, indent=1, ensure_ascii=False))
         return FINE
     try:
-        text = _text(options.paste)
+        whole = _text(options.paste)
     except OSError as error:
         problem = f"{options.paste} cannot be read ({error.strerror or error}). Remedy: name a text file, or - for standard input"
         print(f"error: {problem}", file=sys.stderr)
         return UNUSABLE
+    if len(whole) > MOST:
+        print(f"only the last {MOST >> 20} MiB of {options.paste} are read", file=sys.stderr)
+    text = whole[-MOST:].decode(errors="replace")
     place = None if options.elsewhere else Place(Host(), prefix)
     found = [data(item, seen.here, seen.detail) for item, seen in examine(text, Base(known), place)]
     if options.json:
@@ -76,8 +83,8 @@ def _exit(found: Sequence[Recognised]) -> int:
     return BROKEN if needs_mending(found) else FINE
 
 
-def _text(path: str) -> str:
+def _text(path: str) -> bytes:
     if path == "-":
-        return sys.stdin.buffer.read().decode(errors="replace")
+        return sys.stdin.buffer.read()
     with open(path, "rb") as file:
-        return file.read().decode(errors="replace")
+        return file.read()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ..records.model import KeptWeights, WeightsOf
 from ..wanted.weights import BLOBS, KEPT, blob, folder, repository
-from . import store
+from . import services, store
 
 CACHES = ("cache/uv", "cache/conda", "cache/sources", "cache/ccache", "cache/inspected")
 
@@ -102,6 +102,9 @@ def remove(root: str, items: Sequence[str], check: bool) -> list[tuple[str, int]
         found.append((item, sum(_size(path) for path in paths)))
         for path in [] if check else paths:
             os.unlink(path) if os.path.islink(path) or not os.path.isdir(path) else store.remove(path)
+        kind, _, name = item.partition(" ")
+        if kind == "environment" and not check:
+            services.settle(root, name)
     return found
 
 

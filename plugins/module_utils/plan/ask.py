@@ -185,7 +185,9 @@ def _claim(who: str, name: str, specifier: str) -> str:
     return "which is asked for otherwise" if name_of(who) == normal(name) else f"{who} {name}{specifier}"
 
 
-def contradictions(item: str, asks: Asks, stack: Stack, projects: Sequence[Project]) -> list[Refusal]:
+def contradictions(
+    item: str, asks: Asks, stack: Stack, projects: Sequence[Project], others: Iterable[Stack] = ()
+) -> list[Refusal]:
     """What lines ask for that the stack, or an override, decides otherwise: it would be overridden without a word."""
     decided = {name: (f"=={version}", f"belongs to the stack {stack.name}") for name, version in stack.brings.items()}
     decided |= {
@@ -206,12 +208,19 @@ def contradictions(item: str, asks: Asks, stack: Stack, projects: Sequence[Proje
             specifier, why = decided.get(line.name, ("", ""))
             if line.specifier and specifier and asked.disagree([line.specifier, specifier]):
                 problem = f"package {line.said!r} contradicts {line.name}{specifier} ({why})"
-                found.append(
-                    Refusal(
-                        item, problem, "ask for the version that was decided, or choose another stack or environment"
-                    )
+                fitting = [other.name for other in others if _has(other, line)] if line.name in stack.versions else []
+                way = (
+                    f"set stack: {' or '.join(fitting)}, which has it"
+                    if fitting
+                    else "choose another stack or environment"
                 )
+                found.append(Refusal(item, problem, f"ask for the version that was decided, or {way}"))
     return found
+
+
+def _has(stack: Stack, line: Asked) -> bool:
+    version = stack.versions.get(line.name, "")
+    return bool(version) and not version.startswith(">=") and not asked.disagree([line.specifier, f"=={version}"])
 
 
 def overrides(lines: Iterable[str], asks: Mapping[str, Sequence[Asked]]) -> list[str]:

@@ -260,6 +260,19 @@ def _nothing_fits(item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], g
     return Refusal(item, f"no stack fits this host ({problem or 'the catalog has none for its accelerator'})", remedy)
 
 
+def alternatives(stack: Stack, observed: Observed, catalog: Catalog, policy: Sequence[str]) -> list[Stack]:
+    """The other stable stacks of the same family that work on a host."""
+    return [
+        other
+        for other in catalog.stacks.values()
+        if other.name != stack.name
+        and other.channel == "stable"
+        and stack.name in catalog.stacks
+        and family(other.backend) == family(stack.backend)
+        and not judge(other, observed, policy).problem
+    ]
+
+
 def judge(stack: Stack, observed: Observed, policy: Sequence[str], forced: bool = False) -> Fit:
     """Whether a stack works on a host; a forced one need not serve every GPU."""
     architecture = observed["cpu"]["architecture"]

@@ -20,7 +20,7 @@ from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import ask, conda, environ, models
 from .changes import expected
-from .choose import NO_STACK, choose, unknown_stack
+from .choose import NO_STACK, alternatives, choose, unknown_stack
 from .expect import unexpected
 from .fitness import tell, unfit, with_own_toolkit
 from .generation import settle
@@ -137,7 +137,7 @@ def _environment(
     item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
     item.links = wanted.links
     item.variables = environ.variables(stack.backend, observed, wanted.native)
-    models.settle_models(item, asked, observed, result, bool(wanted.hub_token))
+    models.settle_models(item, asked, observed, result, bool(wanted.hub_token), environment.services)
     result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
     if len(result.refusals) > before:
         return item
@@ -154,15 +154,17 @@ def _environment(
                 Refusal(f"environment {item.name}", f"{said.full_name(name)} does not match torch: {problem}", remedy)
             )
     short = unfit(packages, stack, wanted.policy, observed)
+    limited = {entry.package for entry in short if entry.limit}
     projects = _projects(environment, stack, catalog, asked, result)
     item.projects = [project.wheel for project in projects if project.wheel]
     required = {names.name_of(line) for project in projects for line in project.requires}
     named = [name for name in stack.versions if name in {*asks.family, *required}]
-    result.refusals += ask.contradictions(f"environment {item.name}", asks, stack, projects)
+    others = alternatives(stack, observed, catalog, wanted.policy)
+    result.refusals += ask.contradictions(f"environment {item.name}", asks, stack, projects, others)
     for origin, why in origins_of(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         item.wheels, unbuildable = wheels_of(
-            [*named, *(package.name for package in packages)],
+            [*named, *(package.name for package in packages if package.name not in limited)],
             stack,
             origin,
             target,
@@ -261,6 +263,16 @@ def _projects(
     return found
 
 
+def _other_python(wanted: Wanted, stack: Stack, observed: Observed) -> str:
+    """What else helps where no Python of a host fits."""
+    minors = {tuple(int(part) for part in python["version"].split(".")[:2]) for python in observed["pythons"]}
+    fit = [
+        ".".join(map(str, minor)) for minor in sorted(minors) if stack.python_minimum <= minor <= stack.python_maximum
+    ]
+    other = "or give the environment engine: conda, which brings its own"
+    return f"or set wavesmith_python to what is there ({', '.join(fit)})" if wanted.python and fit else other
+
+
 def _python(
     wanted: Wanted, stack: Stack, observed: Observed, environment: Environment, result: Plan
 ) -> PythonOf | None:
@@ -284,7 +296,7 @@ def _python(
         Refusal(
             f"environment {environment.name}",
             f"stack {stack.name} needs Python {span}, this host has {seen}",
-            f"install Python {span} on the host, or set wavesmith_python",
+            f"install Python {span} on the host, {_other_python(wanted, stack, observed)}",
         )
     )
     return None

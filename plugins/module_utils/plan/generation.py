@@ -34,6 +34,9 @@ def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) 
             }
         )
     current = present["current"]
+    if current and current["damage"]:
+        more = current["damaged"] - len(current["damage"])
+        item.damage = [*current["damage"], *([f"and {more} more"] if more > 0 else [])]
     if item.digest is None:
         item.state = "change" if current else "new"
         item.phases = [phase for phase in ("build", "lock") if needs(item, phase)] + ["install", "verify", "activate"]
@@ -49,8 +52,6 @@ def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) 
             return
         if current["damage"]:
             item.state = "drifted"
-            more = current["damaged"] - len(current["damage"])
-            item.damage = [*current["damage"], *([f"and {more} more"] if more > 0 else [])]
     if good:
         newest = max(good, key=lambda entry: (entry["exit"] == 0, entry["created"]))
         item.generation = newest["name"]

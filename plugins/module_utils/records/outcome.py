@@ -41,6 +41,20 @@ class EstimateOf(TypedDict):
     basis: str
 
 
+class Ran(TypedDict):
+    """How a command of `wavesmith run` ended.
+
+    Attributes:
+        rc: Its exit code.
+        stdout: What it wrote there.
+        stderr: Likewise.
+    """
+
+    rc: int
+    stdout: str
+    stderr: str
+
+
 class Returned(TypedDict, total=False):
     """What modules returned that the end of a run says, or that programs read; `HostOutcome` explains each field."""
 
@@ -51,6 +65,7 @@ class Returned(TypedDict, total=False):
     removed: dict[str, Union[int, list[str]]]
     text: list[str]
     job: LastJob
+    ran: Ran
 
 
 class _HostOutcome(TypedDict):
@@ -84,6 +99,7 @@ class HostOutcome(_HostOutcome, Returned, total=False):
         removed: Bytes that each removed item freed; of `playbooks/prune.yml` the generations that were removed, by environment.
         text: What was removed, in sentences.
         job: The last work on it.
+        ran: How the command that was run on it ended.
     """
 
     plan: PlanFile

@@ -134,6 +134,15 @@ def _plain(version: str) -> bool:
     return True
 
 
+OFTEN = """\
+accelerate aiohttp click cython datasets diffusers einops fastapi ffmpeg-python flask gradio grpcio h5py
+hydra-core ipython jinja2 joblib jupyterlab lightning matplotlib nltk notebook numba numpy omegaconf onnx
+opencv-python pandas pillow plotly polars protobuf pyaudio pydantic pydub pytest pyyaml requests resampy rich
+scikit-image scikit-learn scipy seaborn sentencepiece sounddevice soundfile soxr spacy sympy tensorboard
+tokenizers tqdm transformers typer uvicorn wandb websockets"""
+"""Packages of the index that are asked for often: only to say what a name that the index does not have may mean."""
+
+
 def mistyped(name: str, known: Iterable[str]) -> str:
     """The known name that a name is one slip of the fingers away from; empty where it is none, or is known itself."""
     names = {normal(other): other for other in known}

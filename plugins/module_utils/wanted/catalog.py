@@ -214,7 +214,7 @@ class Limit:
     Attributes:
         why: The reason.
         when: Conditions that all hold where it is so, each a list of values that fit: ``architecture``, ``backend`` (``cpu``, ``cuda`` …),
-            ``machine``, ``stack``.
+            ``machine``, ``sm`` (the lowest one of the host's NVIDIA GPUs), ``stack``.
     """
 
     why: str

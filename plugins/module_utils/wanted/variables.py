@@ -28,6 +28,8 @@ class Environment:
     engine: str = "venv"
     packages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    services: Mapping[str, int] = field(default_factory=dict)
+    """Models that are run as services, each with its port on the loopback."""
     projects: tuple[str, ...] = ()
 
 
@@ -193,7 +195,15 @@ _KINDS = {
 _LEAST = {"keep_generations": (1, "keep at least the current one"), "keep_wheels": (0, "0 keeps only what is needed")}
 LINKS = ("auto", "copy", "hardlink")
 ENGINES = ("venv", "conda")
-_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
+_ENVIRONMENT_KEYS = {
+    "stack": str,
+    "engine": str,
+    "packages": list,
+    "models": list,
+    "services": dict,
+    "projects": list,
+}
+_PORTS = range(1024, 65536)
 
 
 def _from_text(value: Any, types: tuple[type, ...]) -> Any:
@@ -208,6 +218,16 @@ def _from_text(value: Any, types: tuple[type, ...]) -> Any:
         if list in types:
             return [word.strip() for word in value.split(",") if word.strip()]
     return value
+
+
+def _as_text(key: str, value: Any) -> str:
+    """How a value that must be text is written."""
+    if isinstance(value, float) and str(value) == "3.1":
+        return f'write it as text: wavesmith_{key}: "3.10" (without quotes, YAML reads 3.10 as the number 3.1)'
+    scalar = not isinstance(value, (dict, list, tuple)) and value is not None
+    return (
+        f'write it as text: wavesmith_{key}: "{value}"' if scalar and not VARIABLES[key].secret else "write it as text"
+    )
 
 
 def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
@@ -235,6 +255,9 @@ def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
         remedy = (
             f"{meant}docs/variables.md lists all; a variable that only your inventory uses belongs in the inventory"
         )
+        if name == "_raw_params":  # what Ansible makes of words without a value
+            found.append(Refusal("-e", "it is not NAME=VALUE", "write it as -e NAME=VALUE, or name a file: -e @FILE"))
+            continue
         found.append(Refusal(f"variable {name}", "it was given with -e, and nothing reads it", remedy))
     return found
 
@@ -268,7 +291,7 @@ def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[W
                 Refusal(
                     f"variable wavesmith_{key}",
                     f"it is {'a secret of another kind' if VARIABLES[key].secret else repr(value)}, but must be {_KINDS[types[0]]}",
-                    "correct it in the inventory (see docs/variables.md)",
+                    _as_text(key, value) if types[0] is str else "correct it in the inventory (see docs/variables.md)",
                 )
             )
         else:
@@ -447,10 +470,13 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
             if kind is None:
                 refusals.append(Refusal(item, f"it has no setting {key!r}", suggest(str(key), _ENVIRONMENT_KEYS)))
             elif not isinstance(value, kind) or (kind is list and not all(isinstance(entry, str) for entry in value)):
-                expected = "text" if kind is str else "a list of names"
+                expected = {str: "text", list: "a list of names", dict: "a mapping of models and ports"}[kind]
                 refusals.append(
                     Refusal(item, f"{key} is {value!r}, but must be {expected}", "correct it in the inventory")
                 )
+            elif key == "services" and (wrong := [entry for entry in value.items() if not _is_port(entry)]):
+                problem = f"service {wrong[0][0]} is at {wrong[0][1]!r}, but must be at a port from 1024 to 65535"
+                refusals.append(Refusal(item, problem, "give each service a port of its own"))
             else:
                 continue
             good = False
@@ -467,7 +493,19 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
                     engine=settings.get("engine", "venv"),
                     packages=tuple(dict.fromkeys(settings.get("packages", ()))),
                     models=tuple(dict.fromkeys(settings.get("models", ()))),
+                    services=dict(settings.get("services", {})),
                     projects=tuple(dict.fromkeys(settings.get("projects", ()))),
                 )
             )
+    ports = [(port, f"{item.name}'s {name}") for item in found for name, port in item.services.items()]
+    for port in dict.fromkeys(port for port, _ in ports):
+        names = [name for other, name in ports if other == port]
+        if len(names) > 1:
+            problem = f"services {' and '.join(names)} are both at port {port}"
+            refusals.append(Refusal("variable wavesmith_environments", problem, "give each service a port of its own"))
     return tuple(found), refusals
+
+
+def _is_port(entry: tuple[Any, Any]) -> bool:
+    name, port = entry
+    return isinstance(name, str) and isinstance(port, int) and not isinstance(port, bool) and port in _PORTS
