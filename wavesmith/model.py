@@ -11,8 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, TypedDict
 
+from . import model_sets
+
 NAME = "model"
-HELP = "list the catalog's models, or pin the weights of one"
+HELP = "list the catalog's models, pin the weights of one, or try those that share an environment"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +27,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     pin.add_argument("--catalog", type=Path, help="a folder of one's own to write to, as wavesmith_catalog names it")
     pin.add_argument("--revision", help="the commit to pin; left out: the newest one")
     pin.add_argument("--hub", help="address of the hub; left out: HF_ENDPOINT, else the client's own")
+    trying = commands.add_parser(
+        "try", help="resolve sets of models that share an environment, and import everything of them here"
+    )
+    model_sets.configure(trying)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what was asked."""
+    if arguments.what == "try":
+        return model_sets.run(arguments)
     from ansible.errors import AnsibleError
     from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 

@@ -148,7 +148,7 @@ def _attempt(row: Row, catalog: Catalog, folder: Path, install: bool) -> None:
     from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
 
     for gpu in (False, True):
-        observed = _observed(MACHINES[row.architecture, gpu], row.python, catalog)
+        observed = recorded(MACHINES[row.architecture, gpu], row.python, catalog)
         environment = Environment("table", stack="auto" if gpu else "cpu", packages=(row.package,))
         planned = plan(Wanted((environment,), python=row.python), [], observed, catalog, {}, "")
         (item,) = planned.environments
@@ -167,11 +167,13 @@ def _attempt(row: Row, catalog: Catalog, folder: Path, install: bool) -> None:
     work.mkdir()
     try:
         built = {wheel.name for wheel in item.wheels}
-        text = _resolve(
+        text = resolve(
             work,
             [line for line in item.lock["requirements"] if line.partition("==")[0] not in built],
             item.lock["overrides"],
-            row,
+            row.python,
+            row.architecture,
+            row.package,
         )
         versions = locked(text)
         row.version, row.packages = versions.get(normal(row.package), ""), len(versions)
@@ -180,13 +182,14 @@ def _attempt(row: Row, catalog: Catalog, folder: Path, install: bool) -> None:
         if gpu:
             row.reason = "resolved only: it wants a GPU, and nothing with a GPU is installed here"
             return
-        prefix = _install(work, text, row)
+        prefix = prefix_of(work, text, row.python, row.package)
         _import(prefix, {row.package: catalog.packages[row.package].module}, row)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _observed(machine: str, python: str, catalog: Catalog) -> Any:
+def recorded(machine: str, python: str, catalog: Catalog) -> Any:
+    """A recorded machine with one Python, everything installed that it could need, and every source but the CPU wheels of torch."""
     from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 
     observed: Any = probe.observe(probe_root=str(ROOT / "tests" / "unit" / "samples" / machine))
@@ -205,11 +208,17 @@ def _observed(machine: str, python: str, catalog: Catalog) -> Any:
     }
 
 
-def _uv(*words: str) -> list[str]:
+def uv(*words: str) -> list[str]:
+    """A command of uv, which lies beside this Python."""
     return [str(Path(sys.executable).with_name("uv")), *words]
 
 
-def _run(argv: Sequence[str], item: str) -> str:
+def command(argv: Sequence[str], item: str) -> str:
+    """What a command prints.
+
+    Raises:
+        Failed: it failed, with what is known of the reason.
+    """
     environ = {
         **os.environ,
         "UV_NO_CONFIG": "1",
@@ -244,29 +253,33 @@ def last_error(lines: Sequence[str]) -> str:
     return line if line.partition(":")[2].strip() else " ".join(said[number : number + 2])
 
 
-def _resolve(work: Path, requirements: list[str], overrides: list[str], row: Row) -> str:
+def resolve(
+    work: Path, requirements: list[str], overrides: list[str], python: str, architecture: str, item: str
+) -> str:
+    """The lock of requirements for a Python and a CPU architecture; `item` is what they are of."""
     for name, lines in (("requirements", requirements), ("overrides", overrides)):
         # The same versions, whichever index has their builds: nothing with a GPU is installed here.
         text = "".join(f"{line}\n" for line in lines)
         (work / f"{name}.txt").write_text(re.sub(r"\+(?:cu|rocm|cpu)[\w.]*", "", text))
-    argv = _uv("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python-version", row.python)
-    argv += ["--python-platform", f"{row.architecture}-{GLIBC}", "--override", str(work / "overrides.txt")]
-    return _run([*argv, str(work / "requirements.txt")], f"resolving {row.package}")
+    argv = uv("pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python-version", python)
+    argv += ["--python-platform", f"{architecture}-{GLIBC}", "--override", str(work / "overrides.txt")]
+    return command([*argv, str(work / "requirements.txt")], f"resolving {item}")
 
 
-def _install(work: Path, lock: str, row: Row) -> Path:
+def prefix_of(work: Path, lock: str, python: str, item: str) -> Path:
+    """A virtual environment of a lock; archives that do not build with today's tools are built with older ones."""
     prefix, file = work / "prefix", work / "lock.txt"
     file.write_text(lock)
-    if not shutil.which(f"python{row.python}"):
-        raise Failed(f"there is no Python {row.python} on this machine to import it with")
-    _run(_uv("venv", "--quiet", "--python", row.python, str(prefix)), f"Python {row.python}")
-    argv = _uv("pip", "install", "--quiet", "--no-deps", "--python", str(prefix), "--requirement", str(file))
+    if not shutil.which(f"python{python}"):
+        raise Failed(f"there is no Python {python} on this machine to import it with")
+    command(uv("venv", "--quiet", "--python", python, str(prefix)), f"Python {python}")
+    argv = uv("pip", "install", "--quiet", "--no-deps", "--python", str(prefix), "--requirement", str(file))
     try:
-        _run(argv, f"installing {row.package}")
+        command(argv, f"installing {item}")
     except Failed:
         older = work / "older.txt"
-        older.write_text("".join(f"{line}\n" for line in all_constraints(row.python)))
-        _run([*argv, "--build-constraints", str(older)], f"installing {row.package}")
+        older.write_text("".join(f"{line}\n" for line in all_constraints(python)))
+        command([*argv, "--build-constraints", str(older)], f"installing {item}")
     return prefix
 
 
@@ -275,7 +288,7 @@ def _import(prefix: Path, imports: Mapping[str, str], row: Row) -> None:
     if gone:
         raise Failed(f"{gone[0]} is not installed")
     for module in found.values():
-        _run([str(prefix / "bin" / "python"), "-W", "ignore", "-c", f"import {module}"], f"import {module}")
+        command([str(prefix / "bin" / "python"), "-W", "ignore", "-c", f"import {module}"], f"import {module}")
         row.imported.append(module)
 
 
@@ -314,7 +327,7 @@ def _cell(row: Row | None, reasons: dict[str, list[str]]) -> str:
     return f"resolves{note or f' ({row.packages})'}" if row.version else f"no{note.replace(', note', '')}"
 
 
-def within(page: str, text: str) -> str:
+def within(page: str, text: str, begin: str = BEGIN) -> str:
     """A page with `text` between its marks."""
-    head, _, rest = page.partition(BEGIN)
-    return f"{head}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}"
+    head, _, rest = page.partition(begin)
+    return f"{head}{begin}\n\n{text}\n{END}{rest.partition(END)[2]}"

@@ -27,9 +27,13 @@ class ActionModule(FollowAction):
         except ValueError as error:
             return {"failed": True, "changed": False, "remote_runs": 0, "msg": str(error)}
         for environment in planned.environments:
-            if environment.projects:
+            left_out = [
+                ("its projects' own wheels", environment.projects),
+                ("its models' source trees", environment.code),
+            ]
+            for what in [what for what, there in left_out if there]:
                 Display().warning(
-                    f"environment {environment.name}: its projects' own wheels are not in the context, only what they require. "
+                    f"environment {environment.name}: {what} are not in the context, only what they require. "
                     "Remedy: add to the Dockerfile how they are installed"
                 )
         for item in todo:

@@ -10,13 +10,27 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import 
 
 
 class ActionModule(FollowAction):
-    """Follows one job; the wheels of projects, which are built on the controller, travel with it."""
+    """Follows one job; the wheels of projects and the source trees of models, which are made on the controller, travel with it."""
 
     phase = "install"
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Put the bytes of each project's wheel beside its name."""
-        for spec in self._task.args.get("generations") or []:
-            for wheel in spec.get("projects", []):
-                wheel["data"] = base64.b64encode(Path(wheel["path"]).read_bytes()).decode()
+        """Put the bytes of each project's wheel beside its name, and bring each source tree once to the host."""
+        specs = self._task.args.get("generations") or []
+        for wheel in (wheel for spec in specs for wheel in spec.get("projects", [])):
+            wheel["data"] = base64.b64encode(Path(wheel["path"]).read_bytes()).decode()
+        trees = [tree for spec in specs for tree in spec.get("code", [])]
+        if trees and not self._task.check_mode:
+            self._bring(trees)
         return super().run(tmp, task_vars)
+
+    def _bring(self, trees: list[dict[str, str]]) -> None:
+        folder = self._make_tmp_path()
+        there: dict[str, str] = {}
+        for tree in trees:
+            local = tree["path"]
+            if local not in there:
+                remote = self._connection._shell.join_path(folder, tree["file"])
+                there[local] = self._transfer_file(local, remote)
+            tree["path"] = there[local]
+        self._fixup_perms2([folder, *there.values()])

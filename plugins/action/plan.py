@@ -33,7 +33,14 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, progress, project_files, reach
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import (
+    catalog_files,
+    code_files,
+    progress,
+    project_files,
+    reach,
+    times,
+)
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
@@ -79,6 +86,8 @@ class ActionModule(AskingAction):
             catalog = from_index(catalog, wanted.package_index)
         wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
+        with_code, missing = code_files.read(wanted, catalog.models)
+        problems += missing
         staying, more = upgrading(locks, wanted.upgrade) if wanted.upgrade else (locks, [])
         questions = {**self._questions(wanted, catalog, locks), "sudo_password": self._has_sudo_password(variables)}
         answer = self._observe(questions, variables)
@@ -89,7 +98,7 @@ class ActionModule(AskingAction):
         except shape.WrongRecord as error:
             return {"changed": False, "failed": True, "remote_runs": 1, "msg": str(error)}
         toolbox = hashlib.sha256(catalog_files.TOOLBOX_LOCK.read_bytes()).hexdigest()[:16]
-        catalog = replace(catalog, projects=projects)
+        catalog = replace(catalog, projects=projects, models=with_code)
         observed["sources"] = dict.fromkeys(_sources(wanted, catalog, catalog.stacks), record.NOT_ASKED)
 
         def decided(offered: Collection[str] = ()) -> record.Plan:
@@ -119,7 +128,7 @@ class ActionModule(AskingAction):
             kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
             # Not asked where it may not be used; its silence is said, and what it has is built then.
             if any("lock" in item.phases for item in planned.environments):
-                problems += cannot_keep(locks_folder(own))
+                problems += [_one_of_many(host)] if own.get("wavesmith_one_of_many") else cannot_keep(locks_folder(own))
             offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
             planned = decided(offered)
             alone = len(variables.get("ansible_play_hosts_all", [host])) == 1
@@ -133,8 +142,10 @@ class ActionModule(AskingAction):
                 planned = decided(offered)
             planned.warnings += [warning for _, found in silent for warning in found]
         planned.warnings += strangers(variables)
+        times.tell(planned, times.read(saved.with_name(times.NAME)))
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
+        evidence = boolean(own.get("wavesmith_report_evidence"), strict=False)
         text = plan_text(host, planned, observed, explain)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
             path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -153,7 +164,7 @@ class ActionModule(AskingAction):
             "changed": False,
             "remote_runs": runs,
             "plan": plan,
-            "phases": plan["phases"],
+            "groups": ["planned", *plan["phases"], *(["evidence"] if evidence else [])],
             "observed": observed,
             "text": text,
             "saved": str(saved),
@@ -210,6 +221,12 @@ class ActionModule(AskingAction):
         return bool(self._play_context.become_pass or any(variables.get(name) for name in names))
 
 
+def _one_of_many(host: str) -> Refusal:
+    """Each of several controllers would resolve a lock of its own."""
+    problem = "a lock is missing, and every controller would resolve another one"
+    return Refusal(f"host {host}", problem, f"resolve it here first: wavesmith lock -l {host}")
+
+
 def _refused(refusals: Sequence[Refusal]) -> dict[str, Any]:
     return {"changed": False, "failed": True, "remote_runs": 0, "msg": "\n".join(map(str, refusals))}
 
@@ -264,6 +281,7 @@ def phases(
         if "install" in item.phases:
             fields = {key: getattr(item, key) for key in record.DECIDED}
             fields["projects"] = [asdict(wheel) for wheel in item.projects]
+            fields["code"] = [asdict(archive) for archive in item.code]
             conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
             todo["install"].append(
                 {

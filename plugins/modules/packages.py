@@ -52,7 +52,8 @@ result:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.host.module import OPTIONS, package_index, serve
+from ..module_utils.host.module import OPTIONS, package_index, serve, settle
+from ..module_utils.prefix.code import keep
 from ..module_utils.prefix.generation import install
 from ..module_utils.prefix.models import sources
 from ..module_utils.terms.digest import digest
@@ -65,6 +66,10 @@ def main() -> None:
     given = module.params
     index = package_index(given["package_index"])
     rooms = sources()
+    if not module.check_mode:
+        settle(module, given["root"])
+        for spec in given["generations"]:
+            keep(given["root"], spec.get("code", []))
     name = "install-" + digest([spec["generation"] for spec in given["generations"]])[:16]
     serve(
         module,

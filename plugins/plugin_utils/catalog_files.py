@@ -180,7 +180,7 @@ def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
     }
     tasks = {path.stem: model.task(_read(path, "task", folder)) for path in _entries("tasks", folder, overlay)}
     runners = {path.stem: path for path in (overlay / "models").glob("*.py")} if overlay else {}
-    found = {}
+    found, known = {}, projects(folder)
     for path in _entries("models", folder, overlay):
         data = _read(path, "model", folder)
         if data["task"] not in tasks:
@@ -192,8 +192,13 @@ def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
             raise AnsibleError(
                 f"{path}: there are no weights {unknown[0]}. Remedy: write catalog/weights/{unknown[0]}.yml, or correct the name"
             )
+        project = data["code"].get("project", "")
+        if project and "git" not in known.get(project, {}):
+            raise AnsibleError(
+                f"{path}: there is no project {project} with a repository. Remedy: write catalog/projects/{project}.yml"
+            )
         runner = _python(runners.pop(path.stem)) if path.stem in runners else ""
-        found[path.stem] = model.model(data, weights, tasks, runner)
+        found[path.stem] = model.model(data, weights, tasks, known, runner)
     for name, path in runners.items():
         raise AnsibleError(f"{path}: there is no model {name} for it to run. Remedy: write models/{name}.yml")
     return found
@@ -253,6 +258,12 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
         return matrix.toolchain(_read(path, "cuda", folder))
     except ValueError as error:
         raise AnsibleError(f"{path}: {error}. Remedy: add what it names, or correct the name") from error
+
+
+@lru_cache(maxsize=4)
+def model_sets(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+    """Read and check the sets of models that share an environment (``catalog/model_sets.yml``): stack and models of each, by name."""
+    return _read(folder / "model_sets.yml", "model_sets", folder)
 
 
 @lru_cache(maxsize=4)

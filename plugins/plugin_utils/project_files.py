@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal 
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import Declared, Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source, Unusable, open_source
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.git import Unusable
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source, open_source
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_wheel import build
 from packaging.requirements import InvalidRequirement, Requirement
 
@@ -44,18 +45,20 @@ def read(wanted: Wanted, folder: Path) -> tuple[dict[str, Project], list[Refusal
                 problem = catalog_files.problem(source, "project")
                 if problem:
                     raise Unusable(problem, "see catalog/schema/project.json")
-            found[name] = load(name, source, folder, wanted.package_index)
+            found[name] = load(name, source, folder, wanted.package_index, wanted.git_mirrors)
         except Unusable as error:
             refusals.append(Refusal(f"project {name}", error.problem, error.remedy))
     return found, refusals
 
 
-def load(name: str, source: Mapping[str, Any], folder: Path, package_index: str = "") -> Project:
+def load(
+    name: str, source: Mapping[str, Any], folder: Path, package_index: str = "", mirrors: Sequence[str] = ()
+) -> Project:
     """Read one project; `source` is checked against its schema."""
     overrides = dict(source.get("overrides", {}))
     for line in overrides:
         _requirement(line, "overrides")
-    files = open_source(source, folder)
+    files = open_source(source, folder, mirrors)
     declared: list[Declared] = []
     for file in source.get("files") or [_default(files)]:
         text = _text(files, file)

@@ -4,45 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import tarfile
-import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Protocol
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import masked
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.git import Commit, Unusable
 
 _NEVER = {".git", ".hg", ".venv", "venv", "__pycache__", "build", "dist", "node_modules"}
 """Folders that hold nothing of a project's own, where git does not say which files are its own."""
-
-
-_GIT = {
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
-    "GIT_HTTP_LOW_SPEED_TIME": "20",
-    "LC_ALL": "C",
-}
-"""A server that says nothing for 20 seconds is given up, and nobody is asked for a password."""
-_LONGEST = 600
-_PAUSES = (1.0, 3.0)
-"""Seconds before each further try, where the server may only be busy."""
-_BUSY = re.compile(
-    r"reset by peer|timed out|too slow|early EOF|hung up unexpectedly|RPC failed|Temporary failure|Empty reply|error: 5\d\d"
-)
-"""What git says of a network or server that may only be busy; 404, refused connections and unknown names are none of it."""
-
-
-class Unusable(Exception):
-    """Something in a project that nobody can use: what is wrong, and the remedy."""
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(problem)
-        self.problem, self.remedy = problem, remedy
 
 
 class Source(Protocol):
@@ -55,20 +28,15 @@ class Source(Protocol):
         """Copy all files into an empty folder, and return what names their content."""
 
 
-def open_source(source: Mapping[str, Any], folder: Path) -> Source:
-    """The files that a project's entry names; a relative path counts from `folder`.
+def open_source(source: Mapping[str, Any], folder: Path, mirrors: Sequence[str] = ()) -> Source:
+    """The files that a project's entry names; a relative path counts from `folder`, and `mirrors` are asked before its repository.
 
     Raises:
         Unusable: they are not there.
     """
-    return _Folder(folder / Path(source["path"]).expanduser()) if "path" in source else _Commit(source)
-
-
-def cache(kind: str) -> Path:
-    """A folder of this user for what can be had again."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "wavesmith" / kind
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    if "path" in source:
+        return _Folder(folder / Path(source["path"]).expanduser())
+    return _Commit(Commit(source["git"], source["commit"], mirrors))
 
 
 class _Folder:
@@ -103,63 +71,13 @@ class _Folder:
 
 
 class _Commit:
-    def __init__(self, source: Mapping[str, Any]) -> None:
-        self._commit = source["commit"]
-        self._repository = cache("git") / hashlib.sha256(f"{source['git']} {self._commit}".encode()).hexdigest()[:32]
-        if not self._repository.is_dir():
-            # Fetched beside and renamed: hosts are planned side by side, and a broken fetch must not look whole.
-            with tempfile.TemporaryDirectory(dir=self._repository.parent, prefix=".fetching-") as name:
-                self._fetch(Path(name) / "git", source["git"])
-
-    def _fetch(self, folder: Path, address: str) -> None:
-        self._git("init", "--quiet", "--bare", folder=folder)
-        # The address may hold a password, so it is no argument that others see.
-        known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.origin.url", "GIT_CONFIG_VALUE_0": address}
-        done = self._git("fetch", "--quiet", "--depth=1", "origin", self._commit, folder=folder, environ=known)
-        for pause in _PAUSES:
-            if not done.returncode or not _BUSY.search(done.stderr.decode(errors="replace")):
-                break
-            time.sleep(pause)
-            done = self._git("fetch", "--quiet", "--depth=1", "origin", self._commit, folder=folder, environ=known)
-        if done.returncode:
-            lines = done.stderr.decode(errors="replace").strip().splitlines()
-            # What git adds to it is its own advice.
-            said = [line for line in lines if line.startswith("fatal:")] or lines[-1:] or ["git failed"]
-            raise Unusable(
-                f"commit {self._commit[:12]} cannot be fetched from its repository: {masked(said[0])}",
-                "check git, commit and the network of this machine, or name a folder of your own under path",
-            )
-        try:
-            folder.rename(self._repository)
-        except OSError:  # another one was first
-            pass
-
-    def _git(
-        self, *arguments: str, folder: Path | None = None, environ: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[bytes]:
-        argv = ["git", "-c", "safe.directory=*", "--git-dir", str(folder or self._repository), *arguments]
-        # No protocol that runs a command of the address, whatever this user's git allows.
-        allowed = {"GIT_ALLOW_PROTOCOL": "https:http:ssh:git:file"}
-        surroundings = {"GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=20", **os.environ, **_GIT, **allowed}
-        try:
-            return subprocess.run(
-                argv,
-                env={**surroundings, **(environ or {})},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-                timeout=_LONGEST,
-            )
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(argv, 1, b"", f"no end after {_LONGEST} s".encode())
+    def __init__(self, commit: Commit) -> None:
+        self._commit = commit
 
     def read(self, file: str) -> str:
-        done = self._git("show", f"{self._commit}:{file}")
-        if done.returncode:
-            raise FileNotFoundError(file)
-        return done.stdout.decode()
+        return self._commit.read(file).decode()
 
     def export(self, folder: Path) -> str:
-        with tarfile.open(fileobj=BytesIO(self._git("archive", self._commit).stdout)) as archive:
+        with tarfile.open(fileobj=BytesIO(self._commit.archive())) as archive:
             archive.extractall(folder, filter="data")
-        return str(self._commit)
+        return self._commit.id

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import OwnWheel
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import FOLDER
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source, Unusable, cache
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.git import Unusable, cache
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.project_source import Source
 
 BACKENDS = FOLDER / "projects" / "backends.txt"
 LARGEST = 16 * 2**20

@@ -617,37 +617,37 @@ TABLE = [
     Bad(
         N,
         "a wrong user",
-        "host <host>: it does not accept user ada. Remedy: correct ansible_user, or copy your key there: ssh-copy-id ada@192.0.2.11. ssh said: ada@192.0.2.11: Permission denied (publickey)",
+        "host <host>: it does not accept user ada (ada@192.0.2.11: Permission denied (publickey)). Remedy: correct ansible_user, or copy your key there: ssh-copy-id ada@192.0.2.11",
         prepare=ssh("ada@192.0.2.11: Permission denied (publickey)."),
     ),
     Bad(
         N,
         "a host key that is not known",
-        "host <host>: its host key is not known here. Remedy: log in once by hand, and compare it: ssh ada@192.0.2.11. ssh said: Host key verification failed",
+        "host <host>: its host key is not known here (Host key verification failed). Remedy: log in once by hand, and compare it: ssh ada@192.0.2.11",
         prepare=ssh("Host key verification failed."),
     ),
     Bad(
         N,
         "a host key that changed",
-        "host <host>: its host key is not the one that is known. Remedy: find out why; if it was set up again, run: ssh-keygen -R 192.0.2.11. ssh said: @ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @",
+        "host <host>: its host key is not the one that is known (@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @). Remedy: find out why; if it was set up again, run: ssh-keygen -R 192.0.2.11",
         prepare=ssh("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @"),
     ),
     Bad(
         N,
         "a name that is not known",
-        "host <host>: the name 192.0.2.11 is unknown. Remedy: correct ansible_host. ssh said: ssh: Could not resolve hostname thor99: Name or service not known",
+        "host <host>: the name 192.0.2.11 is unknown (ssh: Could not resolve hostname thor99: Name or service not known). Remedy: correct ansible_host",
         prepare=ssh("ssh: Could not resolve hostname thor99: Name or service not known"),
     ),
     Bad(
         N,
         "a host that is off",
-        "host <host>: 192.0.2.11 does not answer. Remedy: check that it is on and in reach: ping 192.0.2.11. ssh said: ssh: connect to host 192.0.2.11 port 22: Connection timed out",
+        "host <host>: 192.0.2.11 does not answer (ssh: connect to host 192.0.2.11 port 22: Connection timed out). Remedy: check that it is on and in reach: ping 192.0.2.11",
         prepare=ssh("ssh: connect to host 192.0.2.11 port 22: Connection timed out"),
     ),
     Bad(
         N,
         "a host without an SSH server",
-        "host <host>: 192.0.2.11 refuses SSH connections. Remedy: start its SSH server, or correct ansible_port. ssh said: ssh: connect to host 192.0.2.11 port 22: Connection refused",
+        "host <host>: 192.0.2.11 refuses SSH connections (ssh: connect to host 192.0.2.11 port 22: Connection refused). Remedy: start its SSH server, or correct ansible_port",
         prepare=ssh("ssh: connect to host 192.0.2.11 port 22: Connection refused"),
     ),
 ]

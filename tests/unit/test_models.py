@@ -17,13 +17,13 @@ import numpy
 import pytest
 from ansible.errors import AnsibleError
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import models as judged
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import structure
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Context, Spec, perform
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import device, kept, measure, run, sound
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import models
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.models import RUNNER
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import activation
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import models as prefix_models
+from ansible_collections.wavesmith.provision.plugins.module_utils.structures import dualcodec
 from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import speakers
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.model import Model, WeightFile, Weights
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
@@ -43,7 +43,18 @@ RATE = 16000
 
 
 def test_the_models_that_a_person_asks_for_are_there() -> None:
-    wanted = {"dualcodec", "maskgct", "vevo", "metis", "fish_speech", "sherpa_onnx", "openvoice", "diffrhythm2"}
+    wanted = {
+        "dualcodec",
+        "maskgct",
+        "vevo",
+        "metis",
+        "fish_speech",
+        "fish_speech_s1",
+        "sherpa_onnx",
+        "sherpa_ctc",
+        "openvoice",
+        "diffrhythm2",
+    }
     assert wanted | set(REAL) == set(CATALOG.models)
 
 
@@ -180,12 +191,6 @@ def test_a_python_that_a_model_does_not_work_on_is_refused_by_its_name() -> None
     catalog = replace(CATALOG, models={"young": replace(young, name="young")})
     found = refusal(decide(host(), Environment("a", models=("young",)), catalog=catalog))
     assert found.problem.startswith("stack cpu with young needs Python 3.12 to ")
-
-
-def test_code_of_a_repository_is_refused_with_what_can_be_had() -> None:
-    (found,) = decide(host(), Environment("a", models=("maskgct",))).refusals
-    assert "code of a repository is not brought to a host yet" in found.problem
-    assert "projects: [amphion-maskgct]" in found.remedy
 
 
 def test_the_projects_of_models_are_read_with_the_environments_own() -> None:
@@ -495,14 +500,34 @@ def test_what_cannot_be_run_is_refused_without_a_traceback(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("dualcodec", "its weights dualcodec (amphion/dualcodec) are unpinned"),
+        ("openvoice", "its weights openvoice_v2 (myshell-ai/OpenVoiceV2) are unpinned"),
+        ("sherpa_ctc", "its weights sherpa_nemo_ctc_en"),
+    ],
+)
 def test_a_model_that_is_not_to_be_had_with_its_weights_says_why(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
 ) -> None:
-    entry = models.model_of(CATALOG.models["openvoice"])
+    entry = models.model_of(CATALOG.models[name])
     (tmp_path / "wavesmith").mkdir()
     (tmp_path / "wavesmith" / "manifest.json").write_text(json.dumps(make_manifest(models=[entry])))
-    assert run.main([str(tmp_path), "openvoice", "--text", "x"]) == 2
-    assert "model openvoice has no command line here yet" in capsys.readouterr().err
+    sound.write(tmp_path / "in.wav", sound.Sound(entry["sample_rate"], numpy.zeros(100, "float32")))
+    assert run.main([str(tmp_path), name, "--in", str(tmp_path / "in.wav")]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_model_that_nothing_runs_yet_is_refused_with_where_its_code_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = {**models.model_of(CATALOG.models["openvoice"]), "name": "singer"}
+    (tmp_path / "wavesmith").mkdir()
+    (tmp_path / "wavesmith" / "manifest.json").write_text(json.dumps(make_manifest(models=[entry])))
+    assert run.main([str(tmp_path), "singer", "--text", "x"]) == 2
+    said = capsys.readouterr().err
+    assert "model singer has no command line here yet" in said and "code/OpenVoice-74a1d147b17a" in said
 
 
 def generation(root: Path, environment: str, name: str = "swift_f0") -> Path:
@@ -823,11 +848,124 @@ CODES = {"semantic codes": [1, 1, 24], "acoustic codes": [1, 7, 24], "samples": 
 def test_the_codes_of_dualcodec_have_one_shape_and_range(
     change: dict[str, Any], largest: tuple[int, int], said: str
 ) -> None:
-    found = structure.wrong({**CODES, **change}, *largest)
+    found = dualcodec.wrong({**CODES, **change}, *largest)
     assert (said in found) if said else found == ""
 
 
 def test_a_structure_check_without_speech_is_skipped(context: Callable[..., Context]) -> None:
     there = context("dualcodec")
-    result = perform(Check("s", "s", structure.dualcodec), there)
+    result = perform(Check("s", "s", lambda context: dualcodec.structure(context, Path())), there)
     assert (result["verdict"], result["detail"]) == ("skip", "voice.resample gave no speech at 24000 Hz")
+
+
+# Codecs, and models that convert
+
+
+def copying(folder: Path, name: str, change: Callable[[Any], tuple[Any, int]] | None) -> Path:
+    """A command that answers as a codec's or a converter's does: with its input, changed; `None`: it fails."""
+    body = "sys.exit('no room')\n"
+    if change is not None:
+        samples, rate = change(hearing_samples())
+        sound.write(folder / "made.wav", sound.Sound(rate, numpy.asarray(samples, "float32")))
+        made = sound.read(folder / "made.wav")
+        answer = {"rate": rate, "real_time_factor": 0.1, "measured": measure.measure(made.samples, rate)}
+        body = f"shutil.copy({str(folder / 'made.wav')!r}, out)\nprint({json.dumps(answer)!r})\n"
+    path = folder / "prefix" / "wavesmith" / "models" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return program(path, body)
+
+
+def hearing_samples() -> Any:
+    return numpy.concatenate([numpy.zeros(RATE // 2), voice(), numpy.zeros(RATE // 2)]).astype("float32")
+
+
+def judging(context: Callable[..., Context], name: str, rate: int) -> Context:
+    """What judges a model with its weights, at a rate that needs no resampling."""
+    there = context()
+    entry = {**models.model_of(CATALOG.models[name]), "refused": "", "weights": [], "sample_rate": rate}
+    there = Context(replace(there.spec, models={name: entry}), there.evidence, there.scratch)
+    hearing(there)
+    sound.write(there.evidence / "speech.wav", sound.Sound(RATE, voice(hertz=200)))
+    return there
+
+
+def quieter(samples: Any) -> tuple[Any, int]:
+    return samples * 0.9, RATE
+
+
+SPOILED: dict[str, tuple[Callable[[Any], tuple[Any, int]], str]] = {
+    "white noise": (CONTROLS["white noise"][0], "dB away"),
+    "silence": (CONTROLS["silence"][0], "dB away"),
+    "int16 saved as float": (CONTROLS["int16 saved as float"][0], "are clipped"),
+    "half the rate": (lambda x: (numpy.repeat(x, 2), RATE), "s came back as"),
+    "shuffled frames": (CONTROLS["shuffled frames"][0], "dB away"),
+    "another pitch": (lambda x: (numpy.interp(numpy.arange(len(x)) * 1.1, numpy.arange(len(x)), x), RATE), "its pitch"),
+    "half a second later": (lambda x: (numpy.roll(x, RATE // 2), RATE), "dB away"),
+}
+
+
+def test_a_codec_that_gives_the_sentence_back_passes(context: Callable[..., Context], tmp_path: Path) -> None:
+    there = judging(context, "dualcodec", RATE)
+    copying(tmp_path, "dualcodec", quieter)
+    result = check_named(there, "models.copies.dualcodec")
+    assert (result["verdict"], result["evidence"]["file"]) == ("pass", "dualcodec.wav"), result
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_a_codec_that_gives_something_else_back_fails(
+    context: Callable[..., Context], tmp_path: Path, name: str
+) -> None:
+    there = judging(context, "dualcodec", RATE)
+    change, said = SPOILED[name]
+    copying(tmp_path, "dualcodec", change)
+    result = check_named(there, "models.copies.dualcodec")
+    assert (result["verdict"], said in result["detail"]) == ("fail", True), result["detail"]
+
+
+def test_a_converter_that_speaks_as_long_passes(context: Callable[..., Context], tmp_path: Path) -> None:
+    there = judging(context, "vevo", RATE)
+    copying(tmp_path, "vevo", quieter)
+    assert check_named(there, "models.converts.vevo")["verdict"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("white noise", "as flat as noise"),
+        ("silence", "its level is"),
+        ("half the rate", "s became"),
+        ("shuffled frames", "jumps like chopped sound"),
+    ],
+)
+def test_a_converter_that_does_not_speak_fails(
+    context: Callable[..., Context], tmp_path: Path, name: str, said: str
+) -> None:
+    there = judging(context, "vevo", RATE)
+    copying(tmp_path, "vevo", SPOILED[name][0])
+    result = check_named(there, "models.converts.vevo")
+    assert (result["verdict"], said in result["detail"]) == ("fail", True), result["detail"]
+
+
+@pytest.mark.parametrize(
+    ("model", "check"), [("dualcodec", "models.copies.dualcodec"), ("vevo", "models.converts.vevo")]
+)
+def test_a_command_that_fails_says_why(context: Callable[..., Context], tmp_path: Path, model: str, check: str) -> None:
+    there = judging(context, model, RATE)
+    copying(tmp_path, model, None)
+    result = check_named(there, check)
+    assert (result["verdict"], "no room" in result["detail"]) == ("fail", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "least", "most"),
+    [
+        (lambda x: x, 0.0, 0.0),
+        (lambda x: x * 0.9, 0.1, 1.0),
+        (lambda x: numpy.roll(x, RATE // 2), 10.0, 60.0),
+        (lambda x: x * 0, 10.0, 60.0),
+    ],
+)
+def test_the_distance_of_spectra_grows_with_what_is_different(
+    change: Callable[[Any], Any], least: float, most: float
+) -> None:
+    assert least <= measure.mel_distance(voice(), change(voice()), RATE) <= most

@@ -449,6 +449,27 @@ def test_a_package_whose_bytes_are_not_what_it_declares_is_refused(host: Host) -
     assert not (host.prefix() / store.MANIFEST).exists()
 
 
+def test_two_packages_may_have_a_program_of_one_name(host: Host) -> None:
+    for name in ("langid", "py3langid"):  # as these two have
+        points = f"[console_scripts]\nlangid = {name}:main\n"
+        host.serve(name, {f"{name}.py": "def main(): pass\n", f"{name}-1.0.dist-info/entry_points.txt": points})
+    host.install()
+    assert "langid" in (host.prefix() / "bin" / "langid").read_text()
+    assert (host.prefix() / store.MANIFEST).exists()
+
+
+@pytest.mark.parametrize("change", ["x = 3\n", ""])
+def test_a_program_that_is_neither_packages_is_refused(host: Host, change: str) -> None:
+    host.serve(
+        "langid",
+        {"langid.py": "", "langid-1.0.dist-info/entry_points.txt": "[console_scripts]\nlangid = langid:main\n"},
+    )
+    host.install()
+    site = prefix_generation.site_packages(str(host.prefix()), VERSION)
+    (host.prefix() / "bin" / "langid").write_text(change)
+    assert prefix_generation._wrong_bytes(site) == {"langid": "../../../bin/langid"}
+
+
 def test_a_package_without_machine_code_for_the_gpu_of_the_host_is_refused(host: Host) -> None:
     host.serve("fast", {"fast/kernels.so": make_library(make_fatbin((90, "", "sass")))})
     host.sms = ["11.0"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import itertools
 import json
 import os
 import platform
@@ -11,9 +13,11 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.build import worker
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import module, wheels
@@ -82,7 +86,7 @@ class Builder:
         specs, problems = recipe.builds([name], catalog, TORCH, INDEX, found, os.path.realpath(sys.executable))
         assert not problems, problems
         worker.build_wheels(self.job, self.root, specs, self.index)
-        folder = Path(wheels.wheel_folder(self.root, specs[0]["key"]))
+        folder = self.folder = Path(wheels.wheel_folder(self.root, specs[0]["key"]))
         said: dict[str, Any] = json.loads((folder / "provenance.json").read_text())
         return said
 
@@ -114,6 +118,39 @@ def test_a_recipe_builds_what_it_promises(name: str, builder: Builder) -> None:
     said = builder.build(name)
     assert said["recipe"]["name"] == name
     assert re.fullmatch(r"[0-9a-f]{64}", said["source"]["digest"])
+
+
+def best_paths(values: Any) -> tuple[float, list[list[int]]]:
+    """The largest sum over all monotonic alignments of frames (rows) to tokens (columns), and those that have it: each is tried."""
+    frames, tokens = values.shape
+    found: dict[float, list[list[int]]] = {}
+    for steps in itertools.combinations(range(1, frames), tokens - 1):
+        path = [sum(frame >= step for step in steps) for frame in range(frames)]
+        found.setdefault(float(sum(values[frame, token] for frame, token in enumerate(path))), []).append(path)
+    return max(found), found[max(found)]
+
+
+def test_monotonic_align_finds_the_best_of_all_alignments(builder: Builder, tmp_path: Path) -> None:
+    builder.build("monotonic_align")
+    (wheel,) = builder.folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        packed.extractall(tmp_path / "wheel")
+    (file,) = (tmp_path / "wheel" / "monotonic_align").glob("core*.so")
+    spec = importlib.util.spec_from_file_location("monotonic_align.core", file)
+    assert spec and spec.loader
+    core: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(core)
+    shapes = [(9, 4), (7, 7), (11, 3), (5, 1), (10, 6)]
+    # Whole numbers: their sums are exact, whatever the order.
+    values = numpy.random.default_rng(0).integers(-50, 50, (len(shapes), 11, 7)).astype("float32")
+    paths = numpy.zeros(values.shape, "int32")
+    frames, tokens = (numpy.array(sizes, "int32") for sizes in zip(*shapes, strict=True))
+    core.maximum_path_c(paths, values.copy(), frames, tokens)
+    for number, (height, width) in enumerate(shapes):
+        mine = paths[number, :height, :width]
+        assert mine.sum() == height == paths[number].sum()
+        _, expected = best_paths(values[number, :height, :width])
+        assert mine.argmax(1).tolist() in expected
 
 
 def gain(builder: Builder, architectures: str, promised: Any) -> types.Catalog:

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, record, repositories
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import git as kept
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import project_source
 
 from .site import Site
@@ -148,7 +149,7 @@ def test_a_busy_git_server_is_asked_again_and_a_definite_no_is_not(
     busy.chmod(0o755)
     monkeypatch.setenv("PATH", f"{busy.parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(project_source, "_PAUSES", (0.0, 0.0))
+    monkeypatch.setattr(kept, "_PAUSES", (0.0, 0.0))
     source = {"git": repository.as_uri(), "commit": commit}
     for says, tries, usable in (
         ("Recv failure: Connection reset by peer", 3, True),
@@ -159,7 +160,7 @@ def test_a_busy_git_server_is_asked_again_and_a_definite_no_is_not(
         if usable:
             assert project_source.open_source(source, tmp_path).read("requirements.txt") == "numpy\n"
         else:
-            with pytest.raises(project_source.Unusable, match="Connection refused"):
+            with pytest.raises(kept.Unusable, match="Connection refused"):
                 project_source.open_source({**source, "commit": "0" * 40}, tmp_path)
         assert len(tried.read_text().splitlines()) == tries
 

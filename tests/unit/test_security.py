@@ -28,7 +28,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.prefix.generat
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import one_line, printable
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import masked, split_url
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import Untrusted, read_manifest
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import answer, catalog_files, project_source
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import answer, catalog_files, git, project_source
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -291,7 +291,7 @@ def test_an_address_of_a_repository_runs_nothing(tmp_path: Path, address: str, m
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("GIT_ALLOW_PROTOCOL", "ext")
     url = address.format(tmp_path / "owned")
-    with pytest.raises(project_source.Unusable):
+    with pytest.raises(git.Unusable):
         project_source.open_source({"git": url, "commit": "0" * 40}, tmp_path)
     source: Any = {"kind": "git", "name": "x", "digest": "0" * 40, "urls": [url]}
     with pytest.raises(Failed):

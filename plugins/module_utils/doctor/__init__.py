@@ -2,7 +2,7 @@
 
 In: a spec of the generation. Out: a `Verdict` and an exit status: 0 healthy, 1 failed, 2 could not judge.
 It runs under the interpreter of the generation that it judges and uses the standard library alone until a check asks for more; a copy of
-this room, `audit`, `failures`, `models`, `observe`, `records` and `terms` is all that a host needs. Asked by `verify`.
+this room, `audit`, `failures`, `models`, `observe`, `records`, `structures` and `terms` is all that a host needs. Asked by `verify`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "attacks",
     "audio",
     "base",
+    "carry",
     "compute",
     "evidence",
     "gpu",
@@ -32,6 +33,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "schedule",
     "stack",
     "structure",
+    "touched",
     "training",
     "voice",
     "worker",

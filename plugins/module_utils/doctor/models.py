@@ -13,10 +13,9 @@ from typing import Any
 from ..models import kept, measure, sound
 from ..models.run import loaded, runner
 from ..records.model import ModelAnswer, ModelOf
-from . import jit
+from . import jit, structure
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, command
 from .evidence import write_spectrograms
-from .structure import STRUCTURES
 from .voice import SENTENCE
 from .worker import quiet
 
@@ -25,6 +24,10 @@ LEAD, TAIL = 0.5, 0.7
 """Seconds of silence before and after what was spoken."""
 WORD_ERRORS, EDGE, PITCH = 0.15, 0.15, 0.03
 """Share of words that may be wrong; seconds by which an edge and share by which a pitch may be off."""
+COPIED_SECONDS, CONVERTED_SECONDS = 0.1, 0.2
+"""By how much a sound may be longer or shorter once it was decoded, or converted: a frame and its edges."""
+ANSWER = 900.0
+"""Seconds that a model's command has for an answer."""
 WEIGHTS_REMEDY = f"a file of its weights is not the one that the catalog names: {REPAIR}"
 
 
@@ -34,28 +37,17 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
         return ()
     found = [_check("files", "weights are the catalog's", files, WEIGHTS_REMEDY)]
     for name in (name for name in sorted(models) if _why(models[name])):
-        if name in STRUCTURES:
-            title = f"{name} with random weights"
-            structure = STRUCTURES[name]
-            found.append(
-                Check(
-                    f"models.structure.{name}",
-                    title,
-                    structure,
-                    heavy=True,
-                    timeout=900.0,
-                    after=("voice.resample",),
-                    cost=30.0,
-                )
-            )
+        found += structure.checks(name, models[name])
         found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name)))
     usable = {name: model for name, model in models.items() if not _why(model)}
     tasks: dict[str, list[str]] = {}
     for name, model in sorted(usable.items()):
         tasks.setdefault(model["task"], []).append(name)
-    speaking = [_check(f"speaks.{name}", f"{name} speaks", _speaks(name)) for name in tasks.get("tts", ())]
+    speaking = [
+        _check(f"speaks.{name}", f"{name} speaks", _speaks(name), timeout=ANSWER + 60) for name in tasks.get("tts", ())
+    ]
     found += speaking
-    if set(tasks) & {"transcribe", "segments", "pitch"} and not speaking:
+    if set(tasks) & {"transcribe", "segments", "pitch", "codec", "convert"} and not speaking:
         found.append(_check("spoken", "a sentence is spoken", spoken, after=("voice.speak",), cost=1.5))
     heard = tuple(check.id for check in speaking) or ("models.spoken",)
     found += [
@@ -65,6 +57,28 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
     found += [
         _check(f"edges.{name}", f"{name} finds its edges", _edges(name), after=heard)
         for name in tasks.get("segments", ())
+    ]
+    found += [
+        _check(
+            f"copies.{name}",
+            f"{name} encodes and decodes it",
+            _copies(name),
+            after=heard,
+            cost=30.0,
+            timeout=ANSWER + 60,
+        )
+        for name in tasks.get("codec", ())
+    ]
+    found += [
+        _check(
+            f"converts.{name}",
+            f"{name} says it with another voice",
+            _converts(name),
+            after=heard,
+            cost=30.0,
+            timeout=ANSWER + 60,
+        )
+        for name in tasks.get("convert", ())
     ]
     if tasks.get("pitch"):
         found.append(_check("pitch", "its pitch is agreed on", pitch(tasks["pitch"]), after=heard, cost=6.0))
@@ -78,8 +92,9 @@ def _check(
     remedy: str = REPAIR,
     after: tuple[str, ...] = (),
     cost: float = 0.5,
+    timeout: float = 180.0,
 ) -> Check:
-    return Check(f"models.{name}", title, run, remedy, heavy=True, after=after, cost=cost)
+    return Check(f"models.{name}", title, run, remedy, heavy=True, after=after, cost=cost, timeout=timeout)
 
 
 def _why(model: ModelOf) -> str:
@@ -90,9 +105,9 @@ def _why(model: ModelOf) -> str:
 
 
 def _skipped(name: str) -> Any:
-    tier = (
-        f"structure was tried (models.structure.{name})" if name in STRUCTURES else "import was tried (stack.imports)"
-    )
+    tier = "import was tried (stack.imports)"
+    if structure.found(name) is not None:
+        tier = f"structure was tried (models.structure.{name})"
 
     def skip(context: Context) -> Finding:
         raise Skipped(f"tier {tier}; {_why(context.spec.models[name])}")
@@ -119,7 +134,7 @@ def files(context: Context) -> Finding:
 def _speaks(name: str) -> Any:
     def speaks(context: Context) -> Finding:
         """A model speaks the sentence; what it wrote sounds like speech by number."""
-        made = speak(context, context.spec.prefix / "wavesmith" / "models" / name)
+        made = speak(context, _program(context, name))
         evidence = {"file": SPOKEN, "sentence": SENTENCE, **made}
         _listen(context, made["measured"], SENTENCE, evidence)
         got = made["measured"]
@@ -147,12 +162,28 @@ def speak(context: Context, program: Path) -> ModelAnswer:
         Failed: it did not.
     """
     path = context.scratch / "spoken.wav"
-    ran = command([program, "--text", SENTENCE, "--out", path, "--json"], quiet(context), context.scratch)
-    if ran.code:
-        raise Failed(f"{program.name} does not speak: {ran.tail}")
-    made: ModelAnswer = json.loads(ran.out.splitlines()[-1])
+    words: list[str | Path] = ["--text", SENTENCE]
+    if getattr(runner(program.name), "WANTS_VOICE", False):
+        words += ["--voice", _own_voice(context), "--voice-text", SENTENCE]
+    made = _answer(context, program, words, path, "does not speak")
     _keep(context, path)
     return made
+
+
+def _answer(context: Context, program: Path, words: list[str | Path], out: Path, problem: str) -> ModelAnswer:
+    ran = command([program, *words, "--out", out, "--json"], quiet(context), context.scratch, ANSWER)
+    if ran.code:
+        raise Failed(f"{program.name} {problem}: {ran.tail}")
+    made: ModelAnswer = json.loads(ran.out.splitlines()[-1])
+    return made
+
+
+def _own_voice(context: Context) -> Path:
+    """The doctor's own speech, which says the sentence."""
+    path = context.evidence / "speech.wav"
+    if not path.is_file():
+        raise Skipped("it speaks with the voice of a recording, and voice.speak gave none")
+    return path
 
 
 def _keep(context: Context, path: Path) -> None:
@@ -194,6 +225,58 @@ def _heard(context: Context, rate: int) -> sound.Sound:
 
 def _work(context: Context, name: str) -> Any:
     return loaded(context.spec.prefix, name, "cpu")[0]
+
+
+def _copies(name: str) -> Any:
+    def copies(context: Context) -> Finding:
+        """What a codec makes of the sentence is the sentence: as long, with its spectrum and its pitch."""
+        rate = context.spec.models[name]["sample_rate"]
+        given = _heard(context, rate)
+        source, out = context.scratch / "given.wav", context.evidence / f"{name}.wav"
+        sound.write(source, given)
+        made = _answer(context, _program(context, name), ["--in", source], out, "does not encode and decode")
+        got = sound.read(out, rate)
+        distance = measure.mel_distance(given.samples, got.samples, rate)
+        evidence = {"file": out.name, "distance": distance, "allowed": measure.DISTANCE, **made}
+        problems = measure.copy_problems(
+            measure.measure(given.samples, rate), made["measured"], distance, COPIED_SECONDS
+        )
+        if problems:
+            raise Failed(f"what it decoded is not what it encoded: {'; '.join(problems)}", "", evidence)
+        return Finding(
+            f"{got.seconds:.2f} s came back, their spectrum {distance:.1f} dB away (allowed {measure.DISTANCE:g}), "
+            f"real-time factor {made['real_time_factor']}",
+            evidence,
+        )
+
+    return copies
+
+
+def _converts(name: str) -> Any:
+    def converts(context: Context) -> Finding:
+        """What a model says with another voice is as long as the sentence, and speech by number."""
+        given = _heard(context, context.spec.models[name]["sample_rate"])
+        source, out = context.scratch / "given.wav", context.evidence / f"{name}.wav"
+        sound.write(source, given)
+        words: list[str | Path] = ["--in", source, "--voice", _own_voice(context)]
+        made = _answer(context, _program(context, name), words, out, "does not convert")
+        got, evidence = made["measured"], {"file": out.name, **made}
+        problems = measure.speech_problems(got)
+        if abs(got["seconds"] - given.seconds) > CONVERTED_SECONDS:
+            problems.append(f"{given.seconds:.2f} s became {got['seconds']:.2f} s (allowed {CONVERTED_SECONDS:g} s)")
+        if problems:
+            raise Failed(f"what it converted is no speech: {'; '.join(problems)}", "", evidence)
+        return Finding(
+            f"{got['seconds']:.2f} s at {made['rate']} Hz, {got['rms']:.1f} dBFS, voice at {got['hertz']:.0f} Hz, "
+            f"real-time factor {made['real_time_factor']}",
+            evidence,
+        )
+
+    return converts
+
+
+def _program(context: Context, name: str) -> Path:
+    return context.spec.prefix / "wavesmith" / "models" / name
 
 
 def _understands(name: str) -> Any:

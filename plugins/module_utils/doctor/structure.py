@@ -1,92 +1,144 @@
-"""Upstream's real classes with random weights: written to disk, read by upstream's own loader, judged by shape, range and repetition.
-
-It shows that code, configuration and installed packages fit together where the real weights are not to be had.
-"""
+"""Tiers below the weights: a model's code imports where it runs, and upstream's classes work with random weights (``structures/``)."""
 
 from __future__ import annotations
 
+import importlib
 import os
-from typing import Any, Callable
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
-from ..models import sound
-from .base import Context, Failed, Finding, Skipped
+from ..models import place
+from ..records.model import ModelOf
+from .base import Check, Context, Failed, Finding, Skipped
+from .host_files import meminfo
 
-SECONDS = 2.0
-# DualCodec 12hz_v1: dualcodec/conf/model/dualcodec_12hz_16384_4096_8vq.yaml of 0.4.2.
-_CONFIG, _WEIGHTS = "dualcodec_12hz_16384_4096_8vq.yaml", "dualcodec_12hz_16384_4096.safetensors"
-_STATISTICS = "w2vbert2_mean_var_stats_emilia.pt"
-_HOP, _SEMANTIC, _ACOUSTIC, _BOOKS = 1920, 16384, 4096, 7
-_EDGE = 16
-"""Samples that its last convolutions take; 4 were seen."""
-# It takes the hidden state 17 of w2v-bert (inference_with_semantic.py): more layers are not needed, nor their width.
-_LAYERS, _WIDTH = 17, 64
+ALONE_FROM = 3.0
+"""GiB of memory from which a check runs by itself."""
+STRUCTURE_TIMEOUT, IMPORT_TIMEOUT = 1200.0, 600.0
 
 
-def dualcodec(context: Context) -> Finding:
-    """DualCodec at 12.5 Hz, whole, and w2v-bert, narrow, encode and decode two seconds of speech."""
-    path = context.evidence / "speech-24000.wav"
-    if not path.is_file():
-        raise Skipped("voice.resample gave no speech at 24000 Hz")
-    import dualcodec as package
-    import hydra
-    import torch
-    from safetensors.torch import save_file
-    from transformers import SeamlessM4TFeatureExtractor, Wav2Vec2BertConfig, Wav2Vec2BertModel
+def found(name: str) -> Any:
+    """The file of ``structures/`` that is named after a model; `None` where there is none."""
+    package = f"{__package__.rpartition('.')[0]}.structures"
+    try:
+        return importlib.import_module(f"{package}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name not in (package, f"{package}.{name}"):
+            raise
+        return None
 
-    codec, semantic = context.scratch / "dualcodec", context.scratch / "w2v-bert"
-    codec.mkdir()
-    torch.manual_seed(0)
-    settings = os.path.join(os.path.dirname(package.__file__), "conf", "model")
-    with hydra.initialize_config_dir(config_dir=settings, version_base="1.3"):
-        made = hydra.utils.instantiate(hydra.compose(config_name=_CONFIG).model)
-    save_file({name: value.clone().contiguous() for name, value in made.state_dict().items()}, codec / _WEIGHTS)
-    torch.save({"mean": torch.zeros(1024), "var": torch.ones(1024)}, codec / _STATISTICS)
-    narrow = Wav2Vec2BertConfig(num_hidden_layers=_LAYERS, intermediate_size=_WIDTH, conv_depthwise_kernel_size=3)
-    Wav2Vec2BertModel(narrow).save_pretrained(semantic)
-    SeamlessM4TFeatureExtractor().save_pretrained(semantic)
-    model = package.get_model("12hz_v1", str(codec))
-    inference = package.Inference(
-        dualcodec_model=model, dualcodec_path=str(codec), w2v_path=str(semantic), device="cpu"
+
+def checks(name: str, model: ModelOf) -> list[Check]:
+    """The checks of a model that need none of its weights."""
+    made = []
+    if "code" in model:
+        made.append(
+            Check(
+                f"models.import.{name}",
+                f"{name} imports where it runs",
+                imports(name),
+                heavy=True,
+                timeout=IMPORT_TIMEOUT,
+                cost=20.0,
+            )
+        )
+    tried = found(name)
+    if tried is not None:
+        made.append(
+            Check(
+                f"models.structure.{name}",
+                f"{name} with random weights",
+                structure(name),
+                heavy=True,
+                timeout=STRUCTURE_TIMEOUT,
+                after=("voice.resample",),
+                cost=30.0,
+                alone=tried.MEMORY_GIB > ALONE_FROM,
+            )
+        )
+    return made
+
+
+def imports(name: str) -> Callable[[Context], Finding]:
+    """What imports the modules of a model's tree, offline, in its folder and with its variables."""
+
+    def check(context: Context) -> Finding:
+        model = context.spec.models[name]
+        code, stood_in = enter(context, model)
+        evidence: dict[str, Any] = {"commit": model["code"]["commit"], "folder": os.getcwd(), "stand-ins": stood_in}
+        for module in model["code"]["modules"]:
+            try:
+                loaded = importlib.import_module(module)
+            except (Exception, SystemExit) as error:
+                told = f"{type(error).__name__}: {error}".splitlines()[0]
+                raise Failed(f"{module} does not import: {told}", "", evidence) from error
+            file = getattr(loaded, "__file__", None) or ""
+            if file and not os.path.realpath(file).startswith(os.path.realpath(code) + os.sep):
+                raise Failed(f"{module} was imported from {file}, not from the model's tree", "", evidence)
+        return Finding(f"tier import: {', '.join(model['code']['modules'])}{_with(stood_in)}", evidence)
+
+    return check
+
+
+def structure(name: str) -> Callable[[Context], Finding]:
+    """What runs a model's classes with random weights."""
+
+    def check(context: Context) -> Finding:
+        room(found(name).MEMORY_GIB)
+        code, stood_in = enter(context, context.spec.models[name])
+        finding: Finding = found(name).structure(context, code)
+        if not stood_in:
+            return finding
+        return Finding(f"{finding.detail}{_with(stood_in)}", {**finding.evidence, "stand-ins": stood_in})
+
+    return check
+
+
+def room(needed: float) -> None:
+    """See that a process has memory enough, in GiB: one that has not may be killed, or others for it.
+
+    Raises:
+        Skipped: it has not.
+    """
+    free = meminfo(Path("/proc/meminfo").read_text(encoding="utf-8")).get("MemAvailable", 0) / 2**30
+    if free < needed:
+        raise Skipped(f"about {needed:g} GiB of memory are needed, {free:.1f} are free")
+
+
+def _with(stood_in: list[str]) -> str:
+    return (
+        f"; in place of what the mirror lacks: {', '.join(map(os.path.basename, stood_in))} of ours" if stood_in else ""
     )
-    samples = torch.from_numpy(sound.read(path).samples[: int(24000 * SECONDS)])[None, None]
-    first, again = (inference.encode(samples, n_quantizers=_BOOKS + 1) for _ in range(2))
-    decoded = inference.decode(*first)
-    evidence = {
-        "weights": "random, written by us and read by dualcodec.get_model",
-        "semantic codes": list(first[0].shape),
-        "acoustic codes": list(first[1].shape),
-        "samples": [samples.shape[-1], decoded.shape[-1]],
-    }
-    problem = wrong(evidence, int(first[0].max()), int(first[1].max()))
-    if not problem and not all(torch.equal(one, other) for one, other in zip(first, again)):
-        problem = "the same sound gave other codes the second time"
-    if not problem and not bool(torch.isfinite(decoded).all()):
-        problem = "what was decoded is not a number"
-    if problem:
-        raise Failed(problem, "", evidence)
-    frames = first[0].shape[-1]
-    return Finding(
-        f"tier structure: {frames} frames of 1 and {_BOOKS} codes, twice the same, {decoded.shape[-1]} samples back (random weights)",
-        evidence,
-    )
 
 
-def wrong(found: dict[str, Any], largest_semantic: int, largest_acoustic: int) -> str:
-    """What is wrong with the shapes and ranges of DualCodec's codes; empty where nothing is."""
-    given, back = found["samples"]
-    frames = given // _HOP
-    # Its strided convolutions may lose the last, incomplete frame.
-    if found["semantic codes"] not in ([1, 1, frames], [1, 1, frames - 1]):
-        return f"the semantic codes have the shape {found['semantic codes']}, not [1, 1, {frames}]"
-    if found["acoustic codes"] != [1, _BOOKS, found["semantic codes"][2]]:
-        return f"the acoustic codes have the shape {found['acoustic codes']}, not [1, {_BOOKS}, {found['semantic codes'][2]}]"
-    if largest_semantic >= _SEMANTIC or largest_acoustic >= _ACOUSTIC:
-        return f"codes up to {largest_semantic} and {largest_acoustic} are outside of codebooks of {_SEMANTIC} and {_ACOUSTIC}"
-    whole = found["semantic codes"][2] * _HOP
-    if not 0 <= whole - back <= _EDGE:
-        return f"{given} samples came back as {back}, not as {whole} or {_EDGE} less at most"
-    return ""
+def enter(context: Context, model: ModelOf) -> tuple[Path, list[str]]:
+    """Let this process be one that the model runs in, with a copy of its tree; the copy, and the files of ours in it.
+
+    Raises:
+        Skipped: its tree lacks a file that we have no stand-in for.
+    """
+    if "code" not in model:
+        return place.enter(context.spec.prefix, model, scratch=context.scratch), []
+    code = context.scratch / "code"
+    shutil.copytree(context.spec.prefix / model["code"]["folder"], code, symlinks=True)
+    _let_write(code)
+    stand_ins: Mapping[str, Callable[[Path], None]] = getattr(found(model["name"]), "STAND_INS", {})
+    for path in model["code"]["absent"]:
+        if path not in stand_ins:
+            raise Skipped(f"its repository's mirror lacks {path}, which it needs")
+        (code / path).parent.mkdir(parents=True, exist_ok=True)
+        stand_ins[path](code / path)
+    work = context.scratch / "work"
+    work.mkdir()
+    return place.enter(context.spec.prefix, model, code, work), list(model["code"]["absent"])
 
 
-STRUCTURES: dict[str, Callable[[Context], Finding]] = {"dualcodec": dualcodec}
-"""By the model's name."""
+def _let_write(folder: Path) -> None:
+    for base, _folders, files in os.walk(folder):
+        os.chmod(base, 0o755)
+        for file in files:
+            path = os.path.join(base, file)
+            if not os.path.islink(path):
+                os.chmod(path, 0o644)

@@ -11,14 +11,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "adapters",
+    "amphion",
+    "diffrhythm2",
+    "dualcodec",
     "kept",
+    "fallback",
+    "fish_speech",
+    "fish_speech_s1",
+    "keys",
+    "maskgct",
+    "metis",
+    "openvoice",
     "piper_demo",
+    "place",
     "run",
+    "sherpa_ctc",
     "sherpa_onnx",
     "silero_vad",
     "sound",
     "swift_f0",
     "torchcrepe",
+    "vevo",
     "whisper_tiny",
 )
 """The files here that do I/O; the others are pure."""

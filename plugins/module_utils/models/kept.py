@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import place
+
 if TYPE_CHECKING:  # this room travels without that one
     from ..records.model import ModelOf
 
@@ -29,7 +31,7 @@ def files(prefix: Path, model: ModelOf) -> list[Path]:
     """
     if model["refused"]:
         raise Unusable(f"model {model['name']}: {model['refused']}")
-    site = next(iter(sorted(prefix.glob("lib/python3*/site-packages"))), prefix)
+    site = place.site(prefix)
     found = []
     for weights in model["weights"]:
         below = Path(weights["folder"]) if weights.get("folder") else site  # generations of before have none

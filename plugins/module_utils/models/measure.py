@@ -14,6 +14,9 @@ RMS = (-45.0, -10.0)
 """dBFS between which the level of speech has to be."""
 CLIPPED, FLATNESS, VOICED, STEADY = 0.001, 0.3, 0.25, 0.8
 """At most so many samples at the limit, so flat a spectrum; at least so many loud frames with a pitch, so steady an envelope."""
+DISTANCE, COPIED_PITCH = 10.0, 0.05
+"""At most so many dB between a sound and what a codec makes of it, and so far a pitch off. Of espeak-ng's speech Opus at 6 kbit/s is 5.9 dB away
+and MP3 at 8 kbit/s 9.0; the same speech a second later is 15.7, in shuffled pieces 16.4, and noise 22.9."""
 SPEED = (8.5, 22.0)
 """Letters a second between which English is read aloud."""
 
@@ -87,6 +90,43 @@ def edges(samples: Any, rate: int, below: float = 45.0) -> tuple[float, float]:
     return float(loud[0]) * 0.01, float(loud[-1] + 1) * 0.01
 
 
+def mel_distance(samples: Any, other: Any, rate: int) -> float:
+    """How far the spectra of two sounds of one rate are apart, in dB: the mean over bands and over frames in which one of them is loud.
+
+    40 mel bands from 60 Hz to 8 kHz, at most 60 dB under the loudest of the first; where one is longer its rest is left out. 0: the same.
+    """
+    import numpy
+
+    count = min(len(samples), len(other))
+    spectra = [_mel(_frames(numpy.asarray(sound[:count], "float64"), rate), rate) for sound in (samples, other)]
+    if not len(spectra[0]):
+        return 0.0
+    floor = spectra[0].max() - 60
+    one, two = (numpy.maximum(spectrum, floor) for spectrum in spectra)
+    loud = numpy.maximum(one, two).max(axis=1) > floor + 20
+    return round(float(numpy.abs(one - two)[loud].mean()), 2) if loud.any() else 0.0
+
+
+def copy_problems(given: dict[str, float], measured: dict[str, float], distance: float, seconds: float) -> list[str]:
+    """Why a sound is no copy of another, both measured, at a distance in dB (`mel_distance`); empty where it may be.
+
+    Args:
+        seconds: By how much their lengths may differ.
+    """
+    problems = []
+    if abs(given["seconds"] - measured["seconds"]) > seconds:
+        problems.append(f"{given['seconds']:.2f} s came back as {measured['seconds']:.2f} s (allowed {seconds:g} s)")
+    if not distance <= DISTANCE:
+        problems.append(f"its spectrum is {distance:.1f} dB away (allowed {DISTANCE:g})")
+    if measured["clipped"] > CLIPPED:
+        problems.append(f"{measured['clipped']:.1%} of its samples are clipped, more than {CLIPPED:.1%}")
+    if given["hertz"] and not abs(measured["hertz"] / given["hertz"] - 1) <= COPIED_PITCH:
+        problems.append(
+            f"its pitch is {measured['hertz']:.0f} Hz, that of what was given {given['hertz']:.0f} Hz (allowed {COPIED_PITCH:.0%})"
+        )
+    return problems
+
+
 def agreement(
     times: Any, hertz: Any, voiced: Any, other_times: Any, other_hertz: Any, other_voiced: Any
 ) -> tuple[float, float, int]:
@@ -107,6 +147,22 @@ def _frames(sound: Any, rate: int, seconds: float = FRAME, step: float = FRAME /
     size, hop = max(1, int(rate * seconds)), max(1, int(rate * step))
     starts = range(0, len(sound) - size + 1, hop)
     return numpy.stack([sound[start : start + size] for start in starts]) if len(starts) else numpy.zeros((0, size))
+
+
+def _mel(frames: Any, rate: int) -> Any:
+    """Decibels of 40 mel bands of each frame, [frames, bands]."""
+    import numpy
+
+    if not len(frames):
+        return numpy.zeros((0, 40))
+    power = numpy.abs(numpy.fft.rfft(frames * numpy.hanning(frames.shape[1]), axis=1)) ** 2
+    bins = numpy.fft.rfftfreq(frames.shape[1], 1 / rate)
+    lowest, highest = (2595 * math.log10(1 + hertz / 700) for hertz in (60.0, min(8000.0, rate * 0.45)))
+    mel = numpy.linspace(lowest, highest, 42)
+    edges = 700 * (10 ** (mel / 2595) - 1)
+    low, centre, high = (edges[at : at + 40, None] for at in range(3))
+    weights = numpy.clip(numpy.minimum((bins - low) / (centre - low), (high - bins) / (high - centre)), 0, None)
+    return 10 * numpy.log10(power @ weights.T + 1e-12)
 
 
 def _levels(frames: Any) -> Any:

@@ -1,7 +1,8 @@
 """The command line of a model, the same for all models of a task, and loading one for whoever asks.
 
 A model's runner is a file named after it. Its ``load(files, device)`` returns what does the task: a function of the text or of the sound, and of
-the other sounds of its task by name.
+the other sounds and texts of its task by name. Where the model's code is a source tree, that comes first on ``sys.path`` and the working folder is the one that the
+catalog names (`place.enter`), before ``load`` is called.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import device, kept, measure, sound
+from . import device, kept, measure, place, sound
 
 if TYPE_CHECKING:  # this room travels without that one
     from ..records.model import Gives, ModelAnswer, ModelOf
@@ -35,9 +36,9 @@ OWN = "own"
 
 def runner(name: str) -> Any:
     """The file here that runs a model: named after it, with `DEVICES` and `load`; the user's own before ours. `None` where there is none."""
-    for place in (f".{OWN}", ""):
+    for package in (f".{OWN}", ""):
         try:
-            found = importlib.import_module(f"{place}.{name}", __package__)
+            found = importlib.import_module(f"{package}.{name}", __package__)
         except ModuleNotFoundError as error:
             if error.name is None or not error.name.startswith(str(__package__)):
                 raise
@@ -58,11 +59,13 @@ def loaded(prefix: Path, name: str, asked: str = "auto") -> tuple[Any, str, str]
         raise kept.Unusable(_no_runner(model))
     files = kept.files(prefix, model)
     chosen, why = device.choose(name, backend.DEVICES, devices_here(backend.DEVICES), asked)
+    place.enter(prefix, model)
     return backend.load(files, chosen), chosen, why
 
 
 def _no_runner(model: ModelOf) -> str:
-    return f"model {model['name']} has no command line here yet. Remedy: use {model['package'] or 'its code'} itself"
+    code = f"its code in {model['code']['folder']} of the environment" if "code" in model else model["package"]
+    return f"model {model['name']} has no command line here yet. Remedy: use {code} itself"
 
 
 def entry(prefix: Path, name: str) -> ModelOf:
@@ -121,6 +124,8 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
         parser.add_argument("--in", dest="source", type=Path, required=True, metavar="WAV", help="a 16-bit WAV")
     for name, what in model["may_take"].items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="WAV", help=what)
+    for name, what in model.get("may_say", {}).items():
+        parser.add_argument(f"--{name.replace('_', '-')}", metavar=name.rpartition("_")[2].upper(), help=what)
     if model["gives"] == "sound":
         parser.add_argument(
             "--out", type=Path, default=Path("out.wav"), metavar="WAV", help="the WAV to write [out.wav]"
@@ -140,7 +145,13 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
 def _run(prefix: Path, model: ModelOf, options: argparse.Namespace) -> ModelAnswer:
     rate = model["sample_rate"]
     given = None if model["takes"] == "text" else sound.read(options.source, rate)
-    extra = {name: sound.read(path, rate) for name in model["may_take"] if (path := getattr(options, name)) is not None}
+    said = {name: getattr(options, name) for name in (*model["may_take"], *model.get("may_say", {}))}
+    extra = {
+        name: sound.read(value, rate) if name in model["may_take"] else value
+        for name, value in said.items()
+        if value is not None
+    }
+    out = options.out and options.out.absolute()  # the model may work in another folder
     began = time.monotonic()
     work, chosen, why = loaded(prefix, model["name"], options.device)
     ready = time.monotonic()
@@ -155,15 +166,15 @@ def _run(prefix: Path, model: ModelOf, options: argparse.Namespace) -> ModelAnsw
         "real_time_factor": None,
     }
     if model["gives"] == "sound":
-        sound.write(options.out, result)
+        sound.write(out, result)
         # What is on the disk is what counts, not what was meant to be there.
-        given = sound.read(options.out)
+        given = sound.read(out)
         answer["out"], answer["rate"] = str(options.out), given.rate
         answer["measured"] = measure.measure(given.samples, given.rate)
     else:
         answer["found"] = found(model["gives"], result)
-        if options.out:
-            options.out.write_text(_text(answer["found"]) + "\n", encoding="utf-8")
+        if out:
+            out.write_text(_text(answer["found"]) + "\n", encoding="utf-8")
     if given is not None and given.seconds:
         answer["real_time_factor"] = round(seconds / given.seconds, 3)
     return answer

@@ -15,7 +15,7 @@ from ..wanted.weights import folder, key
 from .choose import family
 from .record import EnvironmentPlan, Plan
 
-RUNNER = 2
+RUNNER = 3
 """Version of what runs models in an environment; a change makes new generations of those that have models."""
 
 
@@ -49,12 +49,6 @@ def asked(environment: Environment, catalog: Catalog, result: Plan) -> list[Mode
             others = ", ".join(other.name for other in found if other is not model)
             problem = f"model {model.name} cannot be with {others}: {model.alone}"
             result.refusals.append(Refusal(item, problem, f"give {model.name} an environment of its own"))
-        if model.git or model.project:
-            problem = f"model {model.name}: code of a repository is not brought to a host yet"
-            remedy = (
-                f"run it from its folder; projects: [{model.project}] brings what it requires" if model.project else ""
-            )
-            result.refusals.append(Refusal(item, problem, remedy or f"leave {model.name} out"))
     return found
 
 
@@ -92,7 +86,7 @@ def settle_models(
             f"model {model.name}: the licence of its weights ({licence}) forbids commercial use" for licence in closed
         ]
         result.warnings += _memory(model, kind, observed)
-        item.variables = {**item.variables, **model.variables}
+    item.code = list(dict.fromkeys(model.tree.archive for model in models if model.tree and model.tree.archive))
     item.models = [model_of(model, observed["root"]) for model in models]
     item.weights = to_fetch(item.models, observed.get("weights", ()))
     names = {weights["name"] for weights in item.weights}
@@ -113,12 +107,13 @@ def model_of(model: Model, root: str = "") -> ModelOf:
             f"its weights {unpinned[0].name} ({unpinned[0].place}) are unpinned: {unpinned[0].unknown} must be known. "
             f"Remedy: wavesmith model pin {model.name}, where the hub is in reach"
         )
-    return {
+    found: ModelOf = {
         "name": model.name,
         "task": model.task.name,
         "does": model.task.description,
         "takes": model.task.takes,
         "may_take": dict(model.task.may_take),
+        "may_say": dict(model.task.may_say),
         "gives": model.task.gives,
         "package": model.package,
         "licence": model.licence,
@@ -128,6 +123,19 @@ def model_of(model: Model, root: str = "") -> ModelOf:
         "refused": refused,
         "runner": model.runner,
     }
+    if model.variables:
+        found["variables"] = dict(model.variables)
+    if model.tree:
+        found["code"] = {
+            "git": model.tree.git,
+            "commit": model.tree.commit,
+            "folder": model.tree.folder,
+            "workdir": model.workdir,
+            "modules": list(model.modules),
+            "adapters": list(model.adapters),
+            "absent": list(model.tree.absent),
+        }
+    return found
 
 
 def _weights_of(weights: Weights, root: str) -> WeightsOf:
@@ -188,7 +196,13 @@ def digested(models: Sequence[ModelOf]) -> dict[str, object]:
         model["name"]: [file["sha256"] for weights in model["weights"] for file in weights["files"]] for model in models
     }
     own = {model["name"]: model["runner"] for model in models if model["runner"]}
-    return {"models": files, "runner": RUNNER, **({"own runners": own} if own else {})}
+    code = {model["name"]: [model["code"], model.get("variables", {})] for model in models if "code" in model}
+    return {
+        "models": files,
+        "runner": RUNNER,
+        **({"own runners": own} if own else {}),
+        **({"code": code} if code else {}),
+    }
 
 
 def lines(models: Sequence[ModelOf]) -> list[str]:

@@ -11,7 +11,7 @@ from ..records.model import ModelOf, WeightsOf
 from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
 from ..records.wheel import WheelSpec
 from ..terms.refusal import Refusal
-from ..wanted import project
+from ..wanted import model, project
 
 SCHEMA: Literal[1] = 1
 
@@ -21,8 +21,8 @@ NOT_ASKED: SourceState = {"answers": True, "detail": "not asked, because there w
 """Of a source, where nothing has to be fetched from any."""
 _FETCHES = frozenset({"build", "lock", "install"})
 
-SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
-"""Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
+SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "activate": 1}
+"""Rough times on two cores with a fast index, for the estimate; the summary shows what it really took, and the next plan takes that."""
 DECIDED = (
     "digest",
     "stack",
@@ -96,6 +96,7 @@ class EnvironmentPlan:
         held: The packages whose version nobody else decides, each with the reason.
         overrides: What was decided otherwise than somebody asked.
         projects: Wheels of projects.
+        code: Source trees of its models.
         models: Its models.
         weights: Weights of its models that are not on the host yet.
         digest: Of all that goes into it; `None` before the locks and wheel keys are known.
@@ -108,7 +109,7 @@ class EnvironmentPlan:
         unseen: Why the files of its lock were not looked at before they are installed; empty where they were.
         phases: What has to be done, of `PHASES`.
         links: Whether the files of a generation are its own.
-        changes: What the next generation changes, where its lock is known: ``+ a 1.2``, ``- b``, ``c 1.0 → 1.1``.
+        changes: What the next generation changes, as far as it is known: ``+ a 1.2``, ``- b``, ``c 1.0 → 1.1``.
     """
 
     name: str
@@ -137,6 +138,7 @@ class EnvironmentPlan:
     held: dict[str, str] = field(default_factory=dict)
     overrides: list[Override] = field(default_factory=list)
     projects: list[project.OwnWheel] = field(default_factory=list)
+    code: list[model.Archive] = field(default_factory=list)
     models: list[ModelOf] = field(default_factory=list)
     weights: list[WeightsOf] = field(default_factory=list)
     digest: str | None = None

@@ -19,7 +19,7 @@ from typing import cast
 from ..audit.binaries import problems
 from ..host import store
 from ..host.job import Failed, Job
-from ..host.tools import environment, explain, free_bytes, uv
+from ..host.tools import environment, explain, free_bytes, run_uv, uv
 from ..host.wheels import kept_wheel
 from ..plan import guard
 from ..plan.archive import all_constraints
@@ -29,7 +29,7 @@ from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
 from ..terms.names import name_of, normal, package_of
-from . import links, models, repositories
+from . import code, links, models, repositories
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
 
@@ -82,7 +82,9 @@ class _Pip:
 
         def exec_module(module):
             execute(module)
-            change(module)
+            # All modules in one folder of a zip file (pip out of its wheel) have the same loader.
+            if module.__name__ == name:
+                change(module)
 
         spec.loader.exec_module = exec_module
         return spec
@@ -157,7 +159,7 @@ def make_prefix(job: Job, root: str, spec: InstallTask) -> None:
         base = os.path.realpath(spec["python"]["path"])
         argv = [uv(root), "venv", "--quiet", "--no-project", "--python", spec["python"]["path"]]
         try:
-            job.run([*argv, "--prompt", spec["environment"], prefix], environment(root, ""))
+            run_uv(job, [*argv, "--prompt", spec["environment"], prefix], environment(root, ""))
         except Failed as error:
             raise explain(error, f"environment {spec['environment']}", job.known) from error
     _isolate(prefix, base, spec)
@@ -282,7 +284,7 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
             text = file.read()
         if {*guard.locked(text)} & {*spec.get("banned", [])}:
             told = [word for word in argv if word not in ("--no-annotate", "--generate-hashes")]
-            job.run([*told, "--annotation-style", "line", paths["requirements"]], tools)
+            run_uv(job, [*told, "--annotation-style", "line", paths["requirements"]], tools)
             with open(paths["lock"], encoding="utf-8") as file:
                 raise Failed(guard.brought(spec["environment"], file.read(), spec["banned"]))
         for place, line in local.items():
@@ -323,7 +325,7 @@ def _with_older_tools(
 
     def run(lines: list[str]) -> None:
         store.write_text(path, "".join(f"{line}\n" for line in lines))
-        job.run([*argv, *(["--build-constraints", path] if lines else [])], tools, watch=watch)
+        run_uv(job, [*argv, *(["--build-constraints", path] if lines else [])], tools, watch)
 
     try:
         run(constraints)
@@ -402,6 +404,8 @@ def _fill(
     wheels += [_own_wheel(prefix, wheel) for wheel in spec["projects"]]
     if not os.path.exists(python):
         raise Failed(f"the prefix {prefix} is not there. Remedy: run the playbook again")
+    trees = spec.get("code", [])
+    code.place(root, prefix, trees)
     lock = os.path.join(prefix, "wavesmith", "lock.txt")
     store.write_text(lock, spec["lock"])
     scratch = os.path.join(root, "state", f"install-{spec['environment']}")
@@ -433,7 +437,7 @@ def _fill(
             lambda words: _with_older_tools(job, words, tools, spec["python"], old, []),
         )
         if wheels:
-            job.run([*add, "--no-index", *wheels], tools)
+            run_uv(job, [*add, "--no-index", *wheels], tools)
         shares = _separate(job, root, spec, prefix)
         job.progress("checking bytes", count, count)
         wrong = _wrong_bytes(site)
@@ -441,11 +445,11 @@ def _fill(
             # A file of the cache was changed in place through a hard link: fetch those packages again.
             names = sorted(wrong)
             job.progress("fetching damaged packages again", 0, len(names), ", ".join(names))
-            job.run([uv(root), "cache", "clean", "--quiet", *names], tools)
+            run_uv(job, [uv(root), "cache", "clean", "--quiet", *names], tools)
             again = [argument for name in names for argument in ("--reinstall-package", name)]
-            job.run([*locked, *again], tools, watch=watch)
+            run_uv(job, [*locked, *again], tools, watch)
             if wheels:
-                job.run([*add, "--no-index", *again, *wheels], tools)
+                run_uv(job, [*add, "--no-index", *again, *wheels], tools)
             shares = _separate(job, root, spec, prefix)
             wrong = _wrong_bytes(site)
             if wrong:
@@ -465,7 +469,9 @@ def _fill(
             raise Failed("; ".join(f"{problem['detail']}. Remedy: {problem['remedy']}" for problem in unfit))
         job.progress("compiling byte code", count, count)
         job.run(
-            [python, "-m", "compileall", "-q", "-j", "0", site], {**tools, "PYTHONDONTWRITEBYTECODE": ""}, ok=(0, 1)
+            [python, "-m", "compileall", "-q", "-j", "0", site, *code.folders(prefix, trees)],
+            {**tools, "PYTHONDONTWRITEBYTECODE": ""},
+            ok=(0, 1),
         )
     except Failed as error:
         raise explain(error, f"environment {spec['environment']}", job.known) from error
@@ -562,8 +568,16 @@ def _record(site: str, package: str) -> str:
     return ""
 
 
+_PROGRAMS = "../../../bin/"
+"""How the path of a program begins in a RECORD; the installer writes it, no wheel has it."""
+
+
 def _wrong_bytes(site: str) -> dict[str, str]:
-    """Packages with a file whose bytes are not those its RECORD declares, each with its first such file."""
+    """Packages with a file whose bytes are not those its RECORD declares, each with its first such file.
+
+    Two packages may have a program of one name, as langid and py3langid have: it is then the one of either.
+    """
+    programs: dict[str, set[str]] = {}
     work: list[tuple[str, str, str]] = []
     for folder in sorted(os.listdir(site)):
         record = os.path.join(site, folder, "RECORD")
@@ -574,6 +588,8 @@ def _wrong_bytes(site: str) -> dict[str, str]:
             for row in csv.reader(file):
                 if len(row) >= 2 and row[1].startswith("sha256="):
                     work.append((package, row[0], row[1][len("sha256=") :]))
+                    if row[0].startswith(_PROGRAMS):
+                        programs.setdefault(row[0], set()).add(row[1][len("sha256=") :])
 
     def differs(item: tuple[str, str, str]) -> bool:
         digest = hashlib.sha256()
@@ -583,7 +599,8 @@ def _wrong_bytes(site: str) -> dict[str, str]:
                     digest.update(block)
         except OSError:
             return True
-        return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode() != item[2]
+        found = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
+        return found not in programs.get(item[1], {item[2]})
 
     wrong: dict[str, str] = {}
     with ThreadPoolExecutor() as pool:

@@ -8,11 +8,20 @@ from collections.abc import Mapping, Sequence
 from .. import models
 from ..host import rooms, store
 from ..models import (  # noqa: F401  (named so that they travel to the host)
+    diffrhythm2,
+    dualcodec,
+    fish_speech,
+    fish_speech_s1,
+    maskgct,
+    metis,
+    openvoice,
     piper_demo,
+    sherpa_ctc,
     sherpa_onnx,
     silero_vad,
     swift_f0,
     torchcrepe,
+    vevo,
     whisper_tiny,
 )
 from ..models.run import OWN, START
@@ -25,7 +34,7 @@ _COMMAND = """\
 #!/bin/sh
 # Run the model {name}: see --help. Whatever it loads is on this host, so nothing is asked of a network.
 export HF_HUB_CACHE="{cache}" HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HUB_DISABLE_TELEMETRY=1
-exec "{prefix}/bin/python" -W ignore -c '{start}' "{prefix}/{rooms}" "{prefix}" {name} "$@"
+exec "{prefix}/bin/python" -B -W ignore -c '{start}' "{prefix}/{rooms}" "{prefix}" {name} "$@"
 """
 
 

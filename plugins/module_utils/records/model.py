@@ -54,24 +54,30 @@ class WeightsOf(TypedDict):
     unknown: str
 
 
-class ModelOf(TypedDict):
-    """A model of an environment.
+class CodeOf(TypedDict):
+    """The part of a repository that holds a model's code.
 
     Attributes:
-        name: Name in the catalog.
-        task: What it is for, as ``catalog/tasks/`` names it.
-        does: What its command does, for people.
-        takes: ``text`` or ``sound``.
-        may_take: Other sounds that it may be given: the option, and what it is for.
-        gives: ``sound``, ``text``, ``spans`` (pairs of seconds) or ``track`` (times, hertz, where there is a voice).
-        package: The distribution that holds its code; empty where that is in a repository.
-        licence: Of its code; `None` where it is not known.
-        languages: ISO 639 codes; empty where language does not matter.
-        sample_rate: Of what it gives or takes, hertz.
-        weights: What it loads.
-        refused: Why it is not judged with its weights; empty where it is.
-        runner: One's own code that runs it; empty where the project has some, or none.
+        git: Address of the repository.
+        commit: Its full id.
+        folder: Where the tree lies below the generation's prefix.
+        workdir: The folder that it must run in: ``source``, ``scratch``; empty: any.
+        modules: Modules of the tree that must import.
+        adapters: Functions of `models.adapters` in place of patches.
+        absent: Files that the mirror did not have, and that its tier ``structure`` can do without.
     """
+
+    git: str
+    commit: str
+    folder: str
+    workdir: str
+    modules: list[str]
+    adapters: list[str]
+    absent: list[str]
+
+
+class _ModelOf(TypedDict):
+    """What every model of an environment has."""
 
     name: str
     task: str
@@ -86,6 +92,33 @@ class ModelOf(TypedDict):
     weights: list[WeightsOf]
     refused: str
     runner: str
+
+
+class ModelOf(_ModelOf, total=False):
+    """A model of an environment.
+
+    Attributes:
+        name: Name in the catalog.
+        task: What it is for, as ``catalog/tasks/`` names it.
+        does: What its command does, for people.
+        takes: ``text`` or ``sound``.
+        may_take: Other sounds that it may be given: the option, and what it is for.
+        may_say: Other texts that it may be given, likewise.
+        gives: ``sound``, ``text``, ``spans`` (pairs of seconds) or ``track`` (times, hertz, where there is a voice).
+        package: The distribution that holds its code; empty where that is in a repository.
+        licence: Of its code; `None` where it is not known.
+        languages: ISO 639 codes; empty where language does not matter.
+        sample_rate: Of what it gives or takes, hertz.
+        weights: What it loads.
+        refused: Why it is not judged with its weights; empty where it is.
+        runner: One's own code that runs it; empty where the project has some, or none.
+        code: The tree of a repository that holds its code; left out where a package does.
+        variables: What its own processes find set; ``{site}`` and ``{code}`` stand for site-packages and the tree.
+    """
+
+    may_say: dict[str, str]
+    code: CodeOf
+    variables: dict[str, str]
 
 
 class _ModelAnswer(TypedDict):

@@ -83,6 +83,22 @@ class ChannelLockTask(TypedDict):
     offline: bool
 
 
+class CodeFile(TypedDict):
+    """The source tree of models, packed on the controller.
+
+    Attributes:
+        folder: Where it lies below the prefix.
+        file: Name of the archive.
+        path: Where that is; on the host once it was brought there.
+        sha256: Of the archive.
+    """
+
+    folder: str
+    file: str
+    path: str
+    sha256: str
+
+
 class _InstallTask(TypedDict):
     """What every environment to install has."""
 
@@ -126,8 +142,10 @@ class InstallTask(_InstallTask, total=False):
         constraints: What source archives are built with.
         bundle: Address of an offline bundle, which has the commits of repositories; empty for none.
         links: Whether its files are its own: ``auto``, ``copy`` or ``hardlink``.
+        code: Source trees of its models.
     """
 
+    code: list[CodeFile]
     constraints: list[str]
     bundle: str
     links: str

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from .. import audit, doctor, failures, models, observe, records, terms
+from .. import audit, doctor, failures, models, observe, records, structures, terms
 from ..doctor import run as _run  # noqa: F401  (named so that its modules travel to the host)
 from ..doctor.worker import START
 from ..failures.probes import facts
@@ -20,9 +20,17 @@ from ..observe.host import Host
 from ..prefix.models import COMMANDS, own_runners
 from ..records.generation import GenerationManifest, Verdict
 from ..records.task import VerifyTask
+from ..structures import (  # noqa: F401  (named so that they travel to the host)
+    diffrhythm2,
+    dualcodec,
+    fish_speech,
+    fish_speech_s1,
+    openvoice,
+    sherpa_ctc,
+)
 from ..wanted.weights import HUB_CACHE
 
-_ROOMS = (audit, doctor, failures, models, observe, records, terms)
+_ROOMS = (audit, doctor, failures, models, observe, records, structures, terms)
 """What travels into an environment: the doctor, and the rooms it imports from."""
 PLACE = "wavesmith/doctor"
 """Where it lies in a prefix."""
@@ -50,7 +58,7 @@ done
 worst=0
 for program in "{root}"/envs/${{name:-*}}/current/bin/wavesmith-doctor; do
     if [ ! -x "$program" ]; then
-        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run playbooks/verify.yml, or use one of:" $(cd "{root}/envs" && echo *) >&2
+        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run wavesmith verify, or use one of:" $(cd "{root}/envs" && echo *) >&2
         exit 2
     fi
     [ -z "$once" ] || exec "$program" "$@"
@@ -132,13 +140,20 @@ def keep(root: str, environment: str, measured: Mapping[str, float]) -> None:
 
 
 def judge(
-    job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged: Mapping[str, str], measure: bool = False
+    job: Job,
+    root: str,
+    spec: VerifyTask,
+    files: dict[str, bytes],
+    judged: Mapping[str, str],
+    measure: bool = False,
+    full: bool = True,
 ) -> Verdict:
     """Judge one generation with the doctor's `files` and return the verdict without its evidence.
 
     Args:
         judged: The generations that are judged in this run, by environment.
         measure: Whether it is also measured how fast the host computes.
+        full: Whether all checks run, also those that nothing can have changed for since the current generation was judged.
 
     Raises:
         Failed: the doctor itself could not be run.
@@ -192,6 +207,8 @@ def judge(
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
     kept = os.path.join(work, "verdict.json")
+    folder = os.path.join(root, "envs", spec["environment"])
+    current = store.pointed(folder)
     argv = [
         program,
         "--progress",
@@ -201,6 +218,7 @@ def judge(
         "--evidence",
         evidence,
         *(["--performance"] if measure else []),
+        *([] if full or current in (None, spec["generation"]) else ["--carry", f"{folder}/{current}/wavesmith"]),
     ]
     tools = {
         **environment(root, ""),

@@ -88,6 +88,7 @@ class Task:
         takes: ``text`` or ``sound``.
         gives: ``sound``, ``text``, ``spans`` (pairs of seconds) or ``track`` (times, hertz, where there is a voice).
         may_take: Other sounds that it may be given: the option's name, and what it is for.
+        may_say: Other texts that it may be given, likewise.
     """
 
     name: str
@@ -95,6 +96,50 @@ class Task:
     takes: Takes
     gives: Gives
     may_take: Mapping[str, str] = field(default_factory=dict)
+    may_say: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Archive:
+    """The files of a source tree, packed on the controller.
+
+    Attributes:
+        folder: Where they lie below the prefix of a generation.
+        file: Its name.
+        path: Where it is on the controller.
+        sha256: Of the archive.
+    """
+
+    folder: str
+    file: str
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Tree:
+    """The part of a repository that holds the code of models.
+
+    Attributes:
+        git: Its address.
+        commit: The full id.
+        paths: Patterns of the files that are taken; ``*`` stands for ``/`` too.
+        may_lack: Files that a mirror may lack, each with what the model is without.
+        absent: Those that the mirror does lack.
+        archive: The files; `None` where they were not asked for.
+    """
+
+    git: str
+    commit: str
+    paths: tuple[str, ...] = ("*",)
+    may_lack: Mapping[str, str] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    archive: Archive | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where it lies below the prefix of a generation."""
+        return f"code/{self.git.rstrip('/').rpartition('/')[2].removesuffix('.git')}-{self.commit[:12]}"
 
 
 @dataclass(frozen=True)
@@ -107,8 +152,8 @@ class Model:
         task: What it is for.
         package: The distribution that holds its code; empty where that is in a repository.
         project: Its entry in ``catalog/projects/``; empty for none.
-        git: Its repository, for a model that is neither.
-        commit: The full commit of `git`.
+        tree: Its repository; `None` where a package holds its code.
+        modules: Modules of the tree that must import.
         workdir: The folder it must run in: ``source``, ``scratch``; empty: any.
         python_minimum: Oldest Python it works on.
         python_maximum: Newest Python it works on.
@@ -119,7 +164,7 @@ class Model:
         imports: Distributions and the module of each that must import.
         overrides: Requirements that replace what anybody declares, each with the reason.
         apt: Packages of Debian and Ubuntu.
-        variables: What its processes find set.
+        variables: What its own processes find set; ``{site}`` and ``{code}`` stand for site-packages and the tree.
         adapters: Our own code in place of patches, each with the fault it is for.
         licence: Of the code; `None` where it is not known.
         languages: ISO 639 codes; empty where language does not matter.
@@ -135,8 +180,8 @@ class Model:
     task: Task
     package: str = ""
     project: str = ""
-    git: str = ""
-    commit: str = ""
+    tree: Tree | None = None
+    modules: tuple[str, ...] = ()
     workdir: str = ""
     python_minimum: tuple[int, ...] = (3, 10)
     python_maximum: tuple[int, ...] = (3, 14)
@@ -189,11 +234,32 @@ def weights(data: Mapping[str, Any]) -> Weights:
 
 def task(data: Mapping[str, Any]) -> Task:
     """A task from a checked file."""
-    return Task(data["name"], data["description"], data["takes"], data["gives"], dict(data.get("may_take", {})))
+    more = (dict(data.get(kind, {})) for kind in ("may_take", "may_say"))
+    return Task(data["name"], data["description"], data["takes"], data["gives"], *more)
 
 
-def model(data: Mapping[str, Any], known: Mapping[str, Weights], tasks: Mapping[str, Task], runner: str = "") -> Model:
-    """A model from a checked file; `known` and `tasks` are those of the catalog."""
+def tree(code: Mapping[str, Any], projects: Mapping[str, Mapping[str, Any]]) -> Tree | None:
+    """The source tree that a model's entry names, itself or by its project; `None` where a package holds its code."""
+    if "package" in code:
+        return None
+    source = projects[code["project"]] if "project" in code else code
+    part = source.get("tree", {})
+    return Tree(
+        git=source["git"],
+        commit=source["commit"],
+        paths=tuple(part.get("paths", ("*",))),
+        may_lack=dict(part.get("may_lack", {})),
+    )
+
+
+def model(
+    data: Mapping[str, Any],
+    known: Mapping[str, Weights],
+    tasks: Mapping[str, Task],
+    projects: Mapping[str, Mapping[str, Any]],
+    runner: str = "",
+) -> Model:
+    """A model from a checked file; `known`, `tasks` and `projects` are those of the catalog."""
     code, python = data["code"], data.get("python", {})
     return Model(
         name=data["name"],
@@ -201,8 +267,8 @@ def model(data: Mapping[str, Any], known: Mapping[str, Weights], tasks: Mapping[
         task=tasks[data["task"]],
         package=code.get("package", ""),
         project=code.get("project", ""),
-        git=code.get("git", ""),
-        commit=code.get("commit", ""),
+        tree=tree(code, projects),
+        modules=tuple(code.get("modules", ())),
         workdir=code.get("workdir", ""),
         python_minimum=numbers(python.get("minimum", "3.10")),
         python_maximum=numbers(python.get("maximum", "3.14")),

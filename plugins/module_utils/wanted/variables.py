@@ -67,6 +67,7 @@ class Wanted:
         hub: Address of the model hub that weights come from.
         hub_token: What opens gated repositories there; never shown and never kept.
         weights_mirrors: Addresses below which weights lie by their sha256; they are asked before the hub.
+        git_mirrors: Addresses of repositories, with ``{owner}`` and ``{name}``; they are asked before a repository's own.
         bundle: Address of an offline bundle; ``file://`` for a folder, the same on the controller and the hosts.
         expect: What the host is, as its group says.
     """
@@ -99,6 +100,7 @@ class Wanted:
     hub: str = "https://huggingface.co"
     hub_token: str = field(default="", repr=False)
     weights_mirrors: tuple[str, ...] = ()
+    git_mirrors: tuple[str, ...] = ()
     bundle: str = ""
     expect: Expectation = field(default_factory=Expectation)
 
@@ -144,6 +146,7 @@ VARIABLES: Mapping[str, Variable] = {
     "hub": Variable((str,)),
     "hub_token": Variable((str,), secret=True),
     "weights_mirrors": Variable((list,)),
+    "git_mirrors": Variable((list,)),
     "expect": Variable((dict,)),
     # where the controller keeps things
     "locks": Variable((str,)),
@@ -171,10 +174,11 @@ VARIABLES: Mapping[str, Variable] = {
     "matrix_cuda": Variable((str,), "matrix"),
     "matrix_file": Variable((str,), "matrix"),
     "performance": Variable((bool,), "verify"),
+    "verify_full": Variable((bool,), "verify"),
     "report_evidence": Variable((bool,), "report"),
 }
 """Every variable that a user sets."""
-OWN_VARIABLES = frozenset({"plan", "pruned", "removed", "settings", "verify_hosts", "verify_what"})
+OWN_VARIABLES = frozenset({"plan", "pruned", "removed", "settings", "verify_hosts", "verify_what", "one_of_many"})
 """What the playbooks tell each other."""
 OTHERS = ("ansible_", "awx_", "tower_", "semaphore_")
 """How the names of variables begin that others give to every run."""
@@ -301,7 +305,7 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
             remedy = "give a folder such as /srv/wheels, or an address that begins with http://, https:// or file:///"
             refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
             del values[name]
-    refusals += _hub(values, environ or {})
+    refusals += [*_hub(values, environ or {}), *_git_mirrors(values)]
     proxy = values.get("apt_proxy", "")
     if proxy and not re.fullmatch(r"https?://[^/\s]+/?", proxy):
         problem = f"{proxy!r} is not the address of a proxy"
@@ -370,6 +374,19 @@ def _hub(values: dict[str, Any], environ: Mapping[str, str]) -> list[Refusal]:
             Refusal("variable wavesmith_hub_token", "it holds characters that no token has", "copy it again")
         )
     return refusals
+
+
+def _git_mirrors(values: dict[str, Any]) -> list[Refusal]:
+    values["git_mirrors"] = tuple(values.get("git_mirrors", ()))
+    wrong = [place for place in values["git_mirrors"] if not isinstance(place, str) or not _MIRROR.match(place)]
+    if not wrong:
+        return []
+    values["git_mirrors"] = ()
+    remedy = "give an address such as file:///srv/git/{owner}/{name}.git, https:// or ssh://"
+    return [Refusal("variable wavesmith_git_mirrors", f"{wrong[0]!r} is no address of repositories", remedy)]
+
+
+_MIRROR = re.compile(r"(https?|ssh)://[^/-]|file:///|[\w.]+@[\w.-]+:(?!-)")
 
 
 def _policy(listed: Any) -> tuple[tuple[str, ...], list[Refusal]]:

@@ -1,0 +1,7 @@
+"""OpenAudio s1 of fish-speech, of the commit before S2: its runner is the same, its code and weights are others."""
+
+from __future__ import annotations
+
+from .fish_speech import DEVICES, load
+
+__all__ = ["DEVICES", "load"]
