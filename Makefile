@@ -42,11 +42,11 @@ venv-dev: ## Make .venv for working on the project
 
 .PHONY: plan
 plan: venv ## Show what provision would do
-	@ansible-playbook -i $(INVENTORY) playbooks/plan.yml $(ARGS)
+	@wavesmith plan -i $(INVENTORY) -- $(ARGS)
 
 .PHONY: provision
 provision: venv ## Provision this machine, or the hosts of INVENTORY
-	@ansible-playbook -i $(INVENTORY) site.yml $(ARGS)
+	@wavesmith provision -i $(INVENTORY) -- $(ARGS)
 
 .PHONY: test
 test: lint coverage test-hosts ## Lint, unit tests with coverage, and a provisioning of real SSH hosts

@@ -99,7 +99,7 @@ def the_wheel(folder: Path, wheel: Path) -> None:
     """The command alone, in a folder of one's own."""
     alone = Empty(folder, wheel)
     expect(wheel.name.split("-")[1], alone.run("wavesmith", "--version"))
-    expect("wavesmith init", alone.run("wavesmith", "provision", code=2))
+    expect("wavesmith init", alone.run("wavesmith", "plan", code=2))
     alone.run("wavesmith", "init", "fleet", "--local")
     (alone.work / "fleet" / "group_vars" / "all.yml").write_text(f"wavesmith_root: {folder / 'root'}\n{SMALL}")
     named = ["-i", "fleet"]

@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunRow
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable
 
 
@@ -23,11 +23,11 @@ def readable() -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        print(error, file=sys.stderr)
+        print(f"✗ {error}", file=sys.stderr)
         raise SystemExit(2) from error
 
 
-def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> dict[str, Any]:
+def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> RunRow:
     """A run by its name, or the last one; where `playbooks` are named, of these only.
 
     Raises:
@@ -39,8 +39,9 @@ def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> dic
         if run in (None, entry["id"]) and (not playbooks or entry["playbook"] in playbooks)
     ]
     if not found:
-        what = f"{' or '.join(playbooks)} " if playbooks else ""
-        raise Unreadable(f"{what}run {run or '(any)'} is not in {known.path}. Remedy: wavesmith history lists all")
+        what = " that provisioned" if playbooks else ""
+        problem = f"run {run}{what}: it is not in {known.path}" if run else f"{known.path}: it has no run{what}"
+        raise Unreadable(f"{problem}. Remedy: wavesmith history lists all")
     return found[0]
 
 

@@ -352,6 +352,18 @@ def test_every_document_is_a_page_of_the_site() -> None:
     assert {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"} == listed
 
 
+def test_the_checks_before_a_commit_are_those_of_make_lint() -> None:
+    target = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert target
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    words = [hook["entry"].removeprefix(".venv/bin/").split() for hook in hooks]
+    lint = [line.split() for line in target[1].splitlines()]
+    # ruff has two commands; the options may differ: a commit fixes what it can.
+    assert [one[:2] if one[0] == "ruff" else one[:1] for one in words] == [
+        one[:2] if one[0] == "ruff" else one[:1] for one in lint
+    ]
+
+
 def test_every_script_can_be_run() -> None:
     scripts = [path for path in tracked_files() if (text_of(path) or "").startswith("#!")]
     assert scripts
