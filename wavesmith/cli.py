@@ -48,6 +48,8 @@ COMMANDS = {
     "resume": "resume",
     "fleet": "fleet",
     "history": "history",
+    "wheelhouse": "wheelhouse",
+    "survey": "survey",
 }
 """Every subcommand, and the module that has it."""
 
@@ -79,7 +81,7 @@ def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
     main_parser = Parser(
         prog="wavesmith",
         description="Verified speech and audio environments on real machines.",
-        epilog="wavesmith COMMAND --help says more. What stands after -- goes to ansible-playbook.",
+        epilog="wavesmith COMMAND --help shows its options. Arguments after -- are passed to ansible-playbook.",
     )
     main_parser.add_argument("--version", action="version", version=f"wavesmith {version()}")
     commands = main_parser.add_subparsers(required=True, metavar="COMMAND")
@@ -120,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:  # `wavesmith … | head`: nobody reads the rest
+    except BrokenPipeError:  # `wavesmith … | head`: the rest is not read
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:

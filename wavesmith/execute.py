@@ -21,7 +21,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--root", default="", metavar="FOLDER", help="Wavesmith's folder here [/opt/wavesmith, ~/wavesmith]"
     )
-    parser.add_argument("environment", metavar="ENVIRONMENT", help="such as speech")
+    parser.add_argument("environment", metavar="ENVIRONMENT", help="name of an environment, such as speech")
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def _do_run(arguments: argparse.Namespace) -> int:
 
 def _tree(parser: argparse.ArgumentParser) -> None:
     _common(parser)
-    parser.add_argument("--depth", type=int, default=2, metavar="N", help="how deep [2]")
+    parser.add_argument("--depth", type=int, default=2, metavar="N", help="levels to show [2]")
 
 
 def _do_tree(arguments: argparse.Namespace) -> int:
@@ -86,10 +86,12 @@ def _show(arguments: argparse.Namespace, argv: Sequence[str], package: str = "")
     """Show what a tool says of an environment here or on hosts; where it says nothing of a package, that it is not there."""
     if arguments.limit or arguments.inventory:
         code, found = playbook.ask("run", arguments, {"wavesmith_run": list(argv)})
-        said = {host: data["ran"]["stdout"] for host, data in found.get("hosts", {}).items() if data.get("ran")}
+        said = {
+            host: data["ran"]["stdout"] for host, data in (found["hosts"] if found else {}).items() if "ran" in data
+        }
         errors = [
             Refusal(f"{', '.join(error['hosts'])}: {error['item']}", error["problem"], error["remedy"])
-            for error in found.get("errors", ())
+            for error in (found["errors"] if found else ())
         ]
     else:
         root, errors = _root(arguments)

@@ -31,8 +31,9 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.run_id:
             rows = [["host", "outcome", "environment", "before", "after", "verdict", "seconds"]]
             for host in ledger.hosts(runs[0]["id"]):
-                for item in host["environments"] or [{}]:
-                    parts = (item.get(name) for name in ("environment", "before", "after", "verdict"))
+                made = host["environments"]
+                listed = [[item["environment"], item["before"], item["after"], item["verdict"]] for item in made]
+                for parts in listed or [["", "", "", ""]]:
                     spent = f"{sum(host['seconds'].values()):.0f}"
                     rows.append([host["host"], host["outcome"], *(str(part or "-") for part in parts), spent])
             print(records.table(rows))

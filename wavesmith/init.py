@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
-from wavesmith import inventory, playbook
+from wavesmith import ROOT, inventory, playbook
 
 NAME = "init"
-HELP = "write an inventory of your own: hosts, and what they get"
-WANTED = playbook.ROOT / "inventories" / "local" / "group_vars" / "this_machine.yml"
+HELP = "write an inventory: hosts, and what they get"
+WANTED = ROOT / "inventories" / "local" / "group_vars" / "this_machine.yml"
 """What hosts get to begin with."""
 GROUPS = {
     "workstation": "x86_64 machines, with or without a GPU",
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a host; may be given more than once",
     )
     parser.add_argument("--local", action="store_true", help="this machine")
-    parser.add_argument("--group", choices=sorted(GROUPS), help="what the hosts are [workstation]")
+    parser.add_argument("--group", choices=sorted(GROUPS), help="group of the hosts [workstation]")
     parser.add_argument(
         "--engine", choices=("venv", "conda"), help="where Python comes from: the system, or a conda channel [venv]"
     )

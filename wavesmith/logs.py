@@ -9,7 +9,7 @@ from wavesmith import playbook
 from wavesmith.status import when
 
 NAME = "logs"
-HELP = "show the last work on a host: how it ended, and the lines of its log that matter"
+HELP = "show the last job on a host: how it ended, and the lines of its log that matter"
 
 
 EARLIER = 5
@@ -37,7 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
     playbook.which_hosts(parser)
-    parser.add_argument("host", nargs="?", metavar="HOST", help="as in the inventory [all hosts, or those of -l]")
+    parser.add_argument(
+        "host", nargs="?", metavar="HOST", help="a host as the inventory names it [all hosts, or those of -l]"
+    )
     parser.add_argument("-n", "--lines", type=int, default=25, metavar="N", help="lines of the log [25]")
     parser.add_argument(
         "--job", default="", metavar="NAME", help="another job than the last one, as the last line names them"

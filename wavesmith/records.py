@@ -7,12 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "collections"))
-
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunRow
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable
 
 
 def ledger(artifacts: Path) -> Ledger:
@@ -30,7 +27,7 @@ def readable() -> Iterator[None]:
         raise SystemExit(2) from error
 
 
-def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> dict[str, Any]:
+def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> RunRow:
     """A run by its name, or the last one; where `playbooks` are named, of these only.
 
     Raises:

@@ -11,7 +11,7 @@ RUNS = ("reprovision", "site")
 """The playbooks whose runs leave something to go on with."""
 
 NAME = "resume"
-HELP = "go on with the hosts that a run left: failed, refused, unreachable, or never reached before it stopped"
+HELP = "continue with the hosts that a run left: failed, refused, unreachable, or not reached before it stopped"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

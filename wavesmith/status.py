@@ -6,8 +6,11 @@ import argparse
 import datetime
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import KeptGeneration
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import RunOutcome
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.status import EnvironmentStatus
 
 from wavesmith import playbook
 from wavesmith.playbook import Command
@@ -49,12 +52,12 @@ def _status(arguments: argparse.Namespace) -> int:
     return _errors(code, found)
 
 
-def _right(row: Mapping[str, Any]) -> bool:
+def _right(row: EnvironmentStatus) -> bool:
     """Whether an environment is there, healthy and as it was made."""
     return bool(row["generation"]) and row["verdict"] == "healthy" and not row["damaged"]
 
 
-def _status_row(host: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+def _status_row(host: str, row: EnvironmentStatus) -> tuple[str, ...]:
     name = row["environment"] + ("" if row["wanted"] else " (not wanted)")
     if not row["generation"]:
         return (host, name, "-", "-", "not there", "-", "-")
@@ -84,22 +87,22 @@ def _generations(arguments: argparse.Namespace) -> int:
     return _errors(code, found)
 
 
-def _generation_row(host: str, row: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, ...]:
+def _generation_row(host: str, row: EnvironmentStatus, item: KeptGeneration) -> tuple[str, ...]:
     verdict = {None: "not judged", 0: "healthy", 1: "failed"}.get(item["exit"], "unjudged")
     whole = "yes" if item.get("intact") else "no" if item["complete"] else "unfinished"
     current = "✓" if item["name"] == row["generation"] else ""
     return (host, row["environment"], item["name"], when(item["created"]), verdict, whole, current)
 
 
-def _say_empty(found: Mapping[str, Any], shown: Sequence[str], said: str) -> None:
+def _say_empty(found: RunOutcome | None, shown: Sequence[str], said: str) -> None:
     """A line for each host that answered and has no row."""
-    for host, data in found.get("hosts", {}).items():
+    for host, data in (found["hosts"] if found else {}).items():
         if host not in shown and data["outcome"] not in ("unreachable", "failed", "refused"):
             print(f"{host}: {said}")
 
 
-def _environments(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for host, data in found.get("hosts", {}).items():
+def _environments(found: RunOutcome | None) -> Iterator[tuple[str, EnvironmentStatus]]:
+    for host, data in (found["hosts"] if found else {}).items():
         for row in data.get("status", ()):
             yield host, row
 
@@ -109,8 +112,8 @@ def when(seconds: float | None) -> str:
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else "-"
 
 
-def _errors(code: int, found: Mapping[str, Any]) -> int:
-    for error in found.get("errors", ()):
+def _errors(code: int, found: RunOutcome | None) -> int:
+    for error in found["errors"] if found else ():
         print(f"✗ {', '.join(error['hosts'])}: {error['message']}", file=sys.stderr)
     return code
 

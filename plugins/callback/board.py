@@ -53,6 +53,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils import compile
 
 compiled.use()
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, called, progress, times
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 
 LOCAL = frozenset(
     f"ansible.builtin.{name}"
@@ -308,9 +309,9 @@ class CallbackModule(Default):
         else:
             self._show_end(seconds)
 
-    # What is said
+    # What is shown
 
-    def _show_output(self, host: board.Host, data: dict[str, Any]) -> None:
+    def _show_output(self, host: board.Host, data: Result) -> None:
         """What a command of `wavesmith run` wrote."""
         if self._run.playbook == "run" and data.get("stdout") and not self._detailed:
             alone = len(self._run.hosts) == 1
@@ -370,7 +371,7 @@ class CallbackModule(Default):
     def _phase(self, task: Any) -> str:
         return board.phase_of(_action(task), task.get_name(), self._play_name)
 
-    def _ended(self, result: Any, failed: bool = False) -> tuple[board.Host, dict[str, Any], str]:
+    def _ended(self, result: Any, failed: bool = False) -> tuple[board.Host, Result, str]:
         """Count a task that ended, and remember how long its phase took so far."""
         host, action, data = self._run.host(result.host.get_name()), _action(result.task), result.result
         if action in LOCAL:

@@ -34,6 +34,8 @@ from typing import Any
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunOptions
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, worked
 
 OURS = "wavesmith.provision."
@@ -59,7 +61,7 @@ class CallbackModule(CallbackBase):
         self._seconds: dict[str, dict[str, float]] = {}
 
     def _keep(self, keep: Callable[..., None], *values: Any) -> None:
-        """Keep something, by a function of the ledger; a record that cannot be written is said once, and stops nothing."""
+        """Keep something, by a function of the ledger; a record that cannot be written is a warning, once, and stops nothing."""
         if self._broken or context.CLIARGS.get("check") or self._playbook in LOOKING:
             return
         ledger = Ledger(Path(self.get_option("path")).expanduser().absolute())
@@ -68,7 +70,7 @@ class CallbackModule(CallbackBase):
                 self._begun = True
                 limit = context.CLIARGS.get("subset") or ""
                 who = os.environ.get("SUDO_USER") or getpass.getuser()
-                options = {"limit": limit, "inventory": list(context.CLIARGS.get("inventory") or [])}
+                options = RunOptions(limit=limit, inventory=list(context.CLIARGS.get("inventory") or []))
                 ledger.begin(self._run, self._playbook, who, socket.gethostname(), time.time(), options)
             keep(ledger, self._run, *values)
         except (OSError, KeyError, sqlite3.Error) as error:
@@ -115,11 +117,11 @@ class CallbackModule(CallbackBase):
             bad = any(stats.failures.values()) or any(stats.dark.values())
             self._keep(Ledger.ended, "failed" if bad else "done", self._seconds, time.time())
 
-    def _took(self, result: Any) -> tuple[str, str, dict[str, Any]]:
+    def _took(self, result: Any) -> tuple[str, str, Result]:
         """Host, our action's short name (empty for others that do not matter), and what it returned; its seconds are added up."""
         task = getattr(result, "task", None) or result._task
         host = (getattr(result, "host", None) or result._host).get_name()
-        data: dict[str, Any] = getattr(result, "result", None) or result._result
+        data: Result = getattr(result, "result", None) or result._result
         action = str(task.resolved_action or task.action)
         name = action.rpartition(".")[2]
         began = self._since.pop((host, task._uuid), None)

@@ -240,7 +240,7 @@ TABLE = [
     Bad(
         V,
         "native software from nowhere",
-        "variable wavesmith_native: it is 'apt', but one environment takes all native software from one place. Remedy: use system or channel",
+        "variable wavesmith_native: it is 'apt', but must be system or channel: an environment takes all native software from one of them. Remedy: use system or channel",
         {"native": "apt"},
     ),
     Bad(
@@ -295,13 +295,13 @@ TABLE = [
     Bad(
         E,
         "an environment's name with a capital",
-        "environment Small: its name is not usable as a folder. Remedy: use lower-case letters, digits and _",
+        "environment Small: its name cannot be used as a folder's name. Remedy: use lower-case letters, digits and _",
         {"environments": {"Small": {}}},
     ),
     Bad(
         E,
         "an environment's name that is a path",
-        "environment ../small: its name is not usable as a folder. Remedy: use lower-case letters, digits and _",
+        "environment ../small: its name cannot be used as a folder's name. Remedy: use lower-case letters, digits and _",
         {"environments": {"../small": {}}},
     ),
     Bad(
@@ -373,7 +373,7 @@ TABLE = [
     Bad(
         E,
         "no channel at all",
-        "variable wavesmith_conda_channels: it is empty, and engine conda takes Python from a channel. Remedy: name one, such as conda-forge",
+        "variable wavesmith_conda_channels: it is empty, but engine conda takes Python from a channel. Remedy: name one, such as conda-forge",
         {**environments(engine="conda"), "conda_channels": []},
     ),
     # projects
@@ -428,7 +428,7 @@ TABLE = [
     Bad(
         P,
         "a requirement that no hash pins",
-        "project voice: requirements.txt:1: x @ https://example.org/x.whl is an address that no hash pins. Remedy: name a release of it under overrides, with the reason",
+        "project voice: requirements.txt:1: x @ https://example.org/x.whl is an address without a hash. Remedy: name a release of it under overrides, with the reason",
         prepare=files(requirements__txt="x @ https://example.org/x.whl\n"),
     ),
     Bad(
@@ -520,19 +520,19 @@ TABLE = [
     Bad(
         F,
         "a root that is relative",
-        "variable wavesmith_root: 'wavesmith' is not a folder of our own. Remedy: give an absolute path such as /opt/wavesmith",
+        "variable wavesmith_root: 'wavesmith' is not usable as Wavesmith's folder. Remedy: give an absolute path such as /opt/wavesmith",
         {"root": "wavesmith"},
     ),
     Bad(
         F,
         "a root of the system's",
-        "variable wavesmith_root: '/usr' is not a folder of our own. Remedy: give an absolute path such as /opt/wavesmith",
+        "variable wavesmith_root: '/usr' is not usable as Wavesmith's folder. Remedy: give an absolute path such as /opt/wavesmith",
         {"root": "/usr"},
     ),
     Bad(
         F,
         "a root with a space",
-        "variable wavesmith_root: '/opt/wave smith' is not a folder of our own: it holds characters that scripts cannot name. Remedy: use letters, digits and / . _ + @ - only",
+        "variable wavesmith_root: '/opt/wave smith' is not usable as Wavesmith's folder: it contains characters that scripts cannot use. Remedy: use letters, digits and / . _ + @ - only",
         {"root": "/opt/wave smith"},
     ),
     Bad(
@@ -693,7 +693,7 @@ GIVEN = [
     Bad(
         C,
         "a root of the system's",
-        "variable wavesmith_root: '/etc' is not a folder of our own. Remedy: give an absolute path such as /opt/wavesmith",
+        "variable wavesmith_root: '/etc' is not usable as Wavesmith's folder. Remedy: give an absolute path such as /opt/wavesmith",
         {"e": "wavesmith_root=/etc"},
     ),
     Bad(

@@ -126,14 +126,12 @@ CURRENT = {"generation": "old", "manifest": {"packages": {"a": "1", "b": "1"}}}
     ("generation", "made", "current", "said"),
     [
         ("new", {"contents": {"a": "2"}}, CURRENT, ["a 1 → 2", "- b"]),
-        ("new", {}, CURRENT, ["as planned"]),
-        ("old", {}, CURRENT, []),
-        ("new", {"contents": {"a": "2"}}, {}, ["as planned"]),
+        ("new", None, CURRENT, ["as planned"]),
+        ("old", None, CURRENT, []),
+        ("new", {"contents": {"a": "2"}}, None, ["as planned"]),
     ],
     ids=["made now", "was there", "kept", "the first one"],
 )
-def test_the_report_names_what_a_switch_changed(
-    generation: str, made: dict[str, Any], current: dict[str, Any], said: list[str]
-) -> None:
+def test_the_report_names_what_a_switch_changed(generation: str, made: Any, current: Any, said: list[str]) -> None:
     action = object.__new__(ActionModule)
     assert action._changes({"changes": ["as planned"]}, current, generation, made) == said

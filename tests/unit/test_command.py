@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pty
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -590,6 +592,35 @@ def test_the_page_of_the_command_is_what_help_prints(monkeypatch: pytest.MonkeyP
     if os.environ.get("WAVESMITH_WRITE_DOCS"):
         DOCS.write_text(page())
     assert DOCS.read_text() == page(), "WAVESMITH_WRITE_DOCS=1 writes it anew"
+
+
+def helps(made: argparse.ArgumentParser, path: str = "wavesmith") -> Iterator[tuple[str, str]]:
+    """Every help text of a parser and of those below it, each with the words that lead to it."""
+    for action in made._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from ((f"{path} {one.dest}", one.help or "") for one in action._choices_actions)
+            for name, inner in action.choices.items():
+                yield from helps(inner, f"{path} {name}")
+        elif not isinstance(action, argparse._HelpAction):
+            yield f"{path} {' '.join(action.option_strings) or action.dest}", action.help or ""
+
+
+NAMES = ("Ansible", "CPU", "CUDA", "JMESPath", "JUnit", "Python", "Wavesmith")
+
+
+def test_help_texts_have_one_form() -> None:
+    """As CONTRIBUTING.md says: lower case, no full stop, the default in brackets."""
+    found = [pair for name in cli.COMMANDS for pair in helps(cli.parser([name]))]
+    wrong = [
+        f"{where}: {text!r}"
+        for where, text in found
+        if not text
+        or (text[0].isupper() and not text.startswith(NAMES))
+        or text.endswith(".")
+        or re.search(r"\bdefaults?\b|left out", text)
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert len(found) > 150
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

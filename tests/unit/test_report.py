@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Health, Verdict
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import Fleet
 from ansible_collections.wavesmith.provision.plugins.module_utils.report import texts
 from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import changes, fleet, outliers
@@ -21,7 +22,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from wavesmith.cli import main
 
-from .fleets import kept
+from .fleets import kept, name_of
 
 MADE = "2026-11-28 10:00 UTC"
 
@@ -152,15 +153,17 @@ def test_what_a_generation_has_is_remembered_and_what_is_damaged_is_not_read(tmp
 
 
 def test_a_newer_verdict_of_what_is_current_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
-    rows = [
-        {"environment": "speech", "generation": "one", "verdict": {"verdict": "healthy", "generation": "one"}},
-        {"environment": "voice", "generation": "two", "verdict": {"verdict": "healthy", "generation": "two"}},
-    ]
-    artifacts.write(tmp_path / "report.json", json.dumps({"environments": rows}))
-    failed = {"verdict": "failed", "generation": "one"}
-    artifacts.judged(tmp_path, {"speech": failed, "voice": {"verdict": "failed", "generation": "next"}})
+    def judged(outcome: Health, generation: str) -> Verdict:
+        return {"schema": 1, "verdict": outcome, "exit": 0, "checks": [], "generation": generation}
+
+    report = kept(3)[name_of(2)]["report"]
+    for row, generation in zip(report["environments"], ("one", "two"), strict=False):
+        row.update(generation=generation, verdict=judged("healthy", generation))
+    artifacts.write(tmp_path / "report.json", json.dumps(report))
+    failed = judged("failed", "one")
+    artifacts.judged(tmp_path, {"speech": failed, "voice": judged("failed", "next")})
     found = json.loads((tmp_path / "report.json").read_text())["environments"]
-    assert [row["verdict"]["verdict"] for row in found] == ["failed", "healthy"]
+    assert [row["verdict"]["verdict"] for row in found[:2]] == ["failed", "healthy"]
     artifacts.judged(tmp_path / "nothing", {"speech": failed})
     assert not (tmp_path / "nothing").exists()
 

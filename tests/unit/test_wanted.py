@@ -283,11 +283,11 @@ def test_text_stays_text_where_text_is_wanted() -> None:
     [
         ("root", 5, "must be text"),
         ("root", None, "must be text"),
-        ("root", "relative/path", "not a folder of our own"),
-        ("root", "~/wavesmith", "not a folder of our own"),
-        ("root", "/", "not a folder of our own"),
-        ("root", "/opt/", "not a folder of our own"),
-        ("root", '/srv/"$(reboot)"', "not a folder of our own"),
+        ("root", "relative/path", "not usable as Wavesmith's folder"),
+        ("root", "~/wavesmith", "not usable as Wavesmith's folder"),
+        ("root", "/", "not usable as Wavesmith's folder"),
+        ("root", "/opt/", "not usable as Wavesmith's folder"),
+        ("root", '/srv/"$(reboot)"', "not usable as Wavesmith's folder"),
         ("stack", ["cpu"], "must be text"),
         ("python", 3.12, "must be text"),
         ("python", "3", "not a Python version"),
@@ -341,11 +341,11 @@ def test_a_wrong_setting_is_refused_by_its_environment(settings: Any, problem: s
 
 @pytest.mark.parametrize("name", ["", "Speech", "../etc", "a/b", "current ", "1st", "a" * 41, "a\n"])
 def test_an_environment_is_named_as_a_folder_can_be(name: str) -> None:
-    assert "not usable as a folder" in refusal({"wavesmith_environments": {name: {}}}).problem
+    assert "cannot be used as a folder's name" in refusal({"wavesmith_environments": {name: {}}}).problem
 
 
 def test_a_name_that_is_no_text_is_refused() -> None:
-    assert "not usable as a folder" in refusal({"wavesmith_environments": {7: {}}}).problem
+    assert "cannot be used as a folder's name" in refusal({"wavesmith_environments": {7: {}}}).problem
 
 
 def test_a_wrong_environment_does_not_hide_a_right_one() -> None:

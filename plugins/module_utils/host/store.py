@@ -51,7 +51,7 @@ class Busy(StoreError):
 
 
 def default_roots() -> tuple[str, str]:
-    """Where things go when nothing else is said: with root's rights, and without."""
+    """The default root folder: with root's rights, and without."""
     return "/opt/wavesmith", os.path.join(os.path.expanduser("~"), "wavesmith")
 
 
@@ -182,7 +182,7 @@ def take_lock(root: str, purpose: str) -> int:
         except OSError as error:
             found = holder(root)
             if found is None and not last and error.errno in (errno.EAGAIN, errno.EACCES):
-                time.sleep(0.02)  # somebody only looked who holds it: for that instant it was shared
+                time.sleep(0.02)  # another process was only checking who holds it: for that instant it was shared
                 continue
             os.close(descriptor)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
@@ -209,7 +209,7 @@ def locked(root: str, purpose: str) -> Iterator[None]:
 
 
 def holder(root: str) -> Holder | None:
-    """Who holds the host's lock now (pid, purpose, since), or `None` when nobody does."""
+    """Who holds the host's lock now (pid, purpose, since), or `None` where it is free."""
     try:
         descriptor = os.open(lock_path(root), os.O_RDONLY)
     except OSError:
@@ -258,7 +258,7 @@ def _mark(prefix: str, relative: str, status: os.stat_result) -> list[Any]:
 
 
 def marks(prefix: str) -> Iterator[tuple[str, list[Any]]]:
-    """Every file and link below a prefix but our own notes, with what changes when somebody writes it."""
+    """Every file and link below a prefix except our own records, with the attributes that change when it is written."""
     for relative, status in _entries(prefix):
         yield relative, _mark(prefix, relative, status)
 
@@ -274,7 +274,7 @@ def seal(prefix: str, manifest: GenerationManifest) -> None:
 def damage(prefix: str) -> list[str]:
     """What differs from the sealed state: `missing`, `changed`, and `added` for a package that was installed into it by hand.
 
-    Files are told by size, modification time and inode, so tens of thousands are compared in a fraction of a second; an added
+    Files are compared by size, modification time and inode, so tens of thousands are compared in a fraction of a second; an added
     file that belongs to no package is no damage.
     """
     files = read_json(os.path.join(prefix, FILES))

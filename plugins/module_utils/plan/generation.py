@@ -44,7 +44,7 @@ def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) 
     short = item.digest[:16]
     same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
     good = [entry for entry in same if entry["intact"] and not anew]
-    # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
+    # Without a manifest its contents are unknown: it counts as damaged, and is never remade in place.
     if current and (not current["manifest"] or current["manifest"]["digest"] == item.digest):
         verdict = current["verdict"]
         if not current["damage"] and verdict and verdict.get("exit") == 0 and not anew:
