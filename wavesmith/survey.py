@@ -11,13 +11,13 @@ from typing import Any
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import VARIABLES, Variable
 
-from wavesmith import playbook
+from wavesmith import ROOT, playbook
 
 NAME = "survey"
 HELP = "print a playbook's variables as a survey for AWX or Semaphore"
 ALSO = {"site": ("verify_full",), "reprovision": ("verify_full",), "plan": ("explain",)}
 """Variables that other playbooks than their own pass on."""
-DOCUMENT = playbook.ROOT / "docs" / "variables.md"
+DOCUMENT = ROOT / "docs" / "variables.md"
 ROW = re.compile(r"^\| `wavesmith_(\w+)` \|(?:.*\|)? ([^|]*) \| ([^|]*) \|$", re.MULTILINE)
 CHOICES: Mapping[type, list[str]] = {bool: ["true", "false"]}
 

@@ -251,6 +251,18 @@ def test_the_newest_that_is_known_of_a_host_counts(tmp_path: Path) -> None:
     assert [(run["id"], run["outcome"]) for run in ledger.runs()] == [("two", "interrupted"), ("one", "done")]
 
 
+def test_an_environment_that_the_last_plan_does_not_want_is_not_shown(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    for number, names in enumerate((["old", "plain"], ["plain"])):
+        ledger.begin(f"r{number}", "site", "ada", "desk", float(number), {})
+        ledger.planned(f"r{number}", "h1", [planned(name) for name in names], float(number))
+    assert [row["environment"] for row in ledger.state()] == ["plain"]
+    ledger.begin("back", "rollback", "ada", "desk", 3.0, {})
+    ledger.switched("back", "h1", {"old": "x", "plain": "a"}, "rolled back", 3.0)
+    (row,) = ledger.state()
+    assert (row["environment"], row["generation"]) == ("plain", "a")
+
+
 def test_a_second_plan_of_a_run_keeps_what_was_current_before(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs.sqlite")
     ledger.begin("one", "site", "ada", "desk", 1.0, {})
@@ -282,7 +294,7 @@ def test_only_a_run_that_provisions_is_resumed(tmp_path: Path, capsys: Any) -> N
     assert records.chosen(ledger, None)["id"] == "last"
     with pytest.raises(SystemExit):
         main(["resume", "last", "--artifacts", str(tmp_path)])
-    assert "reprovision or site run last is not in" in capsys.readouterr().err
+    assert "run last that provisioned: it is not in" in capsys.readouterr().err
 
 
 @pytest.mark.process
@@ -405,3 +417,17 @@ def test_ten_hosts_one_fails_one_is_gone_one_is_killed_midway_and_all_are_resume
     assert set(fleet.current().values()) == {"new"}
     assert set(fleet.outcomes().values()) == {"switched"}
     assert set(fleet.outcomes()) == {name for name, outcome in told.items() if outcome != "switched"}
+
+
+def test_history_lists_the_last_runs_and_counts_the_others(tmp_path: Path, capsys: Any) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    for number in range(25):
+        ledger.begin(f"run{number:02}", "site", "ada", "desk", float(number), {})
+    for words, lines, end in (
+        ([], 22, "and 5 earlier ones"),
+        (["-n", "3"], 5, "and 22 earlier"),
+        (["-n", "0"], 26, "run00"),
+    ):
+        assert main(["history", "--artifacts", str(tmp_path), *words]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) == lines and said[1].startswith("run24") and said[-1].startswith(end)
