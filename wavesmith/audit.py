@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         const=Path("artifacts"),
         metavar="FOLDER",
-        help="also judge it for each host that was planned: FOLDER (artifacts) holds what playbooks/plan.yml saved",
+        help="also judge it for each host that was planned: FOLDER (artifacts) holds what wavesmith plan saved",
     )
     parser.add_argument("--json", action="store_true", help="print the judgement as JSON")
 
@@ -89,11 +89,11 @@ def _fleet(folder: Path) -> dict[str, AskedHost]:
             observed = json.loads(path.read_text(encoding="utf-8"))
             accelerators, architecture = observed["accelerators"], observed.get("cpu", {}).get("architecture", "")
         except (OSError, ValueError, LookupError) as error:
-            raise Unusable(f"{path} cannot be read ({error}). Remedy: run playbooks/plan.yml again") from error
+            raise Unusable(f"{path} cannot be read ({error}). Remedy: run wavesmith plan again") from error
         gpus = [gpu for gpu in accelerators if gpu["vendor"] == "nvidia" and gpu["sm"]]
         hosts[path.parent.name] = {"architecture": architecture, "gpus": gpus}
     if not hosts:
-        raise Unusable(f"no host was planned into {folder}. Remedy: run playbooks/plan.yml, or name its folder")
+        raise Unusable(f"no host was planned into {folder}. Remedy: run wavesmith plan, or name its folder")
     return hosts
 
 

@@ -105,7 +105,7 @@ def _observed(arguments: argparse.Namespace) -> Observed:
         if isinstance(found, dict):
             found = found.get("observed", found)
         try:
-            seen = shape.read(found, ObservedHost, arguments.host_facts, "run playbooks/plan.yml for that host again")
+            seen = shape.read(found, ObservedHost, arguments.host_facts, "run wavesmith plan for that host again")
         except shape.WrongRecord as error:
             raise Unusable(str(error)) from error
         return cast(Observed, {"wheels": [], "build_memory": {}, **seen})

@@ -17,8 +17,20 @@ def _run_plan(arguments: argparse.Namespace) -> int:
     return playbook.run("plan", arguments, {"wavesmith_explain": True} if arguments.explain else {})
 
 
+def _provision(parser: argparse.ArgumentParser) -> None:
+    playbook.options(parser)
+    full(parser)
+
+
+def full(parser: argparse.ArgumentParser) -> None:
+    """Add the option that every check runs."""
+    parser.add_argument(
+        "--full", action="store_true", help="run all checks of the doctor [those that the change can touch]"
+    )
+
+
 def _run_provision(arguments: argparse.Namespace) -> int:
-    return playbook.run("site", arguments)
+    return playbook.run("site", arguments, {"wavesmith_verify_full": True} if arguments.full else {})
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
@@ -93,7 +105,7 @@ def _run_lock(arguments: argparse.Namespace) -> int:
 
 COMMANDS = {
     "plan": Command("show what provisioning would do on each host; nothing is changed", _plan, _run_plan),
-    "provision": Command("bring hosts to their wanted state", playbook.options, _run_provision),
+    "provision": Command("bring hosts to their wanted state", _provision, _run_provision),
     "verify": Command("run the doctor again in what is current", _verify, _run_verify),
     "rollback": Command("switch back to the generation before", _rollback, _run_rollback),
     "repair": Command("replace what was changed by hand", _repair, _run_repair),

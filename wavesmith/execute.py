@@ -10,12 +10,12 @@ from pathlib import Path
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
-from wavesmith import playbook
+from wavesmith import inventory, playbook
 from wavesmith.playbook import Command
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    playbook.inventory(parser)
+    playbook.which_hosts(parser)
     parser.epilog = (
         "Exit code: here, the command's own; with -l, 0 done, 1 it failed on a host; 2 there is no such environment."
     )
@@ -70,17 +70,24 @@ def _execute(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     """Run it here or on hosts."""
     if arguments.limit or arguments.inventory:
         return playbook.run("run", arguments, {"wavesmith_run": list(argv)})
-    root = arguments.root or store.existing_root()
-    folder = Path(root, "envs")
-    known = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    if arguments.environment not in known:
-        here = suggest(arguments.environment, known) if known else "provision this machine first"
-        remedy = f"{here}; where it is elsewhere: --root FOLDER for another folder of this machine, -l HOST for a host of the inventory"
-        return playbook.refuse(
-            [Refusal(f"environment {arguments.environment}", f"there is none in {folder}", remedy)], arguments.json
-        )
+    name, sources = arguments.environment, inventory.named([])
+    roots = [arguments.root] if arguments.root else [*inventory.roots_here(sources), store.existing_root()]
+    there = {root: _environments(root) for root in roots}
+    root = next((root for root in roots if name in there[root]), "")
+    if not root:
+        known = sorted({found for root in roots for found in there[root]})
+        remedy = suggest(name, known) if known else "provision this machine first"
+        hosts = inventory.hosts(sources) if sources else ["HOST"]
+        remedy += f"; where it is elsewhere: --root FOLDER for another folder of this machine, -l {hosts[0]} for a host of the inventory"
+        folders = " or ".join(str(Path(root, "envs")) for root in dict.fromkeys(roots))
+        return playbook.refuse([Refusal(f"environment {name}", f"there is none in {folders}", remedy)], arguments.json)
     words = [word.replace("{root}", root) for word in argv]
     return subprocess.run(words, check=False).returncode
+
+
+def _environments(root: str) -> list[str]:
+    folder = Path(root, "envs")
+    return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
 COMMANDS = {

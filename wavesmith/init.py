@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
-from wavesmith import playbook
+from wavesmith import inventory, playbook
 
 NAME = "init"
 HELP = "write an inventory of your own: hosts, and what they get"
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.folder or "fleet").expanduser().absolute()
     found = [_host(text) for text in arguments.host]
     refusals = [problem for problem in found if isinstance(problem, Refusal)]
-    if (folder / playbook.HERE).exists():
+    if (folder / inventory.HERE).exists():
         refusals.append(
             Refusal(f"inventory {folder}", "it is there already", "edit its hosts.yml, or name another folder")
         )
@@ -128,4 +128,4 @@ def texts(hosts: list[Host], local: bool, group: str, engine: str) -> dict[str, 
         "---\n# What every host gets unless its group or itself says otherwise; docs/variables.md lists every variable.\n"
         "# engine: venv takes the system's Python, conda one of a channel. Locks are kept in locks/ beside this folder: commit them.\n"
     )
-    return {playbook.HERE: "\n".join(lines) + "\n", "group_vars/all.yml": f"{head}wavesmith_environments:\n{wanted}"}
+    return {inventory.HERE: "\n".join(lines) + "\n", "group_vars/all.yml": f"{head}wavesmith_environments:\n{wanted}"}

@@ -15,7 +15,7 @@ HELP = "show the last work on a host: how it ended, and the lines of its log tha
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
-    playbook.inventory(parser)
+    playbook.which_hosts(parser)
     parser.add_argument("host", nargs="?", metavar="HOST", help="as in the inventory [all hosts, or those of -l]")
     parser.add_argument("-n", "--lines", type=int, default=25, metavar="N", help="lines of the log [25]")
     parser.add_argument(

@@ -10,11 +10,12 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+
+from wavesmith import inventory
 
 ROOT = Path(__file__).resolve().parent.parent
 DONE, FAILED, UNUSABLE, STOPPED = 0, 1, 2, 130
@@ -22,8 +23,8 @@ EXIT_CODES = (
     "Exit code: 0 done; 1 a host failed, was refused or cannot be reached; "
     "2 the command line, the inventory or -l cannot be used; 130 interrupted."
 )
-HERE = "hosts.yml"
-"""What `wavesmith init` writes: the inventory of who stands in its folder."""
+CHANGING = ("site", "rollback", "repair", "lock", "prune", "remove", "reprovision")
+"""The playbooks that change something: only on hosts of an inventory that somebody named, or stands in."""
 
 
 def version() -> str:
@@ -43,7 +44,7 @@ class Command(NamedTuple):
 def options(parser: argparse.ArgumentParser, changes: bool = True) -> None:
     """Add the options of every subcommand that runs a playbook."""
     parser.epilog = EXIT_CODES
-    inventory(parser)
+    which_hosts(parser)
     parser.add_argument(
         "-e",
         "--extra-vars",
@@ -59,7 +60,7 @@ def options(parser: argparse.ArgumentParser, changes: bool = True) -> None:
     )
 
 
-def inventory(parser: argparse.ArgumentParser) -> None:
+def which_hosts(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which hosts, and how the answer looks."""
     parser.add_argument(
         "-i",
@@ -87,19 +88,21 @@ def run(playbook: str, arguments: argparse.Namespace, variables: Mapping[str, ob
         The exit code.
     """
     form = "json" if arguments.json else "quiet" if arguments.quiet else ""
-    sources = _sources(arguments)
-    refusals = check(sources, arguments.limit)
+    changes = playbook in CHANGING and not getattr(arguments, "check", False)
+    sources, refusals = _sources(arguments, changes)
     if refusals:
         return refuse(refusals, arguments.json)
     return _start(playbook, arguments, sources, variables or {}, form, sys.stdout)
 
 
 def ask(
-    playbook: str, arguments: argparse.Namespace, variables: Mapping[str, object] | None = None
+    playbook: str, arguments: argparse.Namespace, variables: Mapping[str, object] | None = None, changes: bool = False
 ) -> tuple[int, dict[str, Any]]:
-    """Run a playbook, and return its exit code and what the board knows at the end; nothing where it was refused before it began."""
-    sources = _sources(arguments)
-    refusals = check(sources, arguments.limit)
+    """Run a playbook, and return its exit code and what the board knows at the end; nothing where it was refused before it began.
+
+    With `changes` what is asked is about a change that will follow.
+    """
+    sources, refusals = _sources(arguments, changes)
     if refusals:
         return refuse(refusals, arguments.json), {}
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
@@ -123,100 +126,21 @@ def refuse(refusals: Sequence[Refusal], as_json: bool = False) -> int:
     return UNUSABLE
 
 
-def _sources(arguments: argparse.Namespace) -> list[str]:
-    """The inventories that were named; empty for those of ansible.cfg."""
-    named: list[str] = arguments.inventory
-    if not named and os.environ.get("WAVESMITH_INVENTORY"):
-        named = [os.environ["WAVESMITH_INVENTORY"]]
-    if not named and Path(HERE).is_file():
-        named = [HERE]
-    return [name if "," in name else str(Path(name).expanduser().absolute()) for name in named]
+def _sources(arguments: argparse.Namespace, changes: bool) -> tuple[list[str], list[Refusal]]:
+    """The inventories of a run, and what is wrong with them.
 
-
-def settings() -> str:
-    """The file of Ansible's settings."""
-    return os.environ.get("ANSIBLE_CONFIG") or str(ROOT / "ansible.cfg")
-
-
-def check(sources: Sequence[str], limit: str | None) -> list[Refusal]:
-    """What is wrong with the inventories or with `-l`, before anything is started."""
-    missing = [name for name in sources if "," not in name and not Path(name).exists()]
-    if missing:
-        remedy = "name a file or folder that is there, or write one: wavesmith init FOLDER"
-        return [Refusal(f"inventory {name}", "there is no such file or folder", remedy) for name in missing]
-    os.environ["ANSIBLE_CONFIG"] = settings()
-    from ansible import constants
-    from ansible.errors import AnsibleError
-    from ansible.inventory.manager import InventoryManager, split_host_pattern
-    from ansible.parsing.dataloader import DataLoader
-
-    _load_plugins()
-    shown = ", ".join(sources or constants.DEFAULT_HOST_LIST)
-    try:
-        loader = DataLoader()
-        found = InventoryManager(loader, list(sources) or constants.DEFAULT_HOST_LIST)
-        names = [host.name for host in found.get_hosts("all")]
-        if not names:
-            return [
-                Refusal(
-                    f"inventory {shown}",
-                    "it has no hosts",
-                    f"add one to its {HERE}, or write one: wavesmith init FOLDER",
-                )
-            ]
-        if limit is not None and not limit.strip():
-            return [Refusal("-l", "it is empty", "name hosts or groups, or leave it out for all of the inventory")]
-        patterns = [part for part in split_host_pattern(limit or "") if part and not part.startswith("@")]
-        unknown = [part for part in patterns if not found.get_hosts(part.lstrip("!&"), ignore_limits=True)]
-        if unknown:
-            known = [*names, *(group for group in found.groups if group not in ("all", "ungrouped"))]
-            return [
-                Refusal(f"-l {part}", f"inventory {shown} has no such host or group", suggest(part.lstrip("!&"), known))
-                for part in unknown
-            ]
-        if limit is not None:
-            found.subset(limit)
-            if not found.get_hosts("all"):
-                return [Refusal(f"-l {limit}", "it leaves no host", f"the inventory has: {', '.join(names)}")]
-        return _unreadable(loader, sources or constants.DEFAULT_HOST_LIST)
-    except AnsibleError as error:
-        return [
-            Refusal(
-                f"inventory {shown}", " ".join(str(error).split()), "correct it: ansible-inventory --graph reads it"
-            )
-        ]
-
-
-def _unreadable(loader: Any, sources: Sequence[str]) -> list[Refusal]:
-    """A refusal for each file of variables beside the inventories that is no YAML."""
-    import yaml
-    from ansible.errors import AnsibleError
-
-    folders = {Path(name) if Path(name).is_dir() else Path(name).parent for name in sources if "," not in name}
-    refusals = []
-    for path in sorted(path for folder in folders for path in folder.glob("*_vars/**/*") if path.is_file()):
-        if path.suffix not in (".yml", ".yaml", ".json", "") or path.name.startswith("."):
-            continue
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if text.startswith("$ANSIBLE_VAULT"):
-            continue
-        try:
-            loader.load(text, file_name=str(path))
-        except AnsibleError as error:
-            cause = error.__cause__
-            mark = getattr(cause, "problem_mark", None) if isinstance(cause, yaml.YAMLError) else None
-            where = f"line {mark.line + 1}: " if mark is not None else ""
-            said = getattr(cause, "problem", None) or str(error)
-            refusals.append(Refusal(str(path), f"{where}{' '.join(str(said).split())}", "correct it: it is no YAML"))
-    return refusals
-
-
-@cache
-def _load_plugins() -> None:
-    """Ansible's plugins, for inventories that need one: once in a process."""
-    from ansible.plugins.loader import init_plugin_loader
-
-    init_plugin_loader()
+    Where nobody said which, it is this machine's, nothing is changed, and a line on stderr says so.
+    """
+    sources = inventory.named(arguments.inventory)
+    guessed = not sources
+    if inventory.unnamed(sources):
+        if changes:
+            return sources, [inventory.nobody_said()]
+        sources = [str(inventory.LOCAL)]
+    refusals = inventory.check(sources, arguments.limit)
+    if guessed and not refusals and not arguments.quiet:
+        print(f"inventory: {', '.join(inventory.shown(sources))} (-i names another)", file=sys.stderr)
+    return sources, refusals
 
 
 def _start(
@@ -262,7 +186,7 @@ def _start(
 def _environment(form: str) -> dict[str, str]:
     """What Ansible finds set: its own settings, the tools beside this Python, a locale that it takes."""
     found = {
-        "ANSIBLE_CONFIG": settings(),
+        "ANSIBLE_CONFIG": inventory.settings(),
         "ANSIBLE_STDOUT_CALLBACK": "wavesmith.provision.board",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }

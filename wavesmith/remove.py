@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     names = items(arguments.names)
     variables = {"wavesmith_remove": names} if names else {}
     asked = argparse.Namespace(**{**vars(arguments), "check": True, "verbose": 0})
-    code, found = playbook.ask("remove", asked, variables)
+    code, found = playbook.ask("remove", asked, variables, changes=not arguments.check)
     if not found:
         return code
     refusals = [

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     kept = artifacts.read(arguments.artifacts)
     if not kept:
         print(
-            f"wavesmith report: nothing is kept in {arguments.artifacts}. Remedy: run playbooks/plan.yml, or name its folder",
+            f"wavesmith report: nothing is kept in {arguments.artifacts}. Remedy: run wavesmith plan, or name its folder",
             file=sys.stderr,
         )
         return 2

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
+import socket
 import sys
+import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from wavesmith import playbook
+from wavesmith import day, playbook
+from wavesmith import inventory as places
 
 NAME = "reprovision"
+WAVES = "1,10%,50%,100%"
 HELP = "bring a fleet to its wanted state in waves: plan all, build, then each wave, every host verified before it switches"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
-    playbook.inventory(parser)
+    playbook.which_hosts(parser)
     options(parser)
 
 
@@ -27,6 +33,13 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budget", type=int, default=None, metavar="PERCENT", help="what may fail of a wave [0]")
     parser.add_argument(
         "-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="as for ansible-playbook"
+    )
+    day.full(parser)
+    parser.add_argument(
+        "--controllers",
+        default="",
+        metavar="HOST[:PATH],...",
+        help="machines that run Ansible, each for its share of the hosts; PATH of their ansible-runner [this one]",
     )
     record(parser)
 
@@ -48,9 +61,40 @@ def start(arguments: argparse.Namespace, inventory: Sequence[str], limit: str | 
         variables["wavesmith_waves"] = arguments.waves
     if arguments.budget is not None:
         variables["wavesmith_failure_budget"] = arguments.budget
+    if arguments.full:
+        variables["wavesmith_verify_full"] = True
+    if arguments.controllers:
+        return _shared(arguments, inventory, limit, variables)
     os.environ["WAVESMITH_RECORD"] = str(arguments.artifacts.absolute() / "runs.sqlite")
     given = {"json": False, "quiet": False, **vars(arguments), "inventory": list(inventory), "limit": limit}
     code = playbook.run(NAME, argparse.Namespace(**given), variables)
     if code == playbook.FAILED:
         print("wavesmith resume goes on with the hosts that are left; wavesmith fleet shows all", file=sys.stderr)
     return code
+
+
+def _shared(
+    arguments: argparse.Namespace, inventory: Sequence[str], limit: str | None, variables: dict[str, object]
+) -> int:
+    """Run it through other controllers."""
+    from wavesmith import controllers, records
+
+    chosen = controllers.controllers(arguments.controllers)
+    named = places.named(inventory)
+    refusals = places.check(named, limit)
+    if refusals:
+        return playbook.refuse(refusals)
+    sources, hosts = places.shown(named), sorted(places.hosts(named, limit))
+    options = {
+        "run": f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}",
+        "who": os.environ.get("SUDO_USER") or getpass.getuser(),
+        "here": socket.gethostname(),
+        "limit": limit or "",
+        "controllers": arguments.controllers,
+        "waves": arguments.waves or WAVES,
+        "budget": arguments.budget or 0,
+        "extra": [word for extra in arguments.extra_vars for word in ("-e", extra)],
+        "variables": {key: value for key, value in variables.items() if key == "wavesmith_verify_full"},
+    }
+    artifacts = arguments.artifacts.absolute()
+    return controllers.run(chosen, sources, hosts, records.ledger(artifacts), artifacts, options)

@@ -33,4 +33,5 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"run {chosen['id']}: nothing is left, {sum(chosen['hosts'].values())} hosts are as wanted")
         return 0
     print(f"run {chosen['id']}: {len(left)} of {sum(chosen['hosts'].values())} hosts are left", file=sys.stderr)
+    arguments.controllers = arguments.controllers or chosen["options"].get("controllers", "")
     return reprovision.start(arguments, chosen["options"].get("inventory", []), ",".join(left))

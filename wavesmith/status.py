@@ -15,7 +15,7 @@ from wavesmith.playbook import Command
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = playbook.EXIT_CODES
-    playbook.inventory(parser)
+    playbook.which_hosts(parser)
 
 
 def _status(arguments: argparse.Namespace) -> int:

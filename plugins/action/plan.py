@@ -12,7 +12,14 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan import ask, conda, decide, models, record
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
+    ask,
+    conda,
+    decide,
+    models,
+    record,
+    repositories,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import before, upgrading
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.unwanted import for_removal
@@ -32,6 +39,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils import (
     progress,
     project_files,
     reach,
+    times,
 )
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
@@ -106,11 +114,12 @@ class ActionModule(AskingAction):
         if planned.downloading:
             # Only a host with work to do is asked what it can reach: a silent source must not hold up those without.
             sources = _sources(wanted, catalog, [item.stack for item in planned.downloading if item.stack])
+            sources |= {} if wanted.bundle else repositories.sources(planned.downloading)
             earlier = ((variables.get("wavesmith_plan") or {}).get("observed") or {}).get("sources", {})
             if all(earlier.get(name, record.NOT_ASKED) != record.NOT_ASKED for name in sources):
                 observed["sources"] = earlier
             else:
-                asked = self._ask(sources, wanted.source_timeout, variables)
+                asked = self._ask(sources, observed["root"], wanted.source_timeout, variables)
                 if "observed" not in asked:
                     return asked
                 observed["sources"].update(asked["observed"]["sources"])
@@ -119,11 +128,24 @@ class ActionModule(AskingAction):
             kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
             # Not asked where it may not be used; its silence is said, and what it has is built then.
             if any("lock" in item.phases for item in planned.environments):
-                problems += cannot_keep(locks_folder(own))
-            planned = decided(kept.offered() if WHEELHOUSE in wanted.policy else {})
+                problems += [_one_of_many(host)] if own.get("wavesmith_one_of_many") else cannot_keep(locks_folder(own))
+            offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
+            planned = decided(offered)
+            alone = len(variables.get("ansible_play_hosts_all", [host])) == 1
+            silent = (
+                []
+                if wanted.bundle
+                else [repositories.silent(item, observed["sources"], alone) for item in planned.downloading]
+            )
+            if any(found for found, _ in silent):
+                problems += [refusal for found, _ in silent for refusal in found]
+                planned = decided(offered)
+            planned.warnings += [warning for _, found in silent for warning in found]
         planned.warnings += strangers(variables)
+        times.tell(planned, times.read(saved.with_name(times.NAME)))
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
+        evidence = boolean(own.get("wavesmith_report_evidence"), strict=False)
         text = plan_text(host, planned, observed, explain)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
             path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -142,11 +164,16 @@ class ActionModule(AskingAction):
             "changed": False,
             "remote_runs": runs,
             "plan": plan,
-            "phases": plan["phases"],
+            "groups": ["planned", *plan["phases"], *(["evidence"] if evidence else [])],
             "observed": observed,
             "text": text,
             "saved": str(saved),
             "diff": _difference(planned),
+            "damaged": {
+                name: ""
+                for name, entry in observed["environments"].items()
+                if any(item.get("damage") for item in entry["generations"])
+            },
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
             **phases(
                 planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle, wanted.upgrade
@@ -162,8 +189,9 @@ class ActionModule(AskingAction):
             "libraries": wanted_of_hosts(locks),
         }
 
-    def _ask(self, sources: dict[str, str], seconds: float, variables: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, sources: dict[str, str], root: str, seconds: float, variables: dict[str, Any]) -> dict[str, Any]:
         questions = {
+            "root": root,
             "sources": sources,
             "default_index": _default_index(),
             "sources_only": True,
@@ -191,6 +219,12 @@ class ActionModule(AskingAction):
         """Whether sudo's password was given: with -K, or as a variable."""
         names = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
         return bool(self._play_context.become_pass or any(variables.get(name) for name in names))
+
+
+def _one_of_many(host: str) -> Refusal:
+    """Each of several controllers would resolve a lock of its own."""
+    problem = "a lock is missing, and every controller would resolve another one"
+    return Refusal(f"host {host}", problem, f"resolve it here first: wavesmith lock -l {host}")
 
 
 def _refused(refusals: Sequence[Refusal]) -> dict[str, Any]:

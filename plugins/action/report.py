@@ -76,9 +76,9 @@ class ActionModule(ActionBase):
     def _changes(
         self, item: dict[str, Any], current: dict[str, Any], generation: str | None, made: dict[str, Any]
     ) -> list[str]:
-        """What the switch changed; what is not known of a generation that was there already is what the plan said."""
+        """What the switch changed; of the first generation, and of one that was there already, it is what the plan said."""
         before = (current.get("manifest") or {}).get("packages")
-        if generation == current.get("generation") or before is None:
+        if generation == current.get("generation"):
             return []
         planned: list[str] = item.get("changes", [])
-        return changes(before, made["contents"]) if made.get("contents") else planned
+        return changes(before, made["contents"]) if before and made.get("contents") else planned

@@ -48,6 +48,9 @@ from typing import Any
 
 from ansible import constants, context
 from ansible.plugins.callback.default import CallbackModule as Default
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import compiled
+
+compiled.use()
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, progress, times
 
 LOCAL = frozenset(
@@ -72,7 +75,6 @@ LOCAL = frozenset(
 """Actions that the controller does by itself."""
 SHORTEST_SHOWN = 0.5
 SHORTEST_RECORDED = 1.0
-TIMES = "times.json"
 BETWEEN_LINES = 15.0
 """Seconds between two lines of the same phase of a host, without a terminal."""
 
@@ -202,7 +204,13 @@ class CallbackModule(Default):
     def v2_runner_on_ok(self, result: Any) -> None:
         """A task worked on a host."""
         host, data, action = self._ended(result)
+        before = host.changes
         board.take(host, action, data)
+        if before and host.changes != before and not self._detailed:
+            for name, said in host.changes.items():
+                self._display.display(
+                    f"  [{host.name}] {name}: {', '.join(said[: board.SHOWN])}{' …' if len(said) > board.SHOWN else ''}"
+                )
         if action == f"{board.OURS}plan" and data.get("plan") and not host.estimates:
             self._planned(host)
         if self._detailed:
@@ -246,7 +254,7 @@ class CallbackModule(Default):
         host, data, _ = self._ended(result, failed=not ignored)
         if not ignored:
             host.unreachable = True
-            self._run.problem(host.name, board.unreachable(data))
+            self._run.problem(host.name, board.unreachable(host.name, data))
         if self._detailed:
             super().v2_runner_on_unreachable(result)
 
@@ -304,6 +312,8 @@ class CallbackModule(Default):
             color = {"✗": constants.COLOR_ERROR, "○": constants.COLOR_CHANGED}.get(board.MARKS[end])
             color = color or (constants.COLOR_CHANGED if end == "changed" else constants.COLOR_OK)
             self._display.display(board.host_line(run, host), color=color)
+        for line in board.change_lines(run):
+            self._display.display(line)
         for line in board.error_lines(run):
             self._display.display(line, color=constants.COLOR_ERROR, stderr=quiet)
         if run.playbook != "run" or run.problems:
@@ -333,10 +343,10 @@ class CallbackModule(Default):
     def _planned(self, host: board.Host) -> None:
         """A host has its plan: what to expect, and the text where something will change."""
         host.subjects = times.subjects(host.plan)
-        known = times.read(Path(host.saved).with_name(TIMES)) if host.saved else times.read(Path(os.devnull))
+        known = times.read(Path(host.saved).with_name(times.NAME)) if host.saved else times.read(Path(os.devnull))
         host.estimates = times.estimates(host.plan, known)
         if not self._detailed and (host.phases or self._run.planning):
-            self._plans.append((host.text, host.saved))
+            self._plans.append((board.plan_text(host), host.saved))
 
     def _phase(self, task: Any) -> str:
         return board.phase_of(_action(task), task.get_name(), self._play_name)
@@ -363,7 +373,7 @@ class CallbackModule(Default):
         ]
         if self._run.check or not host.saved or not done:
             return
-        path = Path(host.saved).with_name(TIMES)
+        path = Path(host.saved).with_name(times.NAME)
         host.recorded = host.recorded or times.read(path)
         made = host.recorded
         for phase in done:

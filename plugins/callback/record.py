@@ -28,14 +28,17 @@ import socket
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, worked
 
 OURS = "wavesmith.provision."
+KEPT = ("plan", "verify", "generation")
+"""Actions of ours that change what is known of a host."""
 
 
 class CallbackModule(CallbackBase):
@@ -53,8 +56,8 @@ class CallbackModule(CallbackBase):
         self._since: dict[tuple[str, str], float] = {}
         self._seconds: dict[str, dict[str, float]] = {}
 
-    def _keep(self, what: str, *values: Any) -> None:
-        """Keep something; a record that cannot be written is said once, and stops nothing."""
+    def _keep(self, keep: Callable[..., None], *values: Any) -> None:
+        """Keep something, by a function of the ledger; a record that cannot be written is said once, and stops nothing."""
         if self._broken or context.CLIARGS.get("check"):
             return
         ledger = Ledger(Path(self.get_option("path")).expanduser().absolute())
@@ -65,7 +68,7 @@ class CallbackModule(CallbackBase):
                 who = os.environ.get("SUDO_USER") or getpass.getuser()
                 options = {"limit": limit, "inventory": list(context.CLIARGS.get("inventory") or [])}
                 ledger.begin(self._run, self._playbook, who, socket.gethostname(), time.time(), options)
-            getattr(ledger, what)(self._run, *values)
+            keep(ledger, self._run, *values)
         except (OSError, KeyError, sqlite3.Error) as error:
             self._broken = True
             self._display.warning(
@@ -83,34 +86,28 @@ class CallbackModule(CallbackBase):
     def v2_runner_on_ok(self, result: Any, **kwargs: Any) -> None:
         """A step worked on a host: keep what it says about it."""
         host, action, data = self._took(result)
-        if action == "plan" and "plan" in data:
-            self._keep("planned", host, data["plan"]["environments"], time.time())
-        elif action == "verify":
-            verdicts = (data.get("result") or {}).get("verdicts", {})
-            self._keep("judged", host, {name: verdict.get("verdict") for name, verdict in verdicts.items()})
-        elif action == "generation" and not data.get("removed"):
+        if action in KEPT:
             task = getattr(result, "task", None) or result._task
-            outcome = "rolled back" if task.args.get("state") == "rolled_back" else "switched"
-            self._keep("switched", host, data.get("current", {}), outcome, time.time())
+            self._keep(worked, host, action, data, time.time(), task.args.get("state") == "rolled_back")
 
     def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False, **kwargs: Any) -> None:
         """A step failed on a host."""
         host, action, data = self._took(result)
         if action and not ignore_errors:
             lines = str(data.get("msg") or "it says nothing").splitlines()
-            self._keep("stopped", host, "refused" if action == "plan" else "failed", lines[0][:500], time.time())
+            self._keep(Ledger.stopped, host, "refused" if action == "plan" else "failed", lines[0][:500], time.time())
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """A host cannot be reached."""
         host, _, data = self._took(result)
         lines = str(data.get("msg") or "it does not answer").splitlines()
-        self._keep("stopped", host, "unreachable", lines[0][:500], time.time())
+        self._keep(Ledger.stopped, host, "unreachable", lines[0][:500], time.time())
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """The run has ended."""
         if self._begun:
             bad = any(stats.failures.values()) or any(stats.dark.values())
-            self._keep("ended", "failed" if bad else "done", self._seconds, time.time())
+            self._keep(Ledger.ended, "failed" if bad else "done", self._seconds, time.time())
 
     def _took(self, result: Any) -> tuple[str, str, dict[str, Any]]:
         """Host, our action's short name (empty for others that do not matter), and what it returned; its seconds are added up."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 ---
 module: generation
-short_description: Switch, roll back and prune the generations of environments
+short_description: Switch, roll back, prune and repair the generations of environments
 version_added: "0.1.0"
 description:
   - The services of models (C(services) of an environment) are systemd's, and follow the switch. Each has to make a sound; where one does not, the
@@ -26,8 +26,9 @@ options:
       - V(active) switches to the named generations, which must be complete and found healthy by the doctor.
       - V(rolled_back) goes back to the generation that was current before, or to a named one.
       - V(pruned) removes what is neither current, nor among the newest healthy O(keep), nor what a rollback would go to.
+      - V(repaired) removes what is not current and was changed, so that all that stays can be gone back to.
     type: str
-    choices: [active, rolled_back, pruned]
+    choices: [active, rolled_back, pruned, repaired]
     required: true
   environments:
     description:
@@ -67,15 +68,15 @@ current:
   type: dict
 removed:
   description: What was removed, by environment.
-  returned: when O(state=pruned)
+  returned: when O(state=pruned) or O(state=repaired)
   type: dict
 freed:
-  description: Bytes that pruning freed, or would free.
-  returned: when O(state=pruned)
+  description: Bytes that this freed, or would free.
+  returned: when O(state=pruned) or O(state=repaired)
   type: int
 text:
-  description: What was pruned, a line for each environment.
-  returned: when O(state=pruned)
+  description: What was removed, a line for each environment.
+  returned: when O(state=pruned) or O(state=repaired)
   type: list
   elements: str
 services:
@@ -91,6 +92,7 @@ seconds:
 
 import os
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
@@ -104,11 +106,19 @@ def _listing(root: str, names: list[str]) -> dict[str, str]:
     return {name: store.pointed(store.environment_folder(root, name)) or "none" for name in names}
 
 
-def _text(name: str, removed: list[str], freed: int, check: bool) -> str:
+def _text(name: str, removed: Mapping[str, str], freed: int, check: bool) -> str:
     if not removed:
         return f"{name}: nothing to remove"
     did = "would remove" if check else "removed"
-    return f"{name}: {did} {', '.join(removed)}, {freed / 2**30:.2f} GiB"
+    listed = ", ".join(f"{item} ({why})" if why else item for item, why in removed.items())
+    return f"{name}: {did} {listed}, {freed / 2**30:.2f} GiB"
+
+
+def _doomed(root: str, name: str, state: str, keep: int) -> dict[str, str]:
+    """Generations that go, each with the reason where it has one of its own."""
+    if state == "repaired":
+        return store.changed_apart(root, name)
+    return dict.fromkeys(store.prunable(root, name, keep), "")
 
 
 def _prune(root: str, name: str, doomed: list[str], check: bool) -> list[str]:
@@ -152,7 +162,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "str", "default": ""},
-            "state": {"type": "str", "required": True, "choices": ["active", "rolled_back", "pruned"]},
+            "state": {"type": "str", "required": True, "choices": ["active", "rolled_back", "pruned", "repaired"]},
             "environments": {"type": "dict", "required": True},
             "keep": {"type": "int", "default": 3},
         },
@@ -172,13 +182,13 @@ def main() -> None:
         if names and not os.path.isdir(root) and not (module.check_mode and given["state"] == "active"):
             raise store.StoreError(f"{root} is not there. Remedy: provision this host first, or set wavesmith_root")
         with nullcontext() if module.check_mode else store.locked(root, f"{given['state']} {', '.join(names)}"):
-            if given["state"] == "pruned":
+            if given["state"] in ("pruned", "repaired"):
                 # All are looked at before the first goes: what cannot be pruned stops all.
-                doomed = {name: store.prunable(root, name, given["keep"]) for name in names}
+                doomed = {name: _doomed(root, name, given["state"], given["keep"]) for name in names}
                 for name, items in doomed.items():
                     folder = store.environment_folder(root, name)
                     here = store.room(*(os.path.join(folder, item) for item in items))
-                    removed[name] = _prune(root, name, items, module.check_mode)
+                    removed[name] = _prune(root, name, list(items), module.check_mode)
                     text.append(_text(name, items, here, module.check_mode))
                     freed += here
             else:

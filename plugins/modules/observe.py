@@ -60,7 +60,8 @@ options:
     default: []
   sources_only:
     description:
-      - Ask the sources and look at nothing else; RV(observed) then holds C(sources) and C(findings) only.
+      - Ask the sources and look at nothing else; RV(observed) then holds C(sources) and C(findings) only. A source whose name is a sha256 or commit
+        that is below O(root) already is not asked.
     type: bool
     default: false
   sudo_password:
@@ -253,7 +254,7 @@ def main() -> None:
     sources = {str(name): str(url or "") for name, url in given["sources"].items()}
     observed: AskedSources | Observed
     if given["sources_only"]:
-        observed = ask_sources(sources, given["default_index"], given["probe_root"], given["timeout"])
+        observed = ask_sources(sources, given["default_index"], given["probe_root"], given["timeout"], given["root"])
     else:
         seen = observe(
             root=given["root"],

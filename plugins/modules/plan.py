@@ -46,8 +46,11 @@ plan:
   description: Stack and why, variant, packages, generation digest, steps, warnings, refusals.
   returned: always
   type: dict
-phases:
-  description: What has to be done, of C(prepare), C(build), C(lock), C(install), C(verify), C(activate); empty when nothing differs.
+groups:
+  description:
+    - What the host's groups are named after, C(wavesmith_) before each. C(planned), and what has to be done, of C(prepare), C(build), C(lock),
+      C(install), C(verify), C(activate).
+    - C(evidence) where C(wavesmith_report_evidence) is set.
   returned: always
   type: list
   elements: str

@@ -26,6 +26,13 @@ options:
     description: Whether it is also measured how fast the host computes; it takes 20 s more.
     type: bool
     default: false
+  full:
+    description:
+      - Whether all checks run.
+      - If not, what was found in the current generation holds for a new one, with its date, where nothing that the check loaded is different
+        there. Another doctor, Python, system package or driver is such a difference, and so are 30 days.
+    type: bool
+    default: true
 extends_documentation_fragment:
   - wavesmith.provision.job
 attributes:
@@ -71,6 +78,7 @@ def main() -> None:
         "generations": {"type": "list", "elements": "dict", "required": True},
         "checks": {"type": "dict", "default": {}},
         "performance": {"type": "bool", "default": False},
+        "full": {"type": "bool", "default": True},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
@@ -83,7 +91,7 @@ def main() -> None:
         given["generations"],
         lambda job: {
             "verdicts": {
-                spec["environment"]: judge(job, given["root"], spec, files, judged, given["performance"])
+                spec["environment"]: judge(job, given["root"], spec, files, judged, given["performance"], given["full"])
                 for spec in given["generations"]
             }
         },

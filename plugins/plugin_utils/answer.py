@@ -8,6 +8,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import printable
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import payload
 
 LARGEST = 64 << 20
 """Characters of all texts in an answer; the locks of ten environments with what was read of their files are a tenth of it."""
@@ -24,9 +25,10 @@ class AskingAction(ActionBase):
 
     def ask(self, module: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
         """Run a module of this collection there, and return what it answers, safe to show."""
-        answer = self._execute_module(
-            module_name=f"wavesmith.provision.{module}", module_args=arguments, task_vars=variables
-        )
+        with payload.kept(module):
+            answer = self._execute_module(
+                module_name=f"wavesmith.provision.{module}", module_args=arguments, task_vars=variables
+            )
         # Ansible prints a host's own words in it as they are; what a module of ours has to say is in its `msg`.
         answer.pop("exception", None)
         facts = answer.pop("ansible_facts", None) or {}

@@ -9,11 +9,14 @@ from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import reach
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import Update, duration
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import STATES
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import STATES, step_lines
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.times import PLANNED, Estimate
 
 OURS = "wavesmith.provision."
+DOES = {"lock": PHASES[:3], "build": PHASES[:3], "verify": (), "report": ()}
+"""What playbooks do of a plan; those that are not here do all of it."""
 QUIET_PHASES = ("plan", "report", "settings")
 """What takes no time worth a word."""
 _PHASE_OF_ACTION = {
@@ -80,11 +83,13 @@ class Host:
     runs: int = 0
     worked: set[str] = field(default_factory=set)
     recorded: Times | None = None
+    does: tuple[str, ...] = PHASES
+    changes: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def phases(self) -> list[str]:
-        """What the plan has it do."""
-        return [phase for phase in PHASES if phase in self.plan.get("phases", ())]
+        """What the plan has it do, as far as this playbook does it."""
+        return [phase for phase in self.does if phase in self.plan.get("phases", ())]
 
     def estimate(self, phase: str) -> Estimate:
         """What to expect of a phase."""
@@ -140,7 +145,7 @@ class Run:
 
     def host(self, name: str) -> Host:
         """The host of a name, new where it was not met yet."""
-        return self.hosts.setdefault(name, Host(name))
+        return self.hosts.setdefault(name, Host(name, does=DOES.get(self.playbook, PHASES)))
 
     def problem(self, host: str, message: str) -> None:
         """Note what went wrong; the same thing on several hosts is one problem."""
@@ -163,6 +168,8 @@ def take(host: Host, action: str, result: Mapping[str, Any]) -> None:
     if not action.startswith(OURS):
         return
     name = action.removeprefix(OURS)
+    if name == "plan" and "plan" in result:
+        host.changes = {item["name"]: item["changes"] for item in result["plan"]["environments"] if item.get("changes")}
     if name == "plan" and "plan" in result and not host.plan:
         host.plan, host.text = dict(result["plan"]), str(result.get("text", ""))
         host.saved = str(result.get("saved", ""))
@@ -186,14 +193,22 @@ def failure(action: str, task: str, result: Mapping[str, Any]) -> str:
     return f"{message.rstrip('.')}. Remedy: fix it and start again; -v shows Ansible's own words"
 
 
-def unreachable(result: Mapping[str, Any]) -> str:
-    """What a host that cannot be reached is said to be."""
-    said = str(result.get("msg") or "").strip().splitlines()
-    reason = f" ({said[-1].strip().rstrip('.')})" if said else ""
-    return (
-        f"this host: it cannot be reached{reason}. "
-        "Remedy: check its ansible_host, ansible_user and key in the inventory, and that ssh gets there"
-    )
+def unreachable(host: str, result: Mapping[str, Any]) -> str:
+    """Why a host cannot be reached; the same reason on several hosts is one problem."""
+    message = reach.no_way_in(host, {}, str(result.get("msg") or "it does not answer").strip())
+    return f"this host: {message.removeprefix(f'host {host}: ')}"
+
+
+def plan_text(host: Host) -> str:
+    """The text of a host's plan, with the steps that this playbook does."""
+    steps = host.plan.get("steps", ())
+    mine = [step for step in steps if step["phase"] in host.phases]
+    if len(mine) == len(steps):
+        return host.text
+    lines = host.text.splitlines()
+    first = next((place for place, line in enumerate(lines) if line.startswith("  steps, about ")), len(lines))
+    shown = step_lines(mine, sum(step["seconds"] for step in mine)) if mine else []
+    return "\n".join([*lines[:first], *shown, *lines[first + 1 + len(steps) :]])
 
 
 # The end
@@ -271,8 +286,11 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         kept = "; what is current stays in use" if host.plan and not run.planning else ""
         return [f"failed{after}{kept}"]
     found = []
+    removed = []
     if host.data.get("removed"):
-        found = [line for line in host.data["text"] if host.data["removed"].get(line.partition(": ")[0])]
+        removed = [line for line in host.data["text"] if host.data["removed"].get(line.partition(": ")[0])]
+    if removed and run.playbook != "repair":
+        found = removed
     elif host.plan and (run.planning or run.check):
         found = [
             f"{item['name']} {STATES[item['state']]}" for item in host.plan.get("environments", ()) if item.get("state")
@@ -286,10 +304,35 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         found = [f"{name} is generation {generation}" for name, generation in host.data["current"].items()]
     elif host.plan and run.playbook in ("site", "verify", "report", "repair"):
         found = [f"{row['environment']} is not there yet" for row in environments(host)]
+    found += removed if run.playbook == "repair" else []
     warnings = len(host.plan.get("warnings", ()))
-    if warnings and not host.phases and not run.planning:
-        found.append(f"{warnings} warning{'s' if warnings > 1 else ''}, see playbooks/plan.yml")
+    if warnings and not host.phases and not run.planning and not removed:
+        found.append(f"{warnings} warning{'s' if warnings > 1 else ''}, see wavesmith plan")
     return found
+
+
+SHOWN = 12
+"""Changes of an environment that the end of a run names."""
+
+
+def change_lines(run: Run) -> list[str]:
+    """What new generations changed: each kind once, with its hosts where there are others."""
+    kinds: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for host in run.hosts.values():
+        for row in _reported(host):
+            if row.get("changes"):
+                kinds.setdefault((row["environment"], tuple(row["changes"])), []).append(host.name)
+    found = []
+    for (environment, said), hosts in kinds.items():
+        where = f" on {', '.join(hosts[:NAMED])}{' …' if len(hosts) > NAMED else ''}" if len(run.hosts) > 1 else ""
+        more = f", and {len(said) - SHOWN} more (wavesmith report)" if len(said) > SHOWN else ""
+        found.append(f"  {environment}{where}: {', '.join(said[:SHOWN])}{more}")
+    return found
+
+
+def _reported(host: Host) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = host.data.get("report", {}).get("environments", [])
+    return rows
 
 
 def _environment(row: Mapping[str, Any]) -> str:
@@ -371,6 +414,7 @@ def as_data(run: Run, seconds: float) -> dict[str, Any]:
                 "phases": {phase: round(span.seconds, 1) for phase, span in host.spans.items()},
                 "estimates": {phase: made._asdict() for phase, made in host.estimates.items()},
                 "environments": environments(host),
+                "changes": {row["environment"]: row["changes"] for row in _reported(host) if row.get("changes")},
                 **({"plan": host.plan} if host.plan else {}),
                 **{key: value for key, value in host.data.items() if key != "report"},
             }

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.board import QUIET_PHASES, Host, Run, outcome
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import duration
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.times import PLANNED, RECORDED
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.times import RECORDED
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -21,10 +21,11 @@ from rich.text import Text
 EVERY = 0.25
 """Seconds between two drawings."""
 _BASES = {
-    frozenset({RECORDED}): "; left as earlier runs of this host and lock took",
-    frozenset({PLANNED}): "; ~ left as the plan estimates: there was no earlier run of this host and lock",
-    frozenset({RECORDED, PLANNED}): "; left as earlier runs of this host and lock took, ~ as the plan estimates",
+    (True, False): "; left as earlier runs of this host and lock took",
+    (False, True): "; ~ left as the plan estimates: there was no earlier run of this host and lock",
+    (True, True): "; left as earlier runs of this host and lock took, ~ as the plan estimates",
 }
+"""By whether something is recorded, and whether something is not."""
 NARROW = 100
 """Columns below which a host's phases share one column."""
 
@@ -106,10 +107,10 @@ def draw(run: Run, now: float, began: float, width: int, height: int) -> Rendera
     open_phases = [
         (host, phase) for host in hosts for phase in host.phases if phase not in host.spans or host.now == phase
     ]
-    bases = {host.estimate(phase).basis for host, phase in open_phases if not _bad(host)}
+    recorded = {host.estimate(phase).basis == RECORDED for host, phase in open_phases if not _bad(host)}
     note = f"{duration(now - began)} so far"
-    if bases:
-        note += _BASES[frozenset(bases)]
+    if recorded:
+        note += _BASES[True in recorded, False in recorded]
     lines.append(Text(note, style="dim"))
     return Group(*lines)
 

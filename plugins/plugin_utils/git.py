@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,12 @@ _QUIET = {
 }
 """A server that says nothing for 20 seconds is given up, and nobody is asked for a password."""
 _LONGEST = 600
+_PAUSES = (1.0, 3.0)
+"""Seconds before each further try, where the server may only be busy."""
+_BUSY = re.compile(
+    r"reset by peer|timed out|too slow|early EOF|hung up unexpectedly|RPC failed|Temporary failure|Empty reply|error: 5\d\d"
+)
+"""What git says of a network or server that may only be busy; 404, refused connections and unknown names are none of it."""
 COMPLETE = "fetch it whole: git clone --mirror"
 """What to do about a mirror that lacks something."""
 _UNREADABLE = re.compile(r"(?:unable to read|missing blob|bad object|could not read) (?:object )?([0-9a-f]{40})")
@@ -79,9 +86,7 @@ class Commit:
             said = self._fetched(place, kept)
             if not said:
                 return
-            tried.append(
-                f"{masked(said)}" if place == address and not mirrors else f"{split_url(place).shown}: {masked(said)}"
-            )
+            tried.append(f"{split_url(place).shown}: {masked(said)}")
         raise Unusable(
             f"commit {commit[:12]} cannot be fetched from its repository: {'; '.join(tried)}",
             "check git, commit and the network of this machine, or name a mirror that has it in wavesmith_git_mirrors",
@@ -117,7 +122,13 @@ class Commit:
         self._run("init", "--quiet", "--bare")
         # The address may hold a password, so it is no argument that others see.
         known = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "remote.origin.url", "GIT_CONFIG_VALUE_0": place}
-        done = self._run("fetch", "--quiet", "--depth=1", *options, "origin", self.id, environ=known)
+        fetch = ("fetch", "--quiet", "--depth=1", *options, "origin", self.id)
+        done = self._run(*fetch, environ=known)
+        for pause in _PAUSES:
+            if not done.returncode or not _BUSY.search(done.stderr.decode(errors="replace")):
+                break
+            time.sleep(pause)
+            done = self._run(*fetch, environ=known)
         if not done.returncode:
             return ""
         lines = done.stderr.decode(errors="replace").strip().splitlines()

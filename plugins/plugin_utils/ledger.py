@@ -111,7 +111,7 @@ class Ledger:
         self._do(("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (at, outcome, run)), *times)
 
     def _rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        remedy = "run playbooks/plan.yml or wavesmith reprovision first, or name the folder with --artifacts"
+        remedy = "run wavesmith plan or wavesmith reprovision first, or name the folder with --artifacts"
         if not self.path.is_file():
             raise Unreadable(f"{self.path} is not there. Remedy: {remedy}")
         try:
@@ -168,6 +168,25 @@ class Ledger:
         """Hosts of a run that need something more."""
         rows = self._rows("SELECT host, outcome FROM hosts WHERE run = ? ORDER BY host", run)
         return [str(row["host"]) for row in rows if row["outcome"] not in DONE]
+
+
+def worked(
+    ledger: Ledger, run: str, host: str, action: str, data: dict[str, Any], at: float, back: bool = False
+) -> None:
+    """Keep what a step that worked says about its host.
+
+    Args:
+        action: Short name of the action.
+        data: What it returned.
+        back: Whether it went back to a generation.
+    """
+    if action == "plan" and "plan" in data:
+        ledger.planned(run, host, data["plan"]["environments"], at)
+    elif action == "verify":
+        verdicts = (data.get("result") or {}).get("verdicts", {})
+        ledger.judged(run, host, {name: verdict.get("verdict") for name, verdict in verdicts.items()})
+    elif action == "generation" and not data.get("removed"):
+        ledger.switched(run, host, data.get("current", {}), "rolled back" if back else "switched", at)
 
 
 def _host(run: str, host: str, outcome: str, reason: str, at: float) -> tuple[str, tuple[Any, ...]]:

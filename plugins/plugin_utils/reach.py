@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _WAYS_IN = (
@@ -14,7 +15,7 @@ _WAYS_IN = (
     (
         r"Host key verification failed",
         "its host key is not known here",
-        "log in once by hand, and compare it: ssh {user}@{address}",
+        "log in once by hand, and compare it: ssh {login}",
     ),
     (
         r"UNPROTECTED PRIVATE KEY|bad permissions|invalid format|no such identity",
@@ -24,7 +25,7 @@ _WAYS_IN = (
     (
         r"Permission denied|Too many authentication failures|Authentication fail",
         "it does not accept user {user}",
-        "correct ansible_user, or copy your key there: ssh-copy-id {user}@{address}",
+        "correct ansible_user, or copy your key there: ssh-copy-id {login}",
     ),
     (r"Could not resolve hostname|Name or service not known", "the name {address} is unknown", "correct ansible_host"),
     (
@@ -40,16 +41,18 @@ _NO_PYTHON = re.compile(
 )
 
 
-def no_way_in(host: str, variables: dict[str, Any], said: str) -> str:
-    """What to tell of a host that cannot be reached: the reason and the remedy, then what was said."""
-    names = {
-        "address": str(variables.get("ansible_host") or host),
-        "user": str(variables.get("ansible_user") or "(yours)"),
-    }
+def no_way_in(host: str, variables: Mapping[str, Any], said: str) -> str:
+    """What to tell of a host that cannot be reached: the reason with what was said, and one remedy. What already has its remedy stays."""
+    if "Remedy: " in said:
+        return said.removeprefix("Task failed: ")
+    told = re.search(r'remote host "([^"]+)"', said)
+    address = str(variables.get("ansible_host") or (told[1] if told else host))
+    user = str(variables.get("ansible_user") or "")
+    names = {"address": address, "user": user or "(yours)", "login": f"{user}@{address}" if user else address}
     for pattern, problem, remedy in _WAYS_IN:
         if re.search(pattern, said, re.IGNORECASE):
-            return f"host {host}: {problem.format(**names)}. Remedy: {remedy.format(**names)}. ssh said: {_last(said)}"
-    return f"host {host}: {_last(said)}. Remedy: log in once by hand: ssh {names['user']}@{names['address']}"
+            return f"host {host}: {problem.format(**names)} ({_last(said)}). Remedy: {remedy.format(**names)}"
+    return f"host {host}: it cannot be reached ({_last(said)}). Remedy: log in once by hand: ssh {names['login']}"
 
 
 def no_python(answer: dict[str, Any]) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard, models
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import Step
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import one_line
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import duration
@@ -39,7 +42,7 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False, 
             f"    variant  {item.variant}",
             f"    origin   {item.origin} ({item.origin_why})",
             f"    python   {item.python['version']} ({item.python['path'] or _channels(item)}), engine {item.engine}",
-            *(f"    lock     {lock['key']} ({lock['status']})" for lock in (item.conda, item.lock) if lock),
+            *(f"    lock     {lock['key']} ({LOCKS[lock['status']]})" for lock in (item.conda, item.lock) if lock),
         ]
         lines += [
             f"    wheel    {wheel.name} {wheel.version}: {wheel.status}{' ' + wheel.key if wheel.key else ''}"
@@ -56,14 +59,11 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False, 
                 f"about {duration(other['seconds'])} of building less"
             )
         lines.append(f"    now      {item.current or 'nothing'} -> {item.generation or 'known after the lock'}")
-        lines += [f"    change   {text}" for text in item.changes]
+        fresh = [", ".join(item.changes)] if item.state == "new" and item.changes else item.changes
+        lines += [f"    change   {text}" for text in fresh]
         lines += [f"    damage   {text}" for text in item.damage]
     if plan.steps:
-        lines.append(f"  steps, about {duration(plan.seconds)} and {plan.disk_gib} GiB:")
-        lines += [
-            f"    {number}. {step['name']}: {step['detail']} (~{duration(step['seconds'])})"
-            for number, step in enumerate(plan.steps, 1)
-        ]
+        lines += step_lines(plan.steps, plan.seconds, plan.disk_gib)
     elif not plan.refusals:
         lines.append("  nothing to do")
     lines += [f"  unwanted: {text} (wavesmith remove takes it off)" for text in plan.unwanted]
@@ -72,6 +72,24 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False, 
     return "\n".join(map(one_line, lines))
 
 
+def step_lines(steps: Sequence[Step], seconds: float, disk_gib: float = 0.0) -> list[str]:
+    """Steps with their times, a line each below how long they take and how much room."""
+    room = f" and {disk_gib} GiB" if disk_gib else ""
+    return [
+        f"  steps, about {duration(seconds)}{room}:",
+        *(
+            f"    {number}. {step['name']}: {step['detail']} (~{duration(step['seconds'])})"
+            for number, step in enumerate(steps, 1)
+        ),
+    ]
+
+
+LOCKS = {
+    "hit": "hit",
+    "missing": "missing",
+    "stale": "missing: the one there is for what was asked before",
+    "damaged": "damaged",
+}
 STATES = {
     "": "unknown",
     "new": "will be made",

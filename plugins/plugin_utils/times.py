@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
 
 KEPT = 5
 """Runs that are remembered of each phase and what it worked on."""
-RECORDED, PLANNED = "recorded", "the plan's estimate"
+RECORDED, LIKE, PLANNED = "recorded", "recorded with an earlier lock", "the plan's estimate"
+_DIGEST = re.compile(r"-[0-9a-f]{8}\b")
+"""What a lock's name ends in: the digest of what was asked for."""
 
 
 class Estimate(NamedTuple):
@@ -41,13 +45,30 @@ def subjects(plan: Mapping[str, Any]) -> dict[str, str]:
 
 
 def estimates(plan: Mapping[str, Any], times: Times) -> dict[str, Estimate]:
-    """What to expect of each phase of a plan."""
+    """What to expect of each phase of a plan: what it took with these locks, else with those of the same environments that went before."""
     found = {}
     for phase, subject in subjects(plan).items():
-        before = times["phases"].get(phase, {}).get(subject)
+        known = times["phases"].get(phase, {})
+        like = [known[other] for other in known if subject and _DIGEST.sub("", other) == _DIGEST.sub("", subject)]
         planned = sum(step["seconds"] for step in plan.get("steps", ()) if step["phase"] == phase)
-        found[phase] = Estimate(median(before), RECORDED) if before else Estimate(float(planned), PLANNED)
+        found[phase] = (
+            Estimate(median(known[subject]), RECORDED)
+            if known.get(subject)
+            else Estimate(median(like[-1]), LIKE)
+            if like
+            else Estimate(float(planned), PLANNED)
+        )
     return found
+
+
+def tell(planned: Plan, times: Times) -> None:
+    """Put what is recorded into the steps of a plan."""
+    for phase, (seconds, basis) in estimates(planned.data(), times).items():
+        steps = [step for step in planned.steps if step["phase"] == phase]
+        whole = sum(step["seconds"] for step in steps)
+        for step in steps if basis != PLANNED and whole else ():
+            step["seconds"] = max(1, round(step["seconds"] / whole * seconds))
+    planned.seconds = sum(step["seconds"] for step in planned.steps)
 
 
 def add(times: Times, phase: str, subject: str, seconds: float) -> Times:
@@ -64,6 +85,9 @@ def read(path: Path) -> Times:
     except (OSError, ValueError):
         found = None
     return {"schema": 1, "phases": {}} if shape.problems(found, Times) else found
+
+
+NAME = "times.json"
 
 
 def write(path: Path, times: Times) -> None:

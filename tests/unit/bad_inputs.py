@@ -617,37 +617,37 @@ TABLE = [
     Bad(
         N,
         "a wrong user",
-        "host <host>: it does not accept user ada. Remedy: correct ansible_user, or copy your key there: ssh-copy-id ada@192.0.2.11. ssh said: ada@192.0.2.11: Permission denied (publickey)",
+        "host <host>: it does not accept user ada (ada@192.0.2.11: Permission denied (publickey)). Remedy: correct ansible_user, or copy your key there: ssh-copy-id ada@192.0.2.11",
         prepare=ssh("ada@192.0.2.11: Permission denied (publickey)."),
     ),
     Bad(
         N,
         "a host key that is not known",
-        "host <host>: its host key is not known here. Remedy: log in once by hand, and compare it: ssh ada@192.0.2.11. ssh said: Host key verification failed",
+        "host <host>: its host key is not known here (Host key verification failed). Remedy: log in once by hand, and compare it: ssh ada@192.0.2.11",
         prepare=ssh("Host key verification failed."),
     ),
     Bad(
         N,
         "a host key that changed",
-        "host <host>: its host key is not the one that is known. Remedy: find out why; if it was set up again, run: ssh-keygen -R 192.0.2.11. ssh said: @ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @",
+        "host <host>: its host key is not the one that is known (@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @). Remedy: find out why; if it was set up again, run: ssh-keygen -R 192.0.2.11",
         prepare=ssh("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @"),
     ),
     Bad(
         N,
         "a name that is not known",
-        "host <host>: the name 192.0.2.11 is unknown. Remedy: correct ansible_host. ssh said: ssh: Could not resolve hostname thor99: Name or service not known",
+        "host <host>: the name 192.0.2.11 is unknown (ssh: Could not resolve hostname thor99: Name or service not known). Remedy: correct ansible_host",
         prepare=ssh("ssh: Could not resolve hostname thor99: Name or service not known"),
     ),
     Bad(
         N,
         "a host that is off",
-        "host <host>: 192.0.2.11 does not answer. Remedy: check that it is on and in reach: ping 192.0.2.11. ssh said: ssh: connect to host 192.0.2.11 port 22: Connection timed out",
+        "host <host>: 192.0.2.11 does not answer (ssh: connect to host 192.0.2.11 port 22: Connection timed out). Remedy: check that it is on and in reach: ping 192.0.2.11",
         prepare=ssh("ssh: connect to host 192.0.2.11 port 22: Connection timed out"),
     ),
     Bad(
         N,
         "a host without an SSH server",
-        "host <host>: 192.0.2.11 refuses SSH connections. Remedy: start its SSH server, or correct ansible_port. ssh said: ssh: connect to host 192.0.2.11 port 22: Connection refused",
+        "host <host>: 192.0.2.11 refuses SSH connections (ssh: connect to host 192.0.2.11 port 22: Connection refused). Remedy: start its SSH server, or correct ansible_port",
         prepare=ssh("ssh: connect to host 192.0.2.11 port 22: Connection refused"),
     ),
 ]
@@ -713,5 +713,109 @@ GIVEN = [
         "a Python that YAML reads as a number",
         "variable wavesmith_python: it is 3.1, but must be text. Remedy: correct it in the inventory (see docs/variables.md)",
         {"e": '{"wavesmith_python": 3.10}'},
+    ),
+]
+
+MOUNTED = [
+    Bad(
+        F,
+        "a root on a file system that is mounted read-only",
+        "folder <folder>/mounted/wavesmith: its file system <folder>/mounted is mounted read-only. Remedy: mount -o remount,rw <folder>/mounted, or set wavesmith_root to a folder elsewhere",
+        {"option": "ro"},
+    ),
+    Bad(
+        F,
+        "a root on a file system that is mounted noexec",
+        "folder <folder>/mounted/wavesmith: its file system <folder>/mounted is mounted noexec, so no program starts there. Remedy: mount -o remount,exec <folder>/mounted, or set wavesmith_root to a folder elsewhere",
+        {"option": "noexec"},
+    ),
+]
+
+
+def _inventory(site: Site, _host: str, folder: Path) -> Mapping[str, Any]:
+    site.write()
+    return {"argv": ["-i", str(site.inventory)]}
+
+
+def _written(name: str, text: str) -> Prepare:
+    """The site's inventory, with one more file."""
+
+    def prepare(site: Site, host: str, folder: Path) -> Mapping[str, Any]:
+        given = _inventory(site, host, folder)
+        (site.inventory / name).parent.mkdir(parents=True, exist_ok=True)
+        (site.inventory / name).write_text(text)
+        return given
+
+    return prepare
+
+
+def _only(text: str) -> Prepare:
+    """An inventory of this text, or one that is not there."""
+
+    def prepare(_site: Site, _host: str, folder: Path) -> Mapping[str, Any]:
+        if text:
+            (folder / "hosts.yml").write_text(text)
+        return {"argv": ["-i", str(folder / "hosts.yml")]}
+
+    return prepare
+
+
+def _limit(text: str) -> Prepare:
+    def prepare(site: Site, host: str, folder: Path) -> Mapping[str, Any]:
+        return {"argv": [*_inventory(site, host, folder)["argv"], "-l", text]}
+
+    return prepare
+
+
+COMMANDED = [
+    Bad(
+        C,
+        "an inventory that is not there",
+        "inventory <folder>/hosts.yml: there is no such file or folder. Remedy: name a file or folder that is there, or write one: wavesmith init FOLDER",
+        prepare=_only(""),
+    ),
+    Bad(
+        C,
+        "an inventory without hosts",
+        "inventory <folder>/hosts.yml: it has no hosts. Remedy: add one to its hosts.yml, or write one: wavesmith init FOLDER",
+        prepare=_only("all:\n  hosts: {}\n"),
+    ),
+    Bad(
+        C,
+        "an inventory that is no YAML",
+        "<folder>/hosts.yml: line 3: did not find expected ',' or ']'. Remedy: correct it: it is no YAML",
+        prepare=_only("all:\n  hosts: [one\n"),
+    ),
+    Bad(
+        C,
+        "an environment that is there twice",
+        "<folder>/hosts.yml: line 6: Found duplicate mapping key 'small'. Remedy: keep one of them",
+        prepare=_only(
+            "all:\n  hosts:\n    one:\n      wavesmith_environments:\n        small: {}\n        small: {}\n"
+        ),
+    ),
+    Bad(
+        C,
+        "variables that are no YAML",
+        "<folder>/inventory/group_vars/all.yml: line 2: …. Remedy: correct it: it is no YAML",
+        prepare=_written("group_vars/all.yml", "wavesmith_stack: [none\nwavesmith_python: 3\n"),
+    ),
+    Bad(
+        C,
+        "a host that is not in the inventory",
+        "-l onn: inventory <folder>/inventory has no such host or group. Remedy: did you mean one?",
+        prepare=_limit("onn"),
+    ),
+    Bad(
+        C,
+        "an empty -l",
+        "-l: it is empty. Remedy: name hosts or groups, or leave it out for all of the inventory",
+        prepare=_limit(""),
+    ),
+    Bad(
+        C,
+        "a -l that leaves no host",
+        "-l one,!one: it leaves no host. Remedy: the inventory has: one",
+        prepare=_limit("one,!one"),
     ),
 ]

@@ -9,13 +9,14 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from .bad_inputs import GIVEN, TABLE, Bad
+from .bad_inputs import COMMANDED, GIVEN, MOUNTED, TABLE, Bad
 from .site import ROOT, Site
 
 pytestmark = pytest.mark.process
@@ -168,11 +169,11 @@ def test_a_project_by_its_path_is_read_whichever_way_it_is_given(tmp_path: Path,
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts need root")
-@pytest.mark.parametrize(("option", "said"), [("ro", "is mounted read-only"), ("noexec", "is mounted noexec")])
-def test_a_root_on_a_file_system_that_cannot_serve_is_refused(tmp_path: Path, option: str, said: str) -> None:
+@pytest.mark.parametrize("bad", MOUNTED, ids=lambda bad: bad.given["option"])
+def test_a_root_on_a_file_system_that_cannot_serve_is_refused(tmp_path: Path, bad: Bad) -> None:
     place = tmp_path / "mounted"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", option, "tmpfs", place], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", bad.given["option"], "tmpfs", place], check=False).returncode:
         pytest.skip("mount is not allowed here")
     try:
         site = Site(tmp_path, "one")
@@ -180,11 +181,26 @@ def test_a_root_on_a_file_system_that_cannot_serve_is_refused(tmp_path: Path, op
         status, output = site.run()
     finally:
         subprocess.run(["umount", place], check=True)
-    assert status != 0
-    assert (
-        f"folder {place}/wavesmith: its file system {place} {said}" in output
-        and f"remount,{'rw' if option == 'ro' else 'exec'} {place}" in output
+    assert status != 0 and re.search(pattern(bad.said, tmp_path, "one"), output), output
+
+
+@pytest.mark.parametrize("bad", COMMANDED, ids=lambda bad: bad.what)
+def test_the_command_refuses_an_inventory_before_anything_starts(tmp_path: Path, bad: Bad) -> None:
+    site = Site(tmp_path, "one")
+    assert bad.prepare
+    argv = bad.prepare(site, "one", tmp_path)["argv"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
+    done = subprocess.run(
+        [sys.executable, "-I", str(ROOT / "wavesmith"), "plan", *argv],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    said = " ".join(done.stderr.split()).removeprefix("✗ ")
+    assert done.returncode == 2 and re.fullmatch(pattern(bad.said, tmp_path, "one"), said), done.stdout + done.stderr
+    assert not done.stdout
 
 
 def cell(text: str) -> str:
@@ -193,7 +209,7 @@ def cell(text: str) -> str:
 
 def document() -> str:
     parts = [HEAD]
-    rows: list[Bad] = [*TABLE, *GIVEN]
+    rows: list[Bad] = [*TABLE, *MOUNTED, *GIVEN, *COMMANDED]
     for group in dict.fromkeys(bad.group for bad in rows):
         parts += [f"\n## {group}\n\n| wrong | it says | then |\n| --- | --- | --- |\n"]
         for bad in rows:

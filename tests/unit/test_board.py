@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, board_screen, times
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import Update
@@ -193,9 +194,8 @@ def test_a_host_out_of_reach_is_named_with_what_to_check(tmp_path: Path) -> None
     done = play.run([{"name": "Ask", "ansible.builtin.ping": {}}])
     said = lines_of(done)
     assert said[0] == "✗ far01: unreachable, nothing was changed"
-    assert (
-        said[1].startswith("✗ far01: this host: it cannot be reached (") and "Remedy: check its ansible_host" in said[1]
-    )
+    assert said[1].startswith("✗ far01: this host: 127.0.0.1 refuses SSH connections (")
+    assert said[1].count("Remedy: ") == 1 and said[1].endswith("Remedy: start its SSH server, or correct ansible_port")
 
 
 @process
@@ -331,6 +331,25 @@ def test_another_lock_has_the_plans_estimate() -> None:
     assert found["install"] == (60.0, times.PLANNED)
 
 
+def test_an_earlier_lock_of_the_same_environment_says_more_than_the_plan() -> None:
+    known: Times = {
+        "schema": 1,
+        "phases": {"install": {"speech-py311-0123abcd": [70.0], "speech-py311-4567abcd": [20.0, 30.0]}},
+    }
+    found = times.estimates(plan_of("install", lock="speech-py311-89efabcd"), known)
+    assert found["install"] == (25.0, times.LIKE)
+    assert times.estimates(plan_of("install", lock="voice-py311-89efabcd"), known)["install"].basis == times.PLANNED
+    assert times.estimates(plan_of("install", lock="speech-py311-0123abcd"), known)["install"] == (70.0, times.RECORDED)
+
+
+def test_what_is_recorded_is_what_the_steps_of_the_plan_say() -> None:
+    steps = [{"phase": phase, "name": phase, "detail": "", "seconds": 60} for phase in ("install", "install", "verify")]
+    item = EnvironmentPlan("speech", phases=["install", "verify"], lock={"key": "speech-py311"})
+    planned = Plan("/opt", [item], phases=["install", "verify"], steps=steps, seconds=180)  # type: ignore[arg-type]
+    times.tell(planned, remembered(install=[20.0]))
+    assert [step["seconds"] for step in planned.steps] == [10, 10, 60] and planned.seconds == 80
+
+
 def test_a_build_is_remembered_by_its_wheels() -> None:
     plan = plan_of("build")
     plan["environments"][0]["wheels"] = [
@@ -355,6 +374,44 @@ def test_a_file_of_times_that_is_something_else_counts_as_none(tmp_path: Path, t
 
 
 # The words
+
+
+PLAN_TEXT = """h: a host
+  environment speech: will be made
+  steps, about 3 min and 2.5 GiB:
+    1. lock: lock (~60 s)
+    2. install: install (~60 s)
+  warning: w"""
+
+
+@pytest.mark.parametrize(
+    ("playbook", "steps"),
+    [
+        ("site", ["  steps, about 3 min and 2.5 GiB:", "    1. lock: lock (~60 s)", "    2. install: install (~60 s)"]),
+        ("lock", ["  steps, about 60 s:", "    1. lock: resolve (~60 s)"]),
+        ("verify", []),
+    ],
+)
+def test_the_plan_names_the_steps_that_the_playbook_does(playbook: str, steps: list[str]) -> None:
+    run = board.Run(playbook)
+    host = run.host("h")
+    host.plan, host.text = plan_of("lock", "install"), PLAN_TEXT
+    host.plan["steps"] = [{**step, "name": "lock", "detail": "resolve"} for step in host.plan["steps"]]
+    first, second, *rest = board.plan_text(host).splitlines()
+    assert [first, second] == PLAN_TEXT.splitlines()[:2] and rest == [*steps, "  warning: w"]
+
+
+def test_the_end_names_what_new_generations_changed_once_for_all_hosts_of_a_kind() -> None:
+    run = board.Run("site")
+    many = [f"+ p{number} 1" for number in range(20)]
+    for name, changes in {"a": ["+ x 1", "- y"], "b": ["+ x 1", "- y"], "c": many, "d": []}.items():
+        run.host(name).data = {"report": {"environments": [{"environment": "speech", "changes": changes}]}}
+    first, second = board.change_lines(run)
+    assert first == "  speech on a, b: + x 1, - y"
+    assert second.startswith("  speech on c: + p0 1, ") and second.endswith(", and 8 more (wavesmith report)")
+    alone = board.Run("site")
+    alone.host("a").data = {"report": {"environments": [{"environment": "speech", "changes": ["x 1 → 2"]}]}}
+    assert board.change_lines(alone) == ["  speech: x 1 → 2"]
 
 
 def running() -> board.Run:

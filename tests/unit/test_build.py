@@ -380,7 +380,8 @@ def test_a_lie_about_the_gpus_it_serves_is_caught_in_the_binary(host: Host) -> N
 @needs_nvcc
 def test_an_architecture_that_nvcc_does_not_know_is_named_with_its_remedy(host: Host) -> None:
     said = str(failure(host, cuda_recipe(host, "101", ["10.1"]), cuda_target()))
-    assert "the compiler does not know the architecture compute_101" in said
+    assert "nvcc does not know the GPU architecture: the toolkit (13.0) cannot compile for compute_101" in said
+    assert "Remedy: use a toolkit of CUDA 12.8 to 12.9" in said
 
 
 # What is kept

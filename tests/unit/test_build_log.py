@@ -68,6 +68,19 @@ NO_NINJA = "FileNotFoundError: [Errno 2] No such file or directory: 'ninja'\n"
 NO_TORCH = "  File \"setup.py\", line 8, in <module>\n    import torch\nModuleNotFoundError: No module named 'torch'\n"
 FULL = "{standard input}: Fatal error: can't write 4096 bytes to section .text of a.o: 'No space left on device'\n"
 # setup.py of vocos 0.1.0, whose archive lacks the file.
+# ld 2.40 and CMake 3.25 of this machine.
+FPIC = (
+    "/usr/bin/ld: b1.o: warning: relocation against `x' in read-only section `.text'\n"
+    "/usr/bin/ld: b1.o: relocation R_X86_64_PC32 against symbol `x' can not be used when making a shared object; recompile with -fPIC\n"
+    "/usr/bin/ld: final link failed: bad value\ncollect2: error: ld returned 1 exit status\n"
+)
+CMAKE_SAYS = "-- Configuring\nCMake Error at CMakeLists.txt:7 (message):\n  only 64-bit machines are\n  supported\n"
+CMAKE_TARGET = (
+    'CMake Error in src/CMakeLists.txt:\n  Imported target "X::x" includes non-existent path\n\n    "/opt/x/include"\n'
+)
+UNDEFINED = "/usr/bin/ld: a.cc.o: in function `main':\na.cc:(.text+0x5): undefined reference to `cublasCreate_v2'\ncollect2: error: ld returned 1 exit status\n"
+# nvcc 13.0 of this machine.
+NO_CUB = 'a.cu(4): error: namespace "cub" has no member "Max"\n1 error detected in the compilation of "a.cu".\n'
 NO_FILE = "FileNotFoundError: [Errno 2] No such file or directory: 'requirements.txt'\n"
 LINK = "/usr/bin/ld: cannot find -lsndfile: No such file or directory\ncollect2: error: ld returned 1 exit status\n"
 
@@ -99,6 +112,11 @@ def diagnose(text: str, **facts: str) -> Diagnosis:
         (FULL, "disk_full", "the disk is full"),
         (FIRST_ERROR, "error", "'fft_size' was not declared"),
         (NO_FILE, "error", "requirements.txt"),
+        (FPIC, "error", "recompile with -fPIC"),
+        (UNDEFINED, "error", "undefined reference to 'cublasCreate_v2'"),
+        (CMAKE_SAYS, "error", "only 64-bit machines are supported"),
+        (CMAKE_TARGET, "error", "includes non-existent path"),
+        (NO_CUB, "cuda_api_changed", "Max of cub"),
         (LINK, "missing_link_library", "libsndfile.so"),
         ("", "error", "it said nothing"),
     ],

@@ -59,11 +59,32 @@ def test_the_plan_shows_what_changes_where_the_lock_is_known() -> None:
     assert "    change   librosa 0.10.2 → 0.11.0\n" in text
 
 
-def test_before_the_lock_is_known_nothing_is_said() -> None:
+def test_before_the_lock_is_known_what_is_asked_for_says_what_changes() -> None:
     observed, _, _ = settled(host())
-    observed["environments"]["speech"]["current"]["manifest"]["packages"] = {"librosa": "0.10.2"}
-    wish = replace(SPEECH, packages=(*SPEECH.packages, "encodec"))
-    assert only(decide(observed, wish)).changes == []
+    there = {"librosa": "0.10.2", "torch": "2.11.0+cpu", "sox": "1.5", "cffi": "2.0", "numba": "0.60"}
+    told = dict.fromkeys(("librosa", "torch", "sox", "numba", "pip"), "")
+    observed["environments"]["speech"]["current"]["manifest"].update(packages=there, imports=told)
+    wish = replace(SPEECH, packages=("torch", "librosa", "encodec", "numba>=0.61"))
+    said = only(decide(observed, wish)).changes
+    assert said == ["+ encodec", "numba 0.60 → >=0.61", "- sox", "all other versions: known after the lock"]
+
+
+def test_where_only_the_lock_is_new_that_is_said() -> None:
+    observed, _, _ = settled(host())
+    observed["environments"]["speech"]["current"]["manifest"].update(packages={"librosa": "0.11.0"}, imports={})
+    wish = replace(SPEECH, packages=("librosa",))
+    assert only(decide(observed, replace(wish, stack="none"))).changes == ["all other versions: known after the lock"]
+
+
+def test_the_first_time_what_was_asked_for_is_named_and_the_rest_counted() -> None:
+    wish = replace(SPEECH, stack="none", packages=("librosa", f"kokoro @ git+https://example.org/kokoro@{COMMIT}"))
+    bare = decide(host(), wish)
+    assert only(bare).changes == ["+ kokoro", "+ librosa", "+ what these need: known after the lock"]
+    body = f"kokoro @ git+https://example.org/kokoro@{COMMIT}\nlibrosa==0.11.0\nnumpy==2.4.1\npip==26.0\n"
+    result = decide(host(), wish, locks=locked(only(bare), body))
+    assert only(result).changes == ["+ kokoro", "+ librosa 0.11.0", "+ 2 that these need"]
+    text = plan_text("h", result, {**host(), "memory": {"total": 2**30}})  # type: ignore[arg-type]
+    assert "    change   + kokoro, + librosa 0.11.0, + 2 that these need\n" in text
 
 
 CURRENT = {"generation": "old", "manifest": {"packages": {"a": "1", "b": "1"}}}
@@ -75,7 +96,7 @@ CURRENT = {"generation": "old", "manifest": {"packages": {"a": "1", "b": "1"}}}
         ("new", {"contents": {"a": "2"}}, CURRENT, ["a 1 → 2", "- b"]),
         ("new", {}, CURRENT, ["as planned"]),
         ("old", {}, CURRENT, []),
-        ("new", {"contents": {"a": "2"}}, {}, []),
+        ("new", {"contents": {"a": "2"}}, {}, ["as planned"]),
     ],
     ids=["made now", "was there", "kept", "the first one"],
 )

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def planned(folder: Path, host: str, *gpus: tuple[str, str | None]) -> None:
-    """What playbooks/plan.yml saves of a host, as far as the audit reads it."""
+    """What wavesmith plan saves of a host, as far as the audit reads it."""
     accelerators = [{"vendor": "nvidia", "name": name, "sm": sm} for name, sm in gpus]
     path = folder / host / "observed.json"
     path.parent.mkdir(parents=True)
@@ -55,7 +55,7 @@ def test_audit_of_a_fleet_that_was_never_planned_says_what_to_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["audit", library(tmp_path), "--fleet", str(tmp_path)]) == 2
-    assert "Remedy: run playbooks/plan.yml" in capsys.readouterr().err
+    assert "Remedy: run wavesmith plan" in capsys.readouterr().err
 
 
 def test_plan_explains_each_stack_and_fails_on_a_refusal(tmp_path: Path) -> None:

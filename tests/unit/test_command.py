@@ -100,6 +100,42 @@ def test_what_names_no_host_is_refused(site: Path, words: list[str], item: str, 
 
 
 @process
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            "all:\n  hosts:\n    a: {x: 1\n    b:\n",
+            "hosts.yml: line 4: did not find expected ',' or '}'. Remedy: correct it",
+        ),
+        ("all:\n\thosts: {}\n", "hosts.yml: line 2: found character that cannot start any token. Remedy: correct it"),
+        (
+            "all:\n  hosts: [a, b]\n",
+            'Invalid "hosts" entry for "all" group, requires a dictionary, found a list. Remedy: ',
+        ),
+    ],
+)
+def test_an_inventory_that_cannot_be_read_is_one_message(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "hosts.yml").write_text(text)
+    done = wavesmith("status", cwd=tmp_path)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and said in done.stderr, done.stderr
+
+
+@process
+@pytest.mark.parametrize("command", ["provision", "rollback", "prune", "remove", "lock", "repair", "reprovision"])
+def test_where_nobody_said_which_inventory_nothing_is_changed(tmp_path: Path, command: str) -> None:
+    done = wavesmith(command, cwd=tmp_path)
+    assert done.returncode == 2 and "inventory: none was named" in done.stderr and "-i PLACE" in done.stderr
+
+
+@process
+def test_where_nobody_said_which_inventory_this_machine_is_looked_at_and_a_line_says_so(tmp_path: Path) -> None:
+    done = wavesmith("plan", "--", "--list-hosts", cwd=tmp_path)
+    assert done.stderr == f"inventory: {ROOT / 'inventories' / 'local'} (-i names another)\n"
+    assert re.findall(r"^      (\S+)$", done.stdout, re.MULTILINE) == ["localhost"]
+    assert wavesmith("plan", "-q", "--", "--list-hosts", cwd=tmp_path).stderr == ""
+
+
+@process
 def test_a_refused_host_is_exit_1_and_said_once(site: Path) -> None:
     done = wavesmith("prune", "--keep", "0", cwd=site)
     assert done.returncode == 1
@@ -347,6 +383,20 @@ def test_run_is_the_command_itself_here_and_a_playbook_on_hosts(site: Path) -> N
     (root / "bin" / "wavesmith-run").write_text('#!/bin/sh\necho ran "$@"\n')
     there = wavesmith("run", "-l", "thor01", "speech", "python", "--", "-V", cwd=site)
     assert (there.returncode, there.stdout) == (0, "ran speech python -- -V\n")
+
+
+@process
+def test_run_here_takes_the_root_that_the_inventory_says(site: Path) -> None:
+    put_launcher(site / "roots/thor01")
+    generation(site / "roots/rtx01", GOOD, 5.0, environment="ears")
+    put_launcher(site / "roots/rtx01")
+    assert wavesmith("run", "speech", "python", cwd=site).stdout == "ran speech python\n"
+    (site / "roots/rtx01/bin/wavesmith-run").write_text('#!/bin/sh\necho of rtx01 "$@"\n')
+    assert wavesmith("run", "ears", "python", cwd=site).stdout == "of rtx01 ears python\n"
+    done = wavesmith("run", "ear", "python", cwd=site)
+    assert done.returncode == 2
+    assert all(f"{site}/roots/{host}/envs" in done.stderr for host in ("thor01", "rtx01")), done.stderr
+    assert "did you mean ears" in done.stderr
 
 
 @process

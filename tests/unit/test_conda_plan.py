@@ -55,7 +55,7 @@ def test_only_the_missing_lock_is_resolved() -> None:
     item = only(decide(host(), SPEECH))
     half = {item.lock["key"]: locks(item)[item.lock["key"]]}
     result = decide(host(), SPEECH, locks=half)
-    assert [step["detail"] for step in result.steps if step["phase"] == "lock"] == [f"{item.conda['key']} (missing)"]
+    assert [step["detail"] for step in result.steps if step["phase"] == "lock"] == [f"resolve {item.conda['key']}"]
 
 
 def test_a_generation_is_named_once_both_locks_are_there() -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import types
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +285,22 @@ def test_a_tone_that_comes_back_changed_is_found(samples: Any, rate: int, proble
     assert audio.changed(samples, rate) == problem
 
 
+@pytest.mark.parametrize(
+    ("kind", "by", "fine"),
+    [("mp3", 0.95, True), ("mp3", 0.97, True), ("mp3", 0.9, False), ("wav", 0.95, False), ("flac", 0.95, False)],
+)
+def test_only_an_mp3_may_come_back_as_quiet_as_lame_makes_it(
+    kind: str, by: float, fine: bool, context: Callable[..., Context]
+) -> None:
+    kept: dict[str, Any] = {}
+
+    def save(path: Path, samples: Any) -> None:
+        kept[path.name] = samples * (by if path.suffix == f".{kind}" else 1.0)
+
+    with nullcontext() if fine else pytest.raises(Failed, match=f"codec and {kind} changed: it has the level"):
+        audio._round_trips(context(), save, lambda path: (kept[path.name], audio.RATE), "codec")
+
+
 @pytest.mark.parametrize(("version", "needs"), [("2.8.0+cpu", False), ("2.9.0", True), ("2.11.0+cu130", True)])
 def test_torchaudio_leaves_files_to_torchcodec_from_2_9_on(
     version: str, needs: bool, monkeypatch: pytest.MonkeyPatch
@@ -373,7 +390,7 @@ def test_how_the_clock_is_governed_is_told(
 def test_little_room_is_a_failure(context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(around.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20, total=2**40))
     result = perform(by_id("host.disk"), context())
-    assert (result["verdict"], "playbooks/prune.yml" in result["remedy"]) == ("fail", True)
+    assert (result["verdict"], "wavesmith prune" in result["remedy"]) == ("fail", True)
 
 
 # Performance

@@ -77,6 +77,19 @@ def test_pruning_again_changes_nothing(root: Path) -> None:
     assert call(root, "pruned", keep=2)["changed"] is False
 
 
+def test_repair_removes_what_was_changed_and_is_not_in_use_and_says_what(root: Path) -> None:
+    for name in ("a", "c"):
+        (root / "envs" / "speech" / name / "bin" / "python").unlink()
+    would = call(root, "repaired", check=True)
+    assert (
+        would["changed"] and names(root) == ["a", "b", "c"] and "speech: would remove a (bin/python" in would["text"][0]
+    )
+    answer = call(root, "repaired")
+    assert (answer["removed"], names(root), current(root)) == ({"speech": ["a"]}, ["b", "c"], "c")
+    assert "speech: removed a (bin/python does not run)" in answer["text"][0]
+    assert call(root, "repaired")["changed"] is False
+
+
 @pytest.mark.parametrize(("state", "generation"), [("active", "a"), ("rolled_back", ""), ("pruned", "")])
 def test_check_mode_says_what_would_be_and_leaves_it(root: Path, state: str, generation: str) -> None:
     answer = call(root, state, generation, check=True, keep=1)

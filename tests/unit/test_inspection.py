@@ -210,6 +210,23 @@ wheels = [{ url = "file:///srv/torch-2.11.0%2Bcu130-cp312-cp312-linux_x86_64.whl
 """
 
 
+SEVERAL = """
+[[packages]]
+name = "charset-normalizer"
+version = "3.5.3"
+sdist = { url = "https://files.example/charset_normalizer-3.5.3.tar.gz", size = 9, hashes = { sha256 = "aa" } }
+wheels = [
+    { url = "https://files.example/charset_normalizer-3.5.3-cp311-cp311-manylinux_2_28_x86_64.whl", size = 33, hashes = { sha256 = "bb" } },
+    { url = "https://files.example/charset_normalizer-3.5.3-cp37-abi3-manylinux_2_28_x86_64.whl", size = 44, hashes = { sha256 = "cc" } },
+]
+"""
+
+
+def test_of_several_wheels_that_fit_the_first_is_looked_at() -> None:
+    ((file, address, size),) = looking.locked_files(SEVERAL)
+    assert (file["kind"], file["sha256"], file["size"], size) == ("wheel", "bb", 33, 33) and "cp311-cp311" in address
+
+
 def test_the_resolver_says_which_file_each_package_is() -> None:
     found = {file["name"]: (file, address, size) for file, address, size in looking.locked_files(PYLOCK)}
     assert {name: entry[0]["kind"] for name, entry in found.items()} == {
@@ -716,7 +733,7 @@ def test_an_old_archive_of_the_index_is_resolved_and_installed_with_the_tools_of
     assert holds in constraints
     host.lock = lock
     generation.make_prefix(host.job, root, host.spec())
-    generation.install(host.job, root, {**host.spec(), "constraints": constraints}, "")
+    generation.install(host.job, root, {**host.spec(), "constraints": constraints}, "", {})
     assert list(host.site().glob(f"{name.replace('-', '_')}*.dist-info")) or list(host.site().glob("PyYAML*.dist-info"))
 
 

@@ -577,7 +577,7 @@ overlay /opt overlay ro 0 0
     ],
 )
 def test_the_file_system_of_a_path_is_the_nearest_and_last_mounted(path: str, point: str, option: str) -> None:
-    found, options = place.mounted(MOUNTS, path)
+    found, _kind, options = place.mounted(MOUNTS, path)
     assert (found, option in options) == (point, True)
 
 
@@ -587,6 +587,9 @@ def test_the_file_system_of_a_path_is_the_nearest_and_last_mounted(path: str, po
         (MOUNTS, "/srv/wavesmith", []),
         (MOUNTS, "/tmp/wavesmith", ["root.noexec"]),
         (MOUNTS, "/opt/wavesmith", ["root.readonly"]),
+        ("proc /tmp proc rw 0 0\n", "/tmp/wavesmith", ["root.kernel"]),
+        ("sysfs /srv sysfs rw 0 0\n", "/srv/x/wavesmith", ["root.kernel"]),
+        ("cgroup2 /opt cgroup2 rw 0 0\n", "/opt", ["root.kernel"]),
         ("", "/etc/passwd", ["root.file"]),
         ("", "/etc/passwd/wavesmith", ["root.file"]),
         ("", "/dead/wavesmith", ["root.link"]),

@@ -79,7 +79,7 @@ def test_what_is_not_built_yet_is_not_exported() -> None:
         lock={"key": "k", "status": "missing"},
     )
     with pytest.raises(
-        ValueError, match=r"environment e lacks wheel pyworld, lock c, lock k. Remedy: run playbooks/build.yml first"
+        ValueError, match=r"environment e lacks wheel pyworld, lock c, lock k. Remedy: run wavesmith provision first"
     ):
         texts.environments(Plan("/opt", [item]), {})
 

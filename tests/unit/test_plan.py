@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK, SUFFIX, body_digest
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES, EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog as types
@@ -389,8 +389,16 @@ def test_drift_is_warned_of_with_the_first_file() -> None:
     observed, locks, item = settled(host())
     observed["environments"] = present(item, damage=[f"missing: {n}" for n in range(7)])
     result = decide(observed, locks=locks)
-    assert result.warnings == ["environment speech drifted: missing: 0 (and 6 more)"]
+    remedy = "Remedy: wavesmith provision makes a good generation"
+    assert result.warnings == [f"environment speech drifted: missing: 0 (and 6 more). {remedy}"]
     assert only(result).damage[-1] == "and 2 more"
+
+
+def test_of_a_package_that_somebody_added_the_way_to_keep_it_is_said() -> None:
+    observed, locks, item = settled(host())
+    observed["environments"] = present(item, damage=["added: lib/x-1.dist-info, a package that its lock does not name"])
+    (said,) = decide(observed, locks=locks).warnings
+    assert said.endswith("; to keep a package, name it in wavesmith_environments")
 
 
 def test_a_second_drift_takes_the_next_free_name() -> None:
@@ -719,6 +727,40 @@ def test_a_full_disk_is_refused_with_free_and_needed_space() -> None:
     found = refusal(decide(host(disk={"free": 2 * GIB})))
     assert found.item == "disk of /opt"
     assert "2.0 GiB are free" in found.problem and "GiB are needed" in found.problem
+
+
+def seen(item: EnvironmentPlan, **sizes: int | None) -> dict[str, str]:
+    """The lock that an environment asks for, with what was inspected of its files: their sizes, where the index told them."""
+    locks = locked(item, "".join(f"{name}==1\n" for name in sizes))
+    files = [
+        {"name": name, "version": "1", "kind": "wheel", **({} if size is None else {"size": size})}
+        for name, size in sizes.items()
+    ]
+    text = locks[item.lock["key"]]
+    inspection = {"schema": 1, "lock": body_digest(text), "files": files, "problem": ""}
+    return {**locks, item.lock["key"] + SUFFIX: json.dumps(inspection)}
+
+
+def test_the_room_is_that_of_the_files_where_the_index_told_their_sizes() -> None:
+    item = only(decide(host(), PLAIN))
+    small, large = (decide(host(), PLAIN, locks=seen(item, librosa=size, numpy=size)) for size in (2**20, 2**29))
+    assert small.disk_gib < 0.1 and large.disk_gib == pytest.approx(4.2, abs=0.1)
+    took = [next(step["seconds"] for step in result.steps if step["phase"] == "install") for result in (small, large)]
+    assert took[0] < 20 and took[1] > 150
+
+
+def test_the_room_of_the_stack_is_the_catalogs() -> None:
+    item = only(decide(host()))
+    files = {"torch": 2**33, "nvidia-cudnn-cu13": 2**33, "librosa": 2**20}
+    assert decide(host(), locks=seen(item, **files)).disk_gib == pytest.approx(1.2, abs=0.1)
+
+
+def test_a_file_whose_size_is_not_told_counts_as_the_others() -> None:
+    item = only(decide(host(), PLAIN))
+    known = decide(host(), PLAIN, locks=seen(item, a=2**28, b=2**28, c=None)).disk_gib
+    assert known == pytest.approx(3 * 0.25 * 4.2, abs=0.1)
+    guessed = decide(host(), PLAIN, locks=seen(item, a=2**28, b=None, c=None)).disk_gib
+    assert guessed == decide(host(), PLAIN).disk_gib < 1
 
 
 def test_the_larger_origin_needs_more_disk() -> None:

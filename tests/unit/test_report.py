@@ -165,7 +165,7 @@ def test_a_newer_verdict_of_what_is_current_takes_the_place_of_the_one_before(tm
 
 def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "--artifacts", str(tmp_path / "none")]) == 2
-    assert "Remedy: run playbooks/plan.yml" in capsys.readouterr().err
+    assert "Remedy: run wavesmith plan" in capsys.readouterr().err
     for name, parts in kept(4).items():
         for part in ("plan", "observed", "report"):
             artifacts.write(tmp_path / "kept" / name / f"{part}.json", json.dumps(parts[part]))

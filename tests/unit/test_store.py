@@ -221,6 +221,26 @@ def test_a_file_that_was_added_is_no_damage(tmp_path: Path) -> None:
     assert store.damage(str(prefix)) == []
 
 
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ("pandas-3.0.1.dist-info", "a package that its lock does not name"),
+        ("mine.egg-info", "a package that its lock does not name"),
+        ("torch-2.7.0.dist-info", "a second version of a package"),
+        ("~orch-2.11.0.dist-info", ""),
+        ("notes.txt", ""),
+    ],
+)
+def test_a_package_that_somebody_installed_is_damage(tmp_path: Path, entry: str, said: str) -> None:
+    prefix = make(tmp_path, "one")
+    sealed = prefix / "lib" / "torch-2.11.0.dist-info"
+    sealed.mkdir()
+    (sealed / "METADATA").write_text("")
+    store.seal(str(prefix), make_manifest(generation="one"))  # type: ignore[arg-type]
+    (prefix / "lib" / entry).mkdir()
+    assert store.damage(str(prefix)) == ([f"added: lib/{entry}, {said}"] if said else [])
+
+
 def test_byte_code_is_no_damage(tmp_path: Path) -> None:
     prefix = make(tmp_path, "one")
     (prefix / "lib" / "__pycache__" / "torch.pyc").unlink()

@@ -157,3 +157,23 @@ def test_the_index_reaches_both_tools_and_only_when_there_is_one() -> None:
 def test_without_a_path_a_tool_finds_the_compiler_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PATH")
     assert "/usr/bin" in tools.environment("/r", "")["PATH"].split(":")
+
+
+CACHE = "/opt/wavesmith/cache/uv"
+
+
+@pytest.mark.parametrize(
+    ("said", "damaged"),
+    [
+        ("error: Failed to download `tiny==1.0`\n  cause: Failed to deserialize cache entry\n  cause: unexpected end of file", True),
+        (f"error: Could not acquire lock\n  cause: failed to open file `{CACHE}/.lock`: Is a directory (os error 21)", True),
+        (f"error: failed to open file `{CACHE}/archive-v0/x/RECORD`: No such file or directory (os error 2)", True),
+        (f"error: failed to write to file `{CACHE}/.lock`: No space left on device (os error 28)", False),
+        (f"error: failed to open file `{CACHE}/.lock`: Read-only file system (os error 30)", False),
+        (f"error: failed to open file `{CACHE}/.lock`: Permission denied (os error 13)", False),
+        ("error: Failed to fetch: `https://index.example/simple/tiny/`\n  cause: No such file or directory (os error 2)", False),
+        ("error: hash mismatch for tiny==1.0", False),
+    ],
+)  # fmt: skip
+def test_a_cache_that_uv_cannot_read_is_told_from_other_troubles(said: str, damaged: bool) -> None:
+    assert tools.cache_is_damaged(said, CACHE) is damaged

@@ -280,6 +280,20 @@ def test_where_nothing_says_which_gpu_is_lost_all_are_named() -> None:
     assert finding and "one of 0000:01:00.0, 0000:02:00.0" in finding["detail"]
 
 
+@pytest.mark.parametrize(
+    ("count", "shown", "text", "where"),
+    [
+        (8, 6, "Unable to determine the device handle for GPU2: 0000:03:00.0: Unknown Error\n", "0000:03:00.0 (GPU 9.0) and 1 more do not answer"),
+        (4, 1, "", "3 of 0000:01:00.0, 0000:02:00.0, 0000:03:00.0, 0000:04:00.0 do not answer"),
+        (3, 1, "GPU 0000:01:00.0 is lost\nGPU 0000:02:00.0 is lost\n", "0000:01:00.0 (GPU 9.0), 0000:02:00.0 (GPU 9.0) do not answer"),
+    ],
+)  # fmt: skip
+def test_as_many_gpus_are_told_as_are_missing(count: int, shown: int, text: str, where: str) -> None:
+    scene = Scene(on_bus=tuple(slot(f"0000:{number:02}:00.0", "9.0") for number in range(1, count + 1)))
+    finding = missing(shown, text, "", scene)
+    assert finding and finding["detail"].endswith(f"shows {shown}: {where}")
+
+
 def test_a_row_that_says_that_the_gpu_is_lost_is_no_gpu() -> None:
     rows = "NVIDIA A30, 8.0, 24576, 580.95.05\nNVIDIA A30, [GPU is lost], [GPU is lost], 580.95.05\n"
     on_bus = (slot("0000:01:00.0", "8.0"), slot("0000:02:00.0", "8.0"))

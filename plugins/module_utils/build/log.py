@@ -45,9 +45,10 @@ class Diagnosis:
 
 _ERROR = re.compile(
     r"(?:^|\s|:)(?:fatal )?error(?: C?\d+)?: |^\S+\(\d+\): error|undefined reference to|^nvcc fatal|^ptxas (?:fatal|error)|^CMake Error"
-    r"|^[\w.]*(?:Error|Exception)(?:\b.*: |:?$)|cannot find -l|^collect2: "
+    r"|^[\w.]*(?:Error|Exception)(?:\b.*: |:?$)|cannot find -l|^collect2: |^(?:\S*/)?ld(?:\.\w+)?: (?!warning)(?!\S+: warning)(?!.*: in function)"
 )
-_BARE = re.compile(r"[\w.]*(?:Error|Exception):?")
+# What begins on the next line: an exception without words, and all that CMake says.
+_BARE = re.compile(r"[\w.]*(?:Error|Exception):?|CMake Error(?: at .*| in .*)?:")
 # What says only that something else failed before.
 _ECHO = re.compile(
     r"^(?:error|ERROR): (?:subprocess-exited-with-error|command .* failed|Failed building wheel|Failed to build)|^make(?:\[\d+\])?: \*\*\*"
@@ -86,10 +87,10 @@ def diagnose(text: str, known: Base, facts: Mapping[str, str] | None = None) -> 
 
 
 def _said(lines: Sequence[str], number: int) -> str:
-    """An error in its own words; an exception whose text begins on the next line with that."""
+    """An error in its own words; with those of the next lines where it begins there."""
     said = lines[number] if lines else ""
     if _BARE.fullmatch(said):
-        following = [line for line in lines[number + 1 : number + 4] if line]
+        following = [line.strip() for line in lines[number + 1 : number + 4] if line.strip()]
         said = " ".join([said, *following[:2]])
     return said or "it said nothing"
 

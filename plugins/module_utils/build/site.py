@@ -7,7 +7,7 @@ import shutil
 
 from ..host import store
 from ..host.job import Failed, Job
-from ..host.tools import environment, explain, uv
+from ..host.tools import environment, explain, run_uv, uv
 from ..host.wheels import kept_wheel, wheel_folder
 from ..records.wheel import WheelSpec
 
@@ -51,7 +51,7 @@ class Site:
             Failed: what went wrong, explained.
         """
         try:
-            self.job.run([uv(self.root), *argv], self.tools)
+            run_uv(self.job, [uv(self.root), *argv], self.tools)
         except Failed as error:
             raise explain(error, f"building {self.title}", self.job.known) from error
 

@@ -26,7 +26,7 @@ def disk(context: Context) -> Finding:
         if usage.free < LEAST_DISK:
             raise Failed(
                 f"{usage.free / 2**20:.0f} MiB are free at {place}",
-                "make room: playbooks/prune.yml removes old generations",
+                "make room: wavesmith prune removes old generations",
                 evidence,
             )
     free = found[str(context.spec.prefix)].free

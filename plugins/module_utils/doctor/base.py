@@ -214,6 +214,7 @@ class Check:
         cost: About how many seconds it takes; the longest begin first.
         applies: Why it does not apply to an environment; empty where it does.
         alone: It measures, and nothing else may run meanwhile.
+        stands: Its finding holds for the next generation while nothing that it loaded is different there (`carry`).
     """
 
     id: str
@@ -227,6 +228,7 @@ class Check:
     cost: float = 0.5
     applies: Callable[[Spec], str] = lambda _: ""
     alone: bool = False
+    stands: bool = False
 
     def result(
         self,

@@ -15,7 +15,7 @@ from .base import Check, Context, Failed, Finding, Skipped
 from .prefixes import site_packages
 
 REMEDY = (
-    "run `ansible-playbook playbooks/repair.yml -l HOST`: it makes a good generation beside this one and switches to it; "
+    "run `wavesmith repair -l HOST`: it makes a good generation beside this one and switches to it; "
     "name what you wanted to install under `projects` or `packages` in the inventory"
 )
 SMALL = 4 * 2**20

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
+from dataclasses import replace
 
 from . import (
     arithmetic,
@@ -24,6 +26,13 @@ from . import (
 from .base import Check, Context, Failed, Finding, Spec
 
 MEASURES = "performance."
+
+
+def _standing(checks: Iterable[Check]) -> list[Check]:
+    """Checks that compute with what they load, and look at nothing else of the environment or the GPU's state."""
+    return [replace(check, stands=True) for check in checks]
+
+
 CHECKS: tuple[Check, ...] = (
     *around.CHECKS,
     *isolation.CHECKS,
@@ -31,12 +40,12 @@ CHECKS: tuple[Check, ...] = (
     *guard.CHECKS,
     *native.CHECKS,
     *jit.CHECKS,
-    *compute.CHECKS,
-    *arithmetic.CHECKS,
+    *_standing(compute.CHECKS),
+    *_standing(arithmetic.CHECKS),
     *gpu.CHECKS,
-    *audio.CHECKS,
-    *voice.CHECKS,
-    *training.CHECKS,
+    *_standing(audio.CHECKS),
+    *_standing(voice.CHECKS),
+    *_standing(training.CHECKS),
     *performance.CHECKS,
 )
 

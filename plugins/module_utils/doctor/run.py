@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Callable
 
 from ..failures import command
+from ..records import shape
 from ..records.generation import CheckResult, Health, Verdict
-from . import models, voice
+from . import carry, models, voice
 from .base import FAIL, PASS, SKIP, UNJUDGED, Check, Context, Finding, Skipped, Spec, SpecError
 from .cause import explained
 from .registry import all_checks, chosen
@@ -25,6 +26,7 @@ from .table import render
 from .worker import nurse
 
 HEALTHY, FAILED, NOT_JUDGED = 0, 1, 2
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 NAMES: Mapping[int, Health] = {HEALTHY: "healthy", FAILED: "failed", NOT_JUDGED: "unjudged"}
 
 
@@ -60,7 +62,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 voice.forget(evidence)
                 models.forget(evidence)
             context = Context(spec, evidence, scratch)
-            results = judge(checks, context, options.spec.resolve(), _say if options.progress else _hush)
+            here = carry.ground(spec)
+            before = _earlier(options.carry)
+            held = carry.holding(checks, before, here, started) if before else {}
+            if held:
+                shutil.copytree(options.carry / "evidence", evidence, dirs_exist_ok=True)
+            left = [check for check in checks if check.id not in held]
+            results = judge(left, context, options.spec.resolve(), _say if options.progress else _hush)
+            results = _whole(checks, results, held, here, started)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     except (SpecError, OSError) as error:
@@ -77,6 +86,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif not options.quiet:
         print(render(verdict, shutil.get_terminal_size((110, 24)).columns), end="")
     return verdict["exit"]
+
+
+def _earlier(folder: Path | None) -> Verdict | None:
+    """The verdict of the generation before, where there is a good one."""
+    if folder is None or not (folder / "evidence").is_dir():
+        return None
+    try:
+        found: Verdict = shape.read(json.loads((folder / "verdict.json").read_text("utf-8")), Verdict, "", "")
+    except (OSError, ValueError, shape.WrongRecord):
+        return None
+    return found if found["exit"] == HEALTHY else None
+
+
+def _whole(
+    checks: Sequence[Check],
+    fresh: Sequence[CheckResult],
+    held: Mapping[str, CheckResult],
+    here: carry.Ground,
+    at: datetime,
+) -> list[CheckResult]:
+    """All results in their order, each with its date, and those that may be carried over with what they rest on."""
+    found = dict(held)
+    for result in fresh:
+        touched = result.pop("touched", None)
+        result["at"] = at.strftime(TIME)
+        if touched is not None and result["verdict"] == PASS:
+            result["basis"] = here.basis(touched)
+        found[result["id"]] = result
+    return [found[check.id] for check in checks]
 
 
 def _recognise(options: argparse.Namespace) -> int:
@@ -118,7 +156,7 @@ def summarise(
         "generation": spec.generation if spec else "",
         "verdict": NAMES[code],
         "exit": code,
-        "started": started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "started": started.strftime(TIME),
         "seconds": round(seconds, 3),
         "checks": results,
         "performance": measured(results),
@@ -162,6 +200,7 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--evidence", type=Path, metavar="FOLDER", help="keep WAV and PNG files there")
     parser.add_argument("--quiet", action="store_true", help="print no table")
     parser.add_argument("--progress", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--carry", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--nurse", default="", help=argparse.SUPPRESS)
     parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args(argv)

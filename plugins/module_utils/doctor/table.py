@@ -58,7 +58,8 @@ def render(verdict: Mapping[str, Any], width: int = 110) -> str:
     for check in checks:
         mark = MARKS.get(str(check.get("verdict")), "?")
         parts = wrap(str(check.get("detail") or check.get("title") or ""), room)
-        seconds = f"{float(check.get('seconds') or 0.0):6.1f} s"
+        took = f"{float(check.get('seconds') or 0.0):.1f} s"
+        seconds = f"{str(check.get('at', ''))[5:10] if check.get('carried') else took:>8}"
         lines.append(f"{mark} {pad(str(check.get('id', '')), names)} {pad(parts[0], room)} {seconds}")
         lines += [" " * (names + 3) + part for part in parts[1:]]
         if check.get("remedy"):
@@ -66,6 +67,8 @@ def render(verdict: Mapping[str, Any], width: int = 110) -> str:
             lines += [" " * (names + 3) + ("→ " if number == 0 else "  ") + part for number, part in enumerate(remedy)]
     counts = {kind: sum(1 for check in checks if check.get("verdict") == kind) for kind in MARKS}
     total = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count or kind != "unjudged")
+    kept = sum(1 for check in checks if check.get("carried"))
+    total += f", {kept} of them carried over from the date shown" if kept else ""
     outcome = str(verdict.get("verdict", "unjudged"))
     mark = MARKS[{"healthy": "pass", "failed": "fail"}.get(outcome, "unjudged")]
     lines += [rule, f"{mark} {outcome}: {total}, {float(verdict.get('seconds') or 0.0):.1f} s"]

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .base import Check, Context, calm, perform
+from .touched import Watch
 
 # The rooms are loaded by path and `sys.path` is left alone: a folder beside them could shadow the standard library.
 START = """
@@ -77,6 +78,7 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
 
     On standard output it says, a JSON object a line, that it is ready, and of each child its ``started`` and ``ended``.
     """
+    watch = Watch(context.spec.prefix, context.spec.root)
     say = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # what a library prints must not mix with what is said
     try:
@@ -100,7 +102,7 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
             for name in names:
                 pid = os.fork()
                 if pid == 0:
-                    _judge(checks[name.decode()], context)
+                    _judge(checks[name.decode()], context, watch)
                 children[pid] = name.decode()
                 print(json.dumps({"started": name.decode(), "pid": pid}), file=say, flush=True)
         while children:
@@ -112,7 +114,7 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
                 print(json.dumps({"ended": children.pop(pid), "code": code}), file=say, flush=True)
 
 
-def _judge(check: Check, context: Context) -> None:
+def _judge(check: Check, context: Context, watch: Watch) -> None:
     """Be a child: judge one check, leave its result in a file, and end without asking anybody's finalisers."""
     try:
         os.setpgid(0, 0)  # so that what it starts ends with it
@@ -126,7 +128,11 @@ def _judge(check: Check, context: Context) -> None:
         faulthandler.enable()
         faulthandler.dump_traceback_later(max(0.1, check.timeout - LAST_WORDS))
         own = Path(tempfile.mkdtemp(prefix=f"{check.id}-", dir=context.scratch))
+        watch.begin()
         result = perform(check, replace(context, scratch=own))
+        touched = watch.seen() if check.stands else None
+        if touched is not None:
+            result["touched"] = touched
         partial = result_path(context.scratch, check).with_suffix(".part")
         partial.write_text(json.dumps(result, default=str), encoding="utf-8")
         partial.rename(result_path(context.scratch, check))

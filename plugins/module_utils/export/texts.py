@@ -83,7 +83,7 @@ def environments(plan: Plan, locks: Mapping[str, str]) -> list[ExportTask]:
         missing += [f"lock {lock['key']}" for lock in (item.conda, item.lock) if lock and lock["status"] != "hit"]
         if missing:
             raise ValueError(
-                f"environment {item.name} lacks {', '.join(missing)}. Remedy: run playbooks/build.yml first"
+                f"environment {item.name} lacks {', '.join(missing)}. Remedy: run wavesmith provision first"
             )
         found.append(
             {

@@ -7,7 +7,7 @@ import re
 _TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]|[\x00\x07\x0e\x0f]|.\x08")
 # What pip, uv and rich draw, what docker, GitHub's runner and pytest write before each line, and the quotes of a mail.
 _BEFORE = re.compile(
-    r"^[ \t]*(?:(?:#\d+ )?\d+\.\d+ (?=\S)|\d{4}-\d\d-\d\dT[\d:.]+Z |E {3,}|> (?!=)|[\w.-]+ +\| |(?:[│┃║╎┆╰├╭└┌─▶>╴] ?)+|[×❯] )*"
+    r"^[ \t]*(?:(?:#\d+ )?\d+\.\d+ (?=\S)|\d{4}-\d\d-\d\dT[\d:.]+Z(?: |$)|E {3,}|> (?!=)|[\w.-]+ +\| |(?:[│┃║╎┆╰├╭└┌─▶>╴] ?)+|[×❯] )*"
 )
 _AFTER = re.compile(r"[ \t]*[│┃║][ \t]*$|[ \t]+$", re.MULTILINE)
 # A message in a text of Markdown: code of several words behind other words, or in a table.

@@ -289,7 +289,7 @@ def _work(
         outcome = {"failure": str(error), "log": []}
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space (playbooks/prune.yml removes old generations)" if full else f"see {folder}/log"
+        remedy = "free some space (wavesmith prune removes old generations)" if full else f"see {folder}/log"
         outcome = {"failure": f"{error.filename or root}: {error.strerror}. Remedy: {remedy}", "log": []}
     except Exception:  # a defect of ours: kept whole in the log, said in one line
         traceback.print_exc()

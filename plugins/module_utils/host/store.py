@@ -24,7 +24,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -272,10 +272,10 @@ def seal(prefix: str, manifest: GenerationManifest) -> None:
 
 
 def damage(prefix: str) -> list[str]:
-    """What differs from the sealed state: `missing`, `changed`, and `added` for a second version of a package.
+    """What differs from the sealed state: `missing`, `changed`, and `added` for a package that was installed into it by hand.
 
-    Files are told by size, modification time and inode, so tens of thousands are compared in a fraction of a second; other
-    added files are not damage, because pip puts them there on the user's word.
+    Files are told by size, modification time and inode, so tens of thousands are compared in a fraction of a second; an added
+    file that belongs to no package is no damage.
     """
     files = read_json(os.path.join(prefix, FILES))
     if not isinstance(files, dict):
@@ -289,16 +289,20 @@ def damage(prefix: str) -> list[str]:
             continue
         if now != mark:
             found.append(f"changed: {relative}")
-    found += _doubled(prefix, files)
+    found += _added(prefix, files)
     python = os.path.join(prefix, "bin", "python")
     if not os.access(python, os.X_OK):
         found.append("bin/python does not run")
     return sorted(found)
 
 
-def _doubled(prefix: str, files: Iterable[str]) -> list[str]:
-    """Packages of the sealed state with metadata of a second version beside theirs: an installation that replaced half of one."""
-    sealed = {os.path.dirname(relative) for relative in files if relative.endswith(".dist-info/METADATA")}
+def _added(prefix: str, files: Collection[str]) -> list[str]:
+    """Packages whose metadata is not sealed: a second version beside a sealed one, or what somebody installed by hand."""
+    sealed = {
+        os.path.dirname(relative)
+        for relative in files
+        if relative.endswith((".dist-info/METADATA", ".egg-info/PKG-INFO"))
+    }
     names = {package_of(os.path.basename(folder)) for folder in sealed}
     found = []
     for site in {os.path.dirname(folder) for folder in sealed}:
@@ -307,8 +311,19 @@ def _doubled(prefix: str, files: Iterable[str]) -> list[str]:
         except OSError:
             continue
         for entry in entries:
-            if package_of(entry) in names and os.path.join(site, entry) not in sealed:
-                found.append(f"added: {os.path.join(site, entry)}, a second version of a package")
+            path = os.path.join(site, entry)
+            # What begins with ~ is what pip left of a package that it took away.
+            if (
+                not entry.endswith((".dist-info", ".egg-info"))
+                or entry.startswith("~")
+                or path in sealed
+                or path in files
+            ):
+                continue
+            second = package_of(entry) in names
+            found.append(
+                f"added: {path}, {'a second version of a package' if second else 'a package that its lock does not name'}"
+            )
     return found
 
 
@@ -419,11 +434,12 @@ def _known(path: str, record: Callable[..., Record]) -> tuple[Record | None, lis
 
 
 def brief(verdict: Verdict) -> Verdict:
-    """A verdict without its evidence, which can be long."""
+    """A verdict without its evidence and what its findings rest on, which can be long."""
     shown = copy.copy(verdict)
     shown["checks"] = [copy.copy(check) for check in verdict.get("checks", [])]
     for check in shown["checks"]:
         check.pop("evidence", None)
+        check.pop("basis", None)
     return shown
 
 
@@ -501,6 +517,14 @@ def prunable(root: str, environment: str, keep: int) -> list[str]:
     if apart and not {current, *kept} & {*apart}:
         kept.append(apart[-1])
     return [item["name"] for item in found if item["name"] not in kept]
+
+
+def changed_apart(root: str, environment: str) -> dict[str, str]:
+    """Finished generations that are not in use and were changed, each with the first thing that differs: nothing goes back to them."""
+    folder = environment_folder(root, environment)
+    listed = [item["name"] for item in generations(root, environment) if item["complete"]]
+    found = {name: damage(os.path.join(folder, name)) for name in listed if name != pointed(folder)}
+    return {name: broken[0] for name, broken in found.items() if broken}
 
 
 def room(*paths: str) -> int:

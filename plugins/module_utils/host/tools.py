@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..failures.base import NOTHING, Base
 from ..failures.match import recognise
@@ -17,7 +17,7 @@ from ..failures.say import inline, lead, problem, remedy
 from ..observe.host import Host
 from ..terms.url import masked
 from . import store
-from .job import Failed
+from .job import Failed, Job
 from .unbuilt import explain as not_built
 
 UV = ("toolbox", "current", "bin", "uv")
@@ -56,6 +56,36 @@ def environment(root: str, package_index: str) -> dict[str, str]:
 def uv(root: str) -> str:
     """The path of the toolbox's uv."""
     return os.path.join(root, *UV)
+
+
+def run_uv(job: Job, argv: Sequence[str], tools: dict[str, str], watch: Callable[[], None] | None = None) -> None:
+    """Run uv; where it cannot read its own cache, once again with an empty one.
+
+    Raises:
+        Failed: it ended with another status than 0.
+    """
+    try:
+        job.run(argv, tools, watch=watch)
+    except Failed as error:
+        cache = tools["UV_CACHE_DIR"]
+        if not os.path.lexists(cache) or not cache_is_damaged(error.said, cache):
+            raise
+        job.progress("starting again with an empty cache", detail=cache)
+        store.remove(cache)
+        job.run(argv, tools, watch=watch)
+
+
+_UNREADABLE = re.compile(
+    r"deserialize cache entry|No such file|Is a directory|Not a directory|missing \.dist-info", re.I
+)
+_NO_DAMAGE = re.compile(r"os error (?:1|13|28|30|122)\b")
+"""Rights, a full disk, a read-only one, a quota: an empty cache would not help."""
+
+
+def cache_is_damaged(said: str, cache: str) -> bool:
+    """Whether uv says that something in its cache is not what it wrote there (the words of uv 0.9 to 0.11)."""
+    inside = cache in said or "cache entry" in said
+    return inside and bool(_UNREADABLE.search(said)) and not _NO_DAMAGE.search(said)
 
 
 def make_toolbox(root: str, digest: str, lock: str, package_index: str) -> bool:
@@ -118,7 +148,7 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
     cause = lead(found)
     package = next((one for one in found if one.id == "package_does_not_build"), None)
     # Not the index, but what a build fetches by itself.
-    fetches = cause is not None and cause.id == "index_unreachable" and "Failed to fetch" not in error.said
+    fetches = cause is not None and cause.id in _OUT_OF_REACH and "Failed to fetch" not in error.said
     if cause and not fetches and (cause.id in _NO_FAULT_OF_IT or (package and package.because_of != cause.id)):
         return _told(error, item, problem(cause), remedy(cause))
     unbuilt = not_built(error.log, (problem(cause), remedy(cause)) if cause and not fetches else None)
@@ -134,6 +164,7 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
 
 
 _NO_FAULT_OF_IT = ("hash_mismatch", "disk_full", "index_unreachable")
+_OUT_OF_REACH = ("index_unreachable", "source_unreachable")
 
 
 def _told(error: Failed, item: str, what: str, remedy: str) -> Failed:

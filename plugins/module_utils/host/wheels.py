@@ -26,7 +26,7 @@ def kept_wheel(root: str, key: str) -> str:
         os.path.join(folder, "provenance.json"), Provenance, f"remove {folder} and rebuild the wheel"
     )
     if provenance is None:
-        raise Failed(f"wheel {key} is not in the wheelhouse. Remedy: run playbooks/build.yml for this host first")
+        raise Failed(f"wheel {key} is not in the wheelhouse. Remedy: run wavesmith provision for this host first")
     path = os.path.join(folder, provenance["wheel"])
     if not os.path.exists(path) or sha256(path) != provenance["sha256"]:
         store.remove(folder)

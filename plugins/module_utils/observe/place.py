@@ -30,7 +30,13 @@ def find_obstacles(host: Host, root: str, user: User, privilege: str) -> list[Fi
         ]
     if not stat.S_ISDIR(status.st_mode):
         return [_finding("file", f"{path} is a file", "move it away, or set wavesmith_root to another folder")]
-    point, options = mounted(host.read("/proc/self/mounts"), os.path.realpath(host.at(path)) if host.live else path)
+    point, kind, options = mounted(
+        host.read("/proc/self/mounts"), os.path.realpath(host.at(path)) if host.live else path
+    )
+    if kind in _KERNELS:
+        return [
+            _finding("kernel", f"{point} is the kernel's own file system ({kind}), which keeps no files", _ELSEWHERE)
+        ]
     if "ro" in options:
         return [
             _finding(
@@ -46,6 +52,27 @@ def find_obstacles(host: Host, root: str, user: User, privilege: str) -> list[Fi
 
 
 _ELSEWHERE = "set wavesmith_root to a folder elsewhere"
+_KERNELS = frozenset(
+    [
+        "binfmt_misc",
+        "bpf",
+        "cgroup",
+        "cgroup2",
+        "configfs",
+        "debugfs",
+        "devpts",
+        "devtmpfs",
+        "efivarfs",
+        "hugetlbfs",
+        "mqueue",
+        "proc",
+        "pstore",
+        "securityfs",
+        "sysfs",
+        "tracefs",
+    ]
+)
+"""Kinds of file systems that the kernel makes up (those of /proc/filesystems with nodev that keep no files for long)."""
 
 
 def _denied(path: str, root: str, user: User, privilege: str) -> list[Finding]:
@@ -68,9 +95,9 @@ def _finding(kind: str, problem: str, remedy: str) -> Finding:
     return texts.finding(f"{WRONG}{kind}", problem, remedy)
 
 
-def mounted(mounts: str, path: str) -> tuple[str, list[str]]:
-    """The mount point that a path is on, and its options, from the text of ``/proc/self/mounts``."""
-    found: tuple[str, list[str]] = ("/", [])
+def mounted(mounts: str, path: str) -> tuple[str, str, list[str]]:
+    """The mount point that a path is on, the kind of its file system, and its options, from the text of ``/proc/self/mounts``."""
+    found: tuple[str, str, list[str]] = ("/", "", [])
     for line in mounts.splitlines():
         words = line.split(" ")
         if len(words) < 4:
@@ -78,5 +105,5 @@ def mounted(mounts: str, path: str) -> tuple[str, list[str]]:
         place = re.sub(r"\\([0-7]{3})", lambda escaped: chr(int(escaped.group(1), 8)), words[1])
         # A later line lies over an earlier one of the same place.
         if (path == place or path.startswith(place.rstrip("/") + "/")) and len(place) >= len(found[0]):
-            found = place, words[3].split(",")
+            found = place, words[2], words[3].split(",")
     return found

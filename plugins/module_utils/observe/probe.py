@@ -14,7 +14,7 @@ from . import hardware as look
 from . import jetson, place, texts
 from .cpu import parse_cpuinfo, parse_meminfo
 from .host import Host, Questions, User, find_user
-from .sources import Probes, find_sources
+from .sources import Probes, find_sources, source_state
 from .system import container_kind, parse_dpkg_status, parse_python
 
 # -I -S: neither a user site nor PYTHONPATH can change the answer, and it starts in a few milliseconds.
@@ -117,12 +117,42 @@ def observe(
 
 
 def ask_sources(
-    sources: Mapping[str, str], default_index: str = "", probe_root: str = "/", timeout: float = 10.0
+    sources: Mapping[str, str], default_index: str = "", probe_root: str = "/", timeout: float = 10.0, root: str = ""
 ) -> AskedSources:
-    """Ask a host's package sources alone; the arguments are those of `observe`."""
+    """Ask a host's package sources alone; the arguments are those of `observe`. What was fetched before (`<digest>/…`) is not asked."""
     host, findings = Host(probe_root), list[Finding]()
-    found = Probes(host, find_sources(host, find_user(host), sources, default_index), timeout).collect(findings)
-    return {"sources": found, "findings": findings}
+    links = find_sources(host, find_user(host), {**sources, **_channels(host, root, sources)}, default_index)
+    for name in _by_name(sources):
+        if not links[name].url:
+            del links[name]  # asked when the toolbox is there, which knows where it is
+    kept = {
+        name
+        for name in links
+        if "/" in name and root and host.listing(f"{root}/cache/sources/{name.partition('/')[0]}")
+    }
+    found = {name: source_state(links[name], True, "kept on the host", 0.0) for name in kept}
+    asked = {name: link for name, link in links.items() if name not in kept}
+    return {"sources": {**found, **Probes(host, asked, timeout).collect(findings)}, "findings": findings}
+
+
+_CHANNEL = "channel "
+"""How the name of a source begins that is a conda channel."""
+
+
+def _by_name(sources: Mapping[str, str]) -> list[str]:
+    return [name for name, url in sources.items() if name.startswith(_CHANNEL) and not url]
+
+
+def _channels(host: Host, root: str, sources: Mapping[str, str]) -> dict[str, str]:
+    """What to ask for of the channels that are given by name: the toolbox's py-rattler knows below which address they lie."""
+    names = _by_name(sources)
+    if not names:
+        return {}
+    code = "import sys, rattler; print(*(rattler.Channel(name).base_url for name in sys.argv[1:]))"
+    python = f"{root}/toolbox/current/bin/python"
+    answer = host.run([python, "-Ic", code, *(name[len(_CHANNEL) :] for name in names)])
+    found = answer.text.split() if answer.code == 0 else []
+    return {name: f"{url.rstrip('/')}/noarch/repodata.json" for name, url in zip(names, found)}
 
 
 LINKER_CACHE = ["/sbin/ldconfig", "-p"]

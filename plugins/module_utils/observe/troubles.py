@@ -75,13 +75,15 @@ def missing(shown: int, text: str, header: str, scene: Scene) -> Finding | None:
     lost = ", ".join(f"{address} ({slots[address].gpu.name})" if address in slots else address for address in named)
     total = max(len(bound), shown + len(named))
     count = f"{total} NVIDIA GPUs are on the PCI bus, nvidia-smi shows {shown}"
-    where = (
-        f"{lost} does not answer"
-        if lost
-        else f"one of {', '.join(bound)} does not answer"
-        if bound
-        else lines[0].strip()
-    )
+    silent_ones = max(total - shown, 1)
+    verb = "does not answer" if silent_ones == 1 else "do not answer"
+    if lost:
+        more = f" and {silent_ones - len(named)} more" if silent_ones > len(named) else ""
+        where = f"{lost}{more} {verb}"
+    elif bound:
+        where = f"{'one' if silent_ones == 1 else silent_ones} of {', '.join(bound)} {verb}"
+    else:
+        where = lines[0].strip()
     said = first(scene.log, "lost", "firmware", "power", "no_room", "failed")
     why = f" (the kernel says: {said.text})" if said else ""
     remedy = (

@@ -64,6 +64,7 @@ _WORDS = (
     (re.compile(r"\bSafeConfigParser\("), "3.12", "configparser.SafeConfigParser"),
     (re.compile(r"\bpkgutil\.ImpImporter\b"), "3.12", "pkgutil.ImpImporter"),
     (re.compile(r"\binspect\.getargspec\("), "3.11", "inspect.getargspec"),
+    (re.compile(r"\breturn\s+locals\(\)\s*\["), "3.13", "locals() to read what exec() defined"),
     (re.compile(r"\buse_2to3\s*=\s*True"), "3.12", "use_2to3, which needs a setuptools older than 58"),
 )
 # What setup.py files import while they build, by the distribution that has it.

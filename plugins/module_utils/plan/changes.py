@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from ..terms.names import normal
+from ..records.generation import GenerationManifest
+from ..terms.names import name_of, normal
 from ..wanted.project import OwnWheel
 from . import guard, lockfile
-from .record import WheelPlan
+from .record import EnvironmentPlan, WheelPlan
 
 
 def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
@@ -27,6 +28,56 @@ def changes(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
         elif new and not _same(old, new):
             found.append(f"{name} {old} → {new}")
     return found
+
+
+def expected(item: EnvironmentPlan, before: GenerationManifest | None, lock: str, base: Collection[str]) -> list[str]:
+    """What the next generation of an environment changes, as far as it is known.
+
+    Args:
+        item: The environment, with what is asked of its resolver.
+        before: The manifest of the generation in use; `None` where there is none.
+        lock: The text of its lock; empty before it was resolved: then it is what was asked for that differs.
+        base: Packages that every environment has.
+    """
+    asked = {name: said for name, said in map(_asked, item.lock["requirements"]) if name not in base}
+    there: Mapping[str, str] = before.get("packages", {}) if before else {}
+    imported: Mapping[str, str] = before.get("imports", {}) if before else {}
+    if lock:
+        after = wanted_packages(lock, item.wheels, item.projects)
+        if there:
+            return changes(there, after)
+        named = {name: after[name] for name in asked if name in after}
+        more = len(after) - len(named)
+        return [*changes({}, named), *([f"+ {more} that these need"] if more else [])]
+    if not there:
+        return [*(f"+ {name}" for name in sorted(asked)), "+ what these need: known after the lock"]
+    told = {normal(name) for name in imported}
+    found = {name: f"+ {name}" for name in asked if name not in there}
+    found |= {name: f"- {name}" for name in told - {*asked, *base, *map(normal, item.imports)}}
+    found |= {
+        name: f"{name} {there[name]} → {said}"
+        for name, said in asked.items()
+        if name in there and not _fits(there[name], said)
+    }
+    return [*(found[name] for name in sorted(found)), "all other versions: known after the lock"]
+
+
+def _asked(line: str) -> tuple[str, str]:
+    """The name and the versions of a requirement line."""
+    fetched = lockfile.repositories(line)
+    if fetched:
+        return fetched[0].name or fetched[0].url, ""
+    name = name_of(line)
+    return name, line.partition(";")[0][len(name) :].partition("]")[2 if "[" in line else 0].strip()
+
+
+def _fits(version: str, wanted: str) -> bool:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        return SpecifierSet(wanted).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        return True
 
 
 def _same(one: str, other: str) -> bool:

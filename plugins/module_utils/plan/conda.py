@@ -71,10 +71,13 @@ def channels(wanted: Wanted) -> tuple[Channel, ...]:
 
 
 def sources(wanted: Wanted) -> dict[str, str]:
-    """What to ask a host for, by the source's name, to know whether its channels answer."""
+    """What to ask a host for, by the source's name, to know whether its channels answer; empty: the host's own tools know where that is."""
     if wanted.conda_offline or not any(environment.engine == "conda" for environment in wanted.environments):
         return {}
-    return {_source(channel.name): f"{channel.url}/noarch/repodata.json" for channel in channels(wanted) if channel.url}
+    return {
+        _source(channel.name): f"{channel.url}/noarch/repodata.json" if channel.url else ""
+        for channel in channels(wanted)
+    }
 
 
 def _source(channel: str) -> str:

@@ -19,7 +19,7 @@ from ..wanted.model import Model
 from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import ask, conda, environ, models
-from .changes import changes, wanted_packages
+from .changes import expected
 from .choose import NO_STACK, choose, unknown_stack
 from .expect import unexpected
 from .fitness import tell, unfit, with_own_toolkit
@@ -30,7 +30,7 @@ from .lock import imports_of, lock_of
 from .origins import instead, offer, origins_of, refuse_unbuildable, usable, wheels_of
 from .recipe import target_of
 from .record import PHASES, SECONDS, EnvironmentPlan, Plan
-from .steps import environment_steps, need_room, need_system, step
+from .steps import environment_steps, need_room, need_system, room_of, step
 from .unwanted import apart, chosen
 
 _SAID_ELSEWHERE = ("root.", "source.", "user.", "nvidia.no_memory")
@@ -75,10 +75,10 @@ def plan(
         detail = ", ".join(result.system_missing)
         result.steps.insert(0, step("prepare", "system packages", detail, SECONDS["system packages"]))
     for item in result.environments:
-        result.steps.extend(environment_steps(item))
+        result.steps.extend(environment_steps(item, room_of(item, catalog, locks)))
     result.phases = [phase for phase in PHASES if any(step["phase"] == phase for step in result.steps)]
     result.seconds = sum(step["seconds"] for step in result.steps)
-    need_room(observed, catalog, result)
+    need_room(observed, catalog, result, locks)
     busy = observed.get("busy")
     if result.steps and busy is not None:
         # No refusal: work that a killed run left behind is taken over; where its run still follows it, the step itself refuses.
@@ -199,11 +199,9 @@ def _environment(
         )
         result.warnings += warnings
         result.refusals += refusals
-    manifest = current["manifest"] if current else None
-    if manifest and manifest.get("packages") and item.phases and item.lock["status"] == "hit":
-        item.changes = changes(
-            manifest["packages"], wanted_packages(locks[item.lock["key"]], item.wheels, item.projects)
-        )
+    if item.phases and item.state in ("new", "change", "switch"):
+        at_hand = locks[item.lock["key"]] if item.lock["status"] == "hit" else ""
+        item.changes = expected(item, current["manifest"] if current else None, at_hand, catalog.base)
     if "install" in item.phases and item.lock["status"] == "hit":
         judged = judge(item, inspection_of(item.lock["key"], locks), observed, catalog, wanted.policy)
         item.constraints, item.archives = judged.constraints, judged.archives
@@ -217,10 +215,13 @@ def _environment(
         )
     if item.damage:
         more = f" (and {current['damaged'] - 1} more)" if current and current["damaged"] > 1 else ""
-        result.warnings.append(f"environment {item.name} drifted: {item.damage[0]}{more}")
+        keep = "; to keep a package, name it in wavesmith_environments" if item.damage[0].startswith("added: ") else ""
+        result.warnings.append(
+            f"environment {item.name} drifted: {item.damage[0]}{more}. Remedy: wavesmith provision makes a good generation{keep}"
+        )
     result.warnings += [
         f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so nothing goes back to it: "
-        f"{entry['damage'][0]}. Remedy: playbooks/prune.yml removes it"
+        f"{entry['damage'][0]}. Remedy: wavesmith repair removes it"
         for entry in present["generations"]
         if entry.get("damage") and entry["name"] != item.current
     ]

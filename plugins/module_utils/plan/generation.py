@@ -7,7 +7,7 @@ from ..terms.digest import digest
 from .models import digested
 from .record import SCHEMA, EnvironmentPlan
 
-ISOLATION = 3
+ISOLATION = 4
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
 
 

@@ -21,8 +21,8 @@ NOT_ASKED: SourceState = {"answers": True, "detail": "not asked, because there w
 """Of a source, where nothing has to be fetched from any."""
 _FETCHES = frozenset({"build", "lock", "install"})
 
-SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "install": 90, "verify": 75, "activate": 1}
-"""Rough times on two cores with a fast index, for the estimate; the summary shows what it really took."""
+SECONDS = {"system packages": 90, "toolbox": 15, "lock": 15, "fetch": 5, "activate": 1}
+"""Rough times on two cores with a fast index, for the estimate; the summary shows what it really took, and the next plan takes that."""
 DECIDED = (
     "digest",
     "stack",
@@ -109,7 +109,7 @@ class EnvironmentPlan:
         unseen: Why the files of its lock were not looked at before they are installed; empty where they were.
         phases: What has to be done, of `PHASES`.
         links: Whether the files of a generation are its own.
-        changes: What the next generation changes, where its lock is known: ``+ a 1.2``, ``- b``, ``c 1.0 → 1.1``.
+        changes: What the next generation changes, as far as it is known: ``+ a 1.2``, ``- b``, ``c 1.0 → 1.1``.
     """
 
     name: str

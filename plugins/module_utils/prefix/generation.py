@@ -19,7 +19,7 @@ from typing import cast
 from ..audit.binaries import problems
 from ..host import store
 from ..host.job import Failed, Job
-from ..host.tools import environment, explain, free_bytes, uv
+from ..host.tools import environment, explain, free_bytes, run_uv, uv
 from ..host.wheels import kept_wheel
 from ..plan import guard
 from ..plan.archive import all_constraints
@@ -82,7 +82,9 @@ class _Pip:
 
         def exec_module(module):
             execute(module)
-            change(module)
+            # All modules in one folder of a zip file (pip out of its wheel) have the same loader.
+            if module.__name__ == name:
+                change(module)
 
         spec.loader.exec_module = exec_module
         return spec
@@ -157,7 +159,7 @@ def make_prefix(job: Job, root: str, spec: InstallTask) -> None:
         base = os.path.realpath(spec["python"]["path"])
         argv = [uv(root), "venv", "--quiet", "--no-project", "--python", spec["python"]["path"]]
         try:
-            job.run([*argv, "--prompt", spec["environment"], prefix], environment(root, ""))
+            run_uv(job, [*argv, "--prompt", spec["environment"], prefix], environment(root, ""))
         except Failed as error:
             raise explain(error, f"environment {spec['environment']}", job.known) from error
     _isolate(prefix, base, spec)
@@ -282,7 +284,7 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
             text = file.read()
         if {*guard.locked(text)} & {*spec.get("banned", [])}:
             told = [word for word in argv if word not in ("--no-annotate", "--generate-hashes")]
-            job.run([*told, "--annotation-style", "line", paths["requirements"]], tools)
+            run_uv(job, [*told, "--annotation-style", "line", paths["requirements"]], tools)
             with open(paths["lock"], encoding="utf-8") as file:
                 raise Failed(guard.brought(spec["environment"], file.read(), spec["banned"]))
         for place, line in local.items():
@@ -323,7 +325,7 @@ def _with_older_tools(
 
     def run(lines: list[str]) -> None:
         store.write_text(path, "".join(f"{line}\n" for line in lines))
-        job.run([*argv, *(["--build-constraints", path] if lines else [])], tools, watch=watch)
+        run_uv(job, [*argv, *(["--build-constraints", path] if lines else [])], tools, watch)
 
     try:
         run(constraints)
@@ -435,7 +437,7 @@ def _fill(
             lambda words: _with_older_tools(job, words, tools, spec["python"], old, []),
         )
         if wheels:
-            job.run([*add, "--no-index", *wheels], tools)
+            run_uv(job, [*add, "--no-index", *wheels], tools)
         shares = _separate(job, root, spec, prefix)
         job.progress("checking bytes", count, count)
         wrong = _wrong_bytes(site)
@@ -443,11 +445,11 @@ def _fill(
             # A file of the cache was changed in place through a hard link: fetch those packages again.
             names = sorted(wrong)
             job.progress("fetching damaged packages again", 0, len(names), ", ".join(names))
-            job.run([uv(root), "cache", "clean", "--quiet", *names], tools)
+            run_uv(job, [uv(root), "cache", "clean", "--quiet", *names], tools)
             again = [argument for name in names for argument in ("--reinstall-package", name)]
-            job.run([*locked, *again], tools, watch=watch)
+            run_uv(job, [*locked, *again], tools, watch)
             if wheels:
-                job.run([*add, "--no-index", *again, *wheels], tools)
+                run_uv(job, [*add, "--no-index", *again, *wheels], tools)
             shares = _separate(job, root, spec, prefix)
             wrong = _wrong_bytes(site)
             if wrong:

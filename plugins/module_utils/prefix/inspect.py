@@ -93,7 +93,11 @@ def locked_files(text: str) -> Iterator[tuple[InspectedFile, str, int]]:
     for block in text.split("[[packages]]")[1:]:
         name, version = (_text(block, rf"^{key} = ") for key in ("name", "version"))
         kinds = ("wheels", "sdist")  # where there is a wheel, nobody builds the archive
-        kind = next((found for kind in kinds if (found := re.search(rf"^({kind}) = (.*)$", block, re.MULTILINE))), None)
+        # Of several wheels that fit, the first is taken.
+        line = r"^({}) = (\[\n.*?^\]|[^\n]*)$"
+        kind = next(
+            (found for kind in kinds if (found := re.search(line.format(kind), block, re.MULTILINE | re.DOTALL))), None
+        )
         file: InspectedFile = {"name": normal(name), "version": version, "kind": "other", "unseen": ""}
         if kind is None:
             yield file, "", 0
@@ -104,6 +108,8 @@ def locked_files(text: str) -> Iterator[tuple[InspectedFile, str, int]]:
         file["kind"] = "wheel" if kind[1] == "wheels" else "archive"
         file["file"], file["sha256"] = name_of_file(address), _text(kind[2], r"\bsha256 = ")
         file["published"] = published[1] if published else ""
+        if size:
+            file["size"] = int(size[1])
         yield file, address, int(size[1]) if size else 0
 
 

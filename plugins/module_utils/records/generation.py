@@ -106,6 +106,32 @@ Outcome = Literal["pass", "fail", "skip", "unjudged"]
 Health = Literal["healthy", "failed", "unjudged"]
 
 
+class Touched(TypedDict):
+    """What the process of a check touched, as it is told to the doctor; it is not kept.
+
+    Attributes:
+        components: First parts of the paths below ``site-packages`` of all modules and libraries that it loaded.
+        missing: Modules and distributions that it looked for in vain.
+    """
+
+    components: list[str]
+    missing: list[str]
+
+
+class Basis(TypedDict):
+    """What a finding rests on.
+
+    Attributes:
+        packages: The packages whose files its process loaded.
+        missing: Modules and distributions that it looked for in vain.
+        digest: Of these packages, the doctor, the Python, what is wanted, and the system.
+    """
+
+    packages: list[str]
+    missing: list[str]
+    digest: str
+
+
 class CheckResult(TypedDict, total=False):
     """What one check found.
 
@@ -118,6 +144,10 @@ class CheckResult(TypedDict, total=False):
         remedy: What to do; empty where nothing is.
         seconds: How long it took.
         cpu: Seconds of processor time that it took, with the commands it started; much less than `seconds` on a busy host.
+        touched: What its process touched, on its way to the doctor.
+        at: When it was found, UTC.
+        basis: What it rests on; only of checks that may be carried over.
+        carried: The generation that it was found in, where nothing that it rests on is different here.
     """
 
     id: str
@@ -128,6 +158,10 @@ class CheckResult(TypedDict, total=False):
     remedy: str
     seconds: float
     cpu: float
+    touched: Touched
+    at: str
+    basis: Basis
+    carried: str
 
 
 class _Verdict(TypedDict):

@@ -81,6 +81,7 @@ class InspectedFile(_InspectedFile, InspectedPart, total=False):
         file: Its name.
         sha256: Of the file.
         published: When, as ``2026-04-14``; empty where the index does not say.
+        size: Bytes of the file; left out where the index does not say.
         unseen: Why it could not be looked at; empty where it was.
         machines: CPU architectures of its libraries.
         provides: Names of its libraries.
@@ -95,6 +96,7 @@ class InspectedFile(_InspectedFile, InspectedPart, total=False):
     file: str
     sha256: str
     published: str
+    size: int
     unseen: str
     built: bool
 

@@ -58,7 +58,7 @@ done
 worst=0
 for program in "{root}"/envs/${{name:-*}}/current/bin/wavesmith-doctor; do
     if [ ! -x "$program" ]; then
-        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run playbooks/verify.yml, or use one of:" $(cd "{root}/envs" && echo *) >&2
+        echo "wavesmith-doctor: there is no environment ${{name:-at all}} in {root}/envs that was judged. Remedy: run wavesmith verify, or use one of:" $(cd "{root}/envs" && echo *) >&2
         exit 2
     fi
     [ -z "$once" ] || exec "$program" "$@"
@@ -140,13 +140,20 @@ def keep(root: str, environment: str, measured: Mapping[str, float]) -> None:
 
 
 def judge(
-    job: Job, root: str, spec: VerifyTask, files: dict[str, bytes], judged: Mapping[str, str], measure: bool = False
+    job: Job,
+    root: str,
+    spec: VerifyTask,
+    files: dict[str, bytes],
+    judged: Mapping[str, str],
+    measure: bool = False,
+    full: bool = True,
 ) -> Verdict:
     """Judge one generation with the doctor's `files` and return the verdict without its evidence.
 
     Args:
         judged: The generations that are judged in this run, by environment.
         measure: Whether it is also measured how fast the host computes.
+        full: Whether all checks run, also those that nothing can have changed for since the current generation was judged.
 
     Raises:
         Failed: the doctor itself could not be run.
@@ -200,6 +207,8 @@ def judge(
     shutil.rmtree(work, ignore_errors=True)
     os.makedirs(work)
     kept = os.path.join(work, "verdict.json")
+    folder = os.path.join(root, "envs", spec["environment"])
+    current = store.pointed(folder)
     argv = [
         program,
         "--progress",
@@ -209,6 +218,7 @@ def judge(
         "--evidence",
         evidence,
         *(["--performance"] if measure else []),
+        *([] if full or current in (None, spec["generation"]) else ["--carry", f"{folder}/{current}/wavesmith"]),
     ]
     tools = {
         **environment(root, ""),

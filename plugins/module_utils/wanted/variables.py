@@ -176,10 +176,11 @@ VARIABLES: Mapping[str, Variable] = {
     "matrix_cuda": Variable((str,), "matrix"),
     "matrix_file": Variable((str,), "matrix"),
     "performance": Variable((bool,), "verify"),
+    "verify_full": Variable((bool,), "verify"),
     "report_evidence": Variable((bool,), "report"),
 }
 """Every variable that a user sets."""
-OWN_VARIABLES = frozenset({"plan", "pruned", "removed", "settings", "verify_hosts", "verify_what"})
+OWN_VARIABLES = frozenset({"plan", "pruned", "removed", "settings", "verify_hosts", "verify_what", "one_of_many"})
 """What the playbooks tell each other."""
 OTHERS = ("ansible_", "awx_", "tower_", "semaphore_")
 """How the names of variables begin that others give to every run."""

@@ -1,0 +1,184 @@
+"""Sources that are no package index: asked before anything is changed, and refused where a definite no comes back."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, record, repositories
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import git as kept
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import project_source
+
+from .site import Site
+from .test_observe import silent
+from .test_plan import decide, host, only, thor
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+NO = {"answers": False, "inconclusive": False, "detail": "HTTP 404: nothing at this address"}
+UNSURE = {"answers": False, "inconclusive": True, "detail": "no answer within 6 s"}
+YES = {"answers": True, "inconclusive": False, "detail": "HTTP 200"}
+BOARD = thor(
+    machine={"kind": "jetson"},
+    pythons=[{"path": "/usr/bin/python3.12", "version": "3.12.3", "headers": True, "venv": True}],
+    toolkits=[{"version": "13.0", "path": "/usr/local/cuda", "nvcc": True}],
+    compilers={"gcc": "13.3.0"},
+)
+BUILT = only(decide(BOARD, Environment("speech", packages=("torch", "torchaudio")), policy=("wheelhouse", "source")))
+TAKEN = only(
+    decide(
+        host(), Environment("small", stack="none", packages=(f"voice @ git+https://example.org/voice.git@{COMMIT}",))
+    )
+)
+
+
+def test_the_repository_of_each_build_and_of_each_package_at_a_commit_is_asked_as_git_asks_it() -> None:
+    asked = repositories.sources([BUILT])
+    named = {
+        wheel.spec["source"]["digest"]: wheel.spec["source"]["urls"]
+        for wheel in BUILT.wheels
+        if wheel.spec["source"]["kind"] == "git"
+    }
+    assert named and all(f"{digest}/0" in asked for digest in named)
+    assert all(
+        address.endswith("/info/refs?service=git-upload-pack")
+        for name, address in asked.items()
+        if name.partition("/")[0] in named
+    )
+    assert repositories.sources([TAKEN]) == {
+        f"{COMMIT}/0": "https://example.org/voice.git/info/refs?service=git-upload-pack"
+    }
+
+
+@pytest.mark.parametrize(
+    ("states", "alone", "refused", "warned"),
+    [([NO], True, 1, 0), ([NO], False, 0, 1), ([UNSURE], True, 0, 1), ([YES], True, 0, 0), ([], True, 0, 0)],
+)
+def test_a_definite_no_is_refused_where_no_other_host_could_build_it(
+    states: list[Any], alone: bool, refused: int, warned: int
+) -> None:
+    answers = {f"{COMMIT}/{number}": state for number, state in enumerate(states)}
+    refusals, warnings = repositories.silent(TAKEN, answers, alone)
+    assert (len(refusals), len(warnings)) == (refused, warned)
+    assert all("example.org/voice.git" in str(said) and "Remedy" in str(said) for said in [*refusals, *warnings])
+
+
+def test_one_mirror_that_answers_is_enough() -> None:
+    wheel = next(wheel for wheel in BUILT.wheels if wheel.spec["source"]["urls"])
+    digest = wheel.spec["source"]["digest"]
+    wheel.spec["source"]["urls"] = ["https://a.example.org/x", "https://b.example.org/x"]
+    assert repositories.silent(BUILT, {f"{digest}/0": NO, f"{digest}/1": YES}, True) == ([], [])
+    (refusal,), _ = repositories.silent(BUILT, {f"{digest}/0": NO, f"{digest}/1": NO}, True)
+    assert (
+        refusal.item == f"wheel {wheel.name} {wheel.version}"
+        and "a.example.org" in refusal.problem
+        and "b.example.org" in refusal.problem
+    )
+
+
+def test_what_was_fetched_before_is_not_asked_again(tmp_path: Path) -> None:
+    kept = tmp_path / "cache" / "sources" / COMMIT / "voice"
+    kept.mkdir(parents=True)
+    asked = {f"{COMMIT}/0": "http://127.0.0.1:9/voice.git", f"{'1' * 40}/0": "http://127.0.0.1:9/other.git"}
+    found = probe.ask_sources(asked, timeout=1.0, root=str(tmp_path))["sources"]
+    assert next((state["answers"], state["detail"]) for state in found.values()) == (True, "kept on the host")
+    assert not found[f"{'1' * 40}/0"]["answers"]
+
+
+@contextmanager
+def plain() -> Iterator[str]:
+    """Speaks HTTP where TLS is spoken."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@contextmanager
+def refusing() -> Iterator[str]:
+    yield "http://127.0.0.1:9/"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        (plain, "SSL"),
+        (refusing, "Connection refused"),
+        (silent, "its source gave no answer ("),
+    ],
+)
+def test_a_package_at_a_commit_whose_server_does_not_give_it_is_refused_before_anything_is_changed(
+    tmp_path: Path, server: Any, said: str
+) -> None:
+    site = Site(tmp_path, "one")
+    with server() as address:
+        package = f"voice @ git+{address.replace('http:', 'https:')}voice.git@{COMMIT}"
+        site.hosts["one"]["wavesmith_environments"] = {"small": {"stack": "none", "packages": ["numpy", package]}}
+        status, output = site.run("-e", "wavesmith_source_timeout=3")
+    assert "package voice: its source" in output and said in output and "voice.git" in output, output
+    assert (status == 0) == (server is silent) and not site.root("one").exists()
+
+
+def test_a_busy_git_server_is_asked_again_and_a_definite_no_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, tried = tmp_path / "voice", tmp_path / "tried"
+    repository.mkdir()
+    (repository / "requirements.txt").write_text("numpy\n")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-C", str(repository)]
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    busy = tmp_path / "bin" / "git"
+    busy.parent.mkdir()
+    real = subprocess.run(["which", "git"], capture_output=True, text=True, check=True).stdout.strip()
+    busy.write_text(
+        f'#!/bin/sh\ncase "$*" in *" fetch "*) echo x >>{tried}\nif [ $(wc -l <{tried}) -lt "${{WANTED_TRIES:-3}}" ]; then\n'
+        f'echo "fatal: unable to access: $SAYS" >&2; exit 128; fi;; esac\nexec {real} "$@"\n'
+    )
+    busy.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{busy.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(kept, "_PAUSES", (0.0, 0.0))
+    source = {"git": repository.as_uri(), "commit": commit}
+    for says, tries, usable in (
+        ("Recv failure: Connection reset by peer", 3, True),
+        ("Failed to connect: Connection refused", 1, False),
+    ):
+        tried.write_text("")
+        monkeypatch.setenv("SAYS", says)
+        if usable:
+            assert project_source.open_source(source, tmp_path).read("requirements.txt") == "numpy\n"
+        else:
+            with pytest.raises(kept.Unusable, match="Connection refused"):
+                project_source.open_source({**source, "commit": "0" * 40}, tmp_path)
+        assert len(tried.read_text().splitlines()) == tries
+
+
+def test_a_channel_given_by_name_is_asked_where_the_toolbox_says_that_it_lies(tmp_path: Path) -> None:
+    pytest.importorskip("rattler", reason="py-rattler is not in this environment: make venv-dev")
+    asked = {"channel conda-forge": "", "channel own": "http://127.0.0.1:9/own/noarch/repodata.json"}
+    assert set(probe.ask_sources(asked, timeout=0.5, root=str(tmp_path))["sources"]) == {"channel own"}
+    (tmp_path / "toolbox").mkdir()
+    (tmp_path / "toolbox" / "current").symlink_to(sys.prefix)
+    found = probe.ask_sources(asked, timeout=0.5, root=str(tmp_path))["sources"]
+    assert found["channel conda-forge"]["url"].endswith("/conda-forge/noarch/repodata.json")
+
+
+def test_a_channel_by_name_whose_address_nobody_knows_yet_is_not_refused() -> None:
+    wanted = Wanted((Environment("small", stack="none", engine="conda"),))
+    assert conda.sources(wanted) == {"channel conda-forge": ""}
+    lock = {"channels": [{"name": "conda-forge", "url": ""}]}
+    assert conda.silent("small", lock, {"channel conda-forge": record.NOT_ASKED}) == []
+    (refusal,) = conda.silent("small", lock, {"channel conda-forge": NO})
+    assert refusal.problem == "the channel conda-forge does not answer (HTTP 404: nothing at this address)"
