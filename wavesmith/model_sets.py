@@ -9,10 +9,9 @@ import shutil
 import sys
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.installed import modules_of
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
@@ -20,10 +19,12 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import mo
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.guard import locked
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import imports_of
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import ModelSet
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import Catalog
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 
-from .packages import ARCHITECTURES, MACHINES, ROOT, command, prefix_of, recorded, resolve, within
+from . import ROOT
+from .packages import ARCHITECTURES, MACHINES, command, prefix_of, recorded, resolve, within
 
 PAGE = ROOT / "docs" / "models.md"
 BEGIN = "<!-- begin: wavesmith model try --write -->"
@@ -73,7 +74,10 @@ class Row:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = "Exit code: 0 everything resolved and imported, 1 not everything, 2 an unknown name."
+    parser.epilog = (
+        "The table has what earlier runs tried as well (FOLDER/sets.json). "
+        "Exit code: 0 everything resolved and imported, 1 not everything, 2 an unknown name."
+    )
     parser.add_argument("sets", nargs="*", metavar="SET", help="sets of catalog/model_sets.yml [all]")
     parser.add_argument("--python", action="append", metavar="X.Y", help=f"Pythons [{' and '.join(PYTHONS)}]")
     parser.add_argument("--architecture", action="append", choices=ARCHITECTURES, help="CPU architectures [both]")
@@ -96,23 +100,28 @@ def run(arguments: argparse.Namespace) -> int:
     if unknown:
         print(f"wavesmith model: there is no set {unknown[0]}. Remedy: use one of: {', '.join(sets)}", file=sys.stderr)
         return 2
-    rows = []
+    kept = arguments.folder / "sets.json"
+    rows = {}
+    if kept.exists():
+        rows = {(row["name"], row["python"], row["architecture"]): Row(**row) for row in json.loads(kept.read_text())}
+    tried = []
     for name in arguments.sets or sets:
         for python in arguments.python or PYTHONS:
             for architecture in arguments.architecture or ARCHITECTURES:
                 row = attempt(Row(name, architecture, python), sets[name], catalog, arguments)
-                rows.append(row)
+                rows[name, python, architecture] = row
+                tried.append(row)
+                kept.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1) + "\n")
                 print(f"{name} {architecture} Python {python}: {said(row)} ({row.seconds} s)", flush=True)
-    arguments.folder.mkdir(parents=True, exist_ok=True)
-    (arguments.folder / "sets.json").write_text(json.dumps([asdict(row) for row in rows], indent=1) + "\n")
-    text = table(rows)
+    text = table(sorted(rows.values(), key=lambda row: (list(sets).index(row.name), row.python)))
     if arguments.write:
         PAGE.write_text(within(PAGE.read_text(encoding="utf-8"), text, BEGIN), encoding="utf-8")
-    print(text)
-    return 1 if any(row.reason for row in rows) else 0
+    else:
+        print(text)
+    return 1 if any(row.reason for row in tried) else 0
 
 
-def attempt(row: Row, wanted: Mapping[str, Any], catalog: Catalog, arguments: argparse.Namespace) -> Row:
+def attempt(row: Row, wanted: ModelSet, catalog: Catalog, arguments: argparse.Namespace) -> Row:
     """Plan, resolve, install and import one set."""
     began = time.monotonic()
     work = arguments.folder / f"{row.name}-{row.python}-{row.architecture}"
@@ -133,7 +142,7 @@ def attempt(row: Row, wanted: Mapping[str, Any], catalog: Catalog, arguments: ar
 
 
 def _planned(
-    row: Row, wanted: Mapping[str, Any], catalog: Catalog, mirrors: Sequence[str]
+    row: Row, wanted: ModelSet, catalog: Catalog, mirrors: Sequence[str]
 ) -> str | tuple[EnvironmentPlan, Catalog]:
     """The environment of a set on a recorded machine, or why it is refused there."""
     from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan

@@ -106,12 +106,14 @@ def _listing(root: str, names: list[str]) -> dict[str, str]:
     return {name: store.pointed(store.environment_folder(root, name)) or "none" for name in names}
 
 
-def _text(name: str, removed: Mapping[str, str], freed: int, check: bool) -> str:
-    if not removed:
-        return f"{name}: nothing to remove"
+def _text(name: str, removed: Mapping[str, str], freed: int, stays: Mapping[str, str], check: bool) -> str:
     did = "would remove" if check else "removed"
-    listed = ", ".join(f"{item} ({why})" if why else item for item, why in removed.items())
-    return f"{name}: {did} {listed}, {freed / 2**30:.2f} GiB"
+    what = f"{did} {_listed(removed)}, {freed / 2**30:.2f} GiB" if removed else "nothing to remove"
+    return f"{name}: {what}" + (f"; keeps {_listed(stays)}" if stays else "")
+
+
+def _listed(generations: Mapping[str, str]) -> str:
+    return ", ".join(f"{item} ({why})" if why else item for item, why in generations.items())
 
 
 def _doomed(root: str, name: str, state: str, keep: int) -> dict[str, str]:
@@ -184,12 +186,14 @@ def main() -> None:
         with nullcontext() if module.check_mode else store.locked(root, f"{given['state']} {', '.join(names)}"):
             if given["state"] in ("pruned", "repaired"):
                 # All are looked at before the first goes: what cannot be pruned stops all.
+                pruned = given["state"] == "pruned"
+                stays = {name: store.kept(root, name, given["keep"]) if pruned else {} for name in names}
                 doomed = {name: _doomed(root, name, given["state"], given["keep"]) for name in names}
                 for name, items in doomed.items():
                     folder = store.environment_folder(root, name)
                     here = store.room(*(os.path.join(folder, item) for item in items))
                     removed[name] = _prune(root, name, list(items), module.check_mode)
-                    text.append(_text(name, items, here, module.check_mode))
+                    text.append(_text(name, items, here, stays[name], module.check_mode))
                     freed += here
             else:
                 wanted = {
@@ -198,7 +202,7 @@ def main() -> None:
                 if given["state"] == "rolled_back":
                     wanted = {name: store.rollback_target(root, name, wanted[name]) for name in names}
                 for name in names:
-                    if not module.check_mode:
+                    if not module.check_mode and (given["state"] == "active" or wanted[name] != before[name]):
                         served += _switch(root, name, wanted[name])
                     after[name] = wanted[name]
             if not module.check_mode:

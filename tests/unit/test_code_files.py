@@ -297,7 +297,24 @@ def test_the_plan_brings_the_tree_of_a_model_and_the_manifest_keeps_where_it_lie
     )
 
 
-@pytest.mark.parametrize("change", [{"commit": "f" * 40}, {"absent": ("models/x",)}])
+POLY = "models/tts/maskgct/g2p/sources/g2p_chinese_model/poly_bert_model.onnx"
+
+
+def test_what_the_mirror_lacks_is_a_warning_and_keeps_a_model_from_its_weights() -> None:
+    lacking = replace(
+        CATALOG.models["maskgct"], tree=replace(CATALOG.models["maskgct"].tree or Tree("", ""), absent=(POLY,))
+    )
+    catalog = replace(CATALOG, models={**CATALOG.models, "maskgct": lacking})
+    found = decide(host(), Environment("speech", stack="cpu", models=("maskgct",)), catalog=catalog)
+    (said,) = [warning for warning in found.warnings if "mirror" in warning]
+    assert said.startswith(
+        f"model maskgct: its repository's mirror lacks {POLY} (which reading a Chinese character has"
+    )
+    pinned = models.model_of(replace(lacking, weights=()))["refused"]
+    assert pinned.startswith(f"its repository's mirror lacks {POLY}") and "git clone --mirror" in pinned
+
+
+@pytest.mark.parametrize("change", [{"commit": "f" * 40}, {"absent": (POLY,)}])
 def test_another_tree_is_another_generation(change: dict[str, Any]) -> None:
     assert models.digested(planned(**change).models) != models.digested(planned().models)
 

@@ -125,3 +125,14 @@ def test_the_table_has_a_line_for_each_set_and_python() -> None:
 def test_an_unknown_set_is_refused_with_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert model_sets.run(arguments(tmp_path, "singing")) == 2
     assert "there is no set singing. Remedy: use one of: speech, openvoice, directml" in capsys.readouterr().err
+
+
+def test_what_was_tried_before_stays_in_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answering(monkeypatch, {"verdict": "pass", "detail": ""})
+    for python, words in (("3.11", ["--no-install"]), ("3.12", [])):
+        assert model_sets.run(arguments(tmp_path, "openvoice", "--python", python, "--architecture", HERE, *words)) == 0
+    said = capsys.readouterr().out
+    assert "| openvoice | 3.11 | " in said and "resolves, 3 packages" in said.split("| openvoice | 3.12 |")[-2]
+    assert "| openvoice | 3.12 | " in said and "3 packages, 2 modules import" in said

@@ -41,7 +41,7 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
     found = [_check("files", "weights are the catalog's", files, WEIGHTS_REMEDY)]
     for name in (name for name in sorted(models) if _why(models[name])):
         found += structure.checks(name, models[name])
-        found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name)))
+        found.append(_check(f"tier.{name}", f"{name} with its weights", _skipped(name, models[name])))
     usable = {name: model for name, model in models.items() if not _why(model)}
     tasks: dict[str, list[str]] = {}
     for name, model in sorted(usable.items()):
@@ -111,8 +111,8 @@ def _why(model: ModelOf) -> str:
     return "" if runner(model["name"]) else "nothing here runs it yet"
 
 
-def _skipped(name: str) -> Any:
-    tier = "import was tried (stack.imports)"
+def _skipped(name: str, model: ModelOf) -> Any:
+    tier = f"import was tried ({f'models.import.{name}' if 'code' in model else 'stack.imports'})"
     if structure.found(name) is not None:
         tier = f"structure was tried (models.structure.{name})"
 
@@ -134,7 +134,7 @@ def files(context: Context) -> Finding:
         found = kept.files(context.spec.prefix, model)
         count, size = count + len(found), size + sum(path.stat().st_size for path in found)
     if not count:
-        raise Skipped("no model here has weights that are pinned")
+        raise Skipped("no model here has pinned weights")
     return Finding(f"{count} files of weights, {size / 2**20:.0f} MiB, have the sha256 of the catalog", {"bytes": size})
 
 
@@ -154,7 +154,7 @@ def _speaks(name: str) -> Any:
     return speaks
 
 
-def _listen(context: Context, measured: Mapping[str, float], text: str, evidence: Mapping[str, Any]) -> None:
+def _listen(context: Context, measured: Mapping[str, float], text: str, evidence: Mapping[str, object]) -> None:
     problems = measure.speech_problems(dict(measured), text)
     if problems:
         raise Failed(f"what was spoken is no speech: {'; '.join(problems)}", "", evidence)
@@ -226,7 +226,7 @@ def spoken(context: Context) -> Finding:
 def _heard(context: Context, rate: int) -> sound.Sound:
     path = context.evidence / SPOKEN
     if not path.is_file():
-        raise Skipped("nothing was spoken that it could be judged by")
+        raise Skipped("no speech was made that it could be tested with")
     return sound.read(path, rate)
 
 
@@ -313,7 +313,7 @@ def _understands(name: str) -> Any:
         text = work(heard)
         (context.evidence / TRANSCRIPT).write_text(f"{text}\n", encoding="utf-8")
         errors = measure.word_errors(SENTENCE, text)
-        evidence: dict[str, Any] = {
+        evidence: dict[str, object] = {
             "file": TRANSCRIPT,
             "said": SENTENCE,
             "heard": text,
@@ -324,7 +324,7 @@ def _understands(name: str) -> Any:
         noise = measure.word_errors(SENTENCE, work(_noise(heard)))
         evidence["word errors of noise"] = round(noise, 3)
         if noise <= WORD_ERRORS:
-            raise Failed("it hears the sentence in noise too: it does not listen", "", evidence)
+            raise Failed("it recognises the sentence in noise too: it does not use its input", "", evidence)
         return Finding(f"word error rate {errors:.0%} (allowed {WORD_ERRORS:.0%}): {text}", evidence)
 
     return understands
@@ -332,11 +332,11 @@ def _understands(name: str) -> Any:
 
 def _edges(name: str) -> Any:
     def edges(context: Context) -> Finding:
-        """A model finds where the sentence begins and ends, and nobody who speaks in noise and silence."""
+        """A model finds where the sentence begins and ends, and no speech in noise or silence."""
         heard = _heard(context, context.spec.models[name]["sample_rate"])
         work = _work(context, name)
         wanted, found = measure.edges(heard.samples, heard.rate), work(heard)
-        evidence: dict[str, Any] = {"by level": wanted, "found": found, "tolerance": EDGE}
+        evidence: dict[str, object] = {"by level": wanted, "found": found, "tolerance": EDGE}
         if not found:
             raise Failed("it finds no speech in the sentence", "", evidence)
         got = (found[0][0], found[-1][1])
@@ -366,7 +366,7 @@ def pitch(names: list[str]) -> Any:
         jit.without()
         import numpy
 
-        evidence: dict[str, Any] = {"tolerance": PITCH}
+        evidence: dict[str, object] = {"tolerance": PITCH}
         found = {}
         for name in names:
             rate, work = context.spec.models[name]["sample_rate"], _work(context, name)

@@ -138,7 +138,7 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
         "--device",
         choices=("auto", *device.PRIORITY),
         default="auto",
-        help="what to compute on [auto: the best that is here]",
+        help="what to compute on [auto: the best one here]",
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
     if model["takes"] == "text" and model["gives"] == "sound":

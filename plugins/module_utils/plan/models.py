@@ -1,4 +1,4 @@
-"""What the models of an environment ask for, what they are refused, and what somebody should know before they are fetched."""
+"""What the models of an environment ask for, why they are refused, and what to know before they are fetched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..records.host import Observed
 from ..records.model import FileOf, ModelOf, WeightsOf
 from ..terms.refusal import Refusal, suggest
 from ..wanted.catalog import Catalog, Package, Stack
-from ..wanted.model import PACKAGE, Model, WeightFile, Weights
+from ..wanted.model import PACKAGE, Model, Tree, WeightFile, Weights
 from ..wanted.variables import Environment, Wanted
 from ..wanted.weights import folder, key
 from .choose import family
@@ -94,6 +94,8 @@ def settle_models(
             f"model {model.name}: the licence of its weights ({licence}) forbids commercial use" for licence in closed
         ]
         result.warnings += _memory(model, kind, observed)
+        if model.tree and model.tree.absent:
+            result.warnings.append(f"model {model.name}: {_lacks(model.tree)}; the doctor tries it with stand-ins")
     item.code = list(dict.fromkeys(model.tree.archive for model in models if model.tree and model.tree.archive))
     item.models = [model_of(model, observed["root"]) for model in models]
     result.refusals += _serve(item, models, services, observed)
@@ -139,6 +141,10 @@ def model_of(model: Model, root: str = "") -> ModelOf:
             f"its weights {unpinned[0].name} ({unpinned[0].place}) are unpinned: {unpinned[0].unknown} must be known. "
             f"Remedy: wavesmith model pin {model.name}, where the hub is in reach"
         )
+    elif model.tree and model.tree.absent:
+        refused = (
+            f"{_lacks(model.tree)}. Remedy: fetch the mirror whole (git clone --mirror), and provision this host again"
+        )
     found: ModelOf = {
         "name": model.name,
         "task": model.task.name,
@@ -168,6 +174,10 @@ def model_of(model: Model, root: str = "") -> ModelOf:
             "absent": list(model.tree.absent),
         }
     return found
+
+
+def _lacks(tree: Tree) -> str:
+    return "its repository's mirror lacks " + ", ".join(f"{path} ({tree.may_lack[path]})" for path in tree.absent)
 
 
 def _weights_of(weights: Weights, root: str) -> WeightsOf:
@@ -207,7 +217,7 @@ def to_fetch(models: Sequence[ModelOf], kept: Collection[str]) -> list[WeightsOf
 
 
 def _memory(model: Model, kind: str, observed: Observed) -> list[str]:
-    """What to say where the host has less memory than the model takes."""
+    """The warning where the host has less memory than the model takes."""
     if kind != "cpu" and model.memory_gpu is not None:
         sizes = [gpu["memory"] for gpu in observed["accelerators"] if gpu["memory"]]
         if sizes and max(sizes) < model.memory_gpu * 2**30:

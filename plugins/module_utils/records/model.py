@@ -54,6 +54,30 @@ class WeightsOf(TypedDict):
     unknown: str
 
 
+class ModelSet(TypedDict):
+    """Models that share an environment (``catalog/model_sets.yml``).
+
+    Attributes:
+        stack: Name of the stack.
+        models: Their names.
+    """
+
+    stack: str
+    models: list[str]
+
+
+class KeptWeights(TypedDict):
+    """``models/kept/<key>.json``: a set of weights that is complete on a host.
+
+    Attributes:
+        schema: Version of this record.
+        weights: The set.
+    """
+
+    schema: Literal[1]
+    weights: WeightsOf
+
+
 class CodeOf(TypedDict):
     """The part of a repository that holds a model's code.
 

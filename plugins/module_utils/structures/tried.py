@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -130,3 +131,18 @@ def judged(problems: Mapping[str, bool], evidence: Mapping[str, object]) -> None
     for problem, is_so in problems.items():
         if is_so:
             raise Failed(problem, "", evidence)
+
+
+def finite(samples: Any) -> bool:
+    """Whether all samples, of numpy, are numbers."""
+    return bool(importlib.import_module("numpy").isfinite(samples).all())
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two rows of samples, of numpy, are the same."""
+    return bool(importlib.import_module("numpy").array_equal(one, other))
+
+
+def peak_gib() -> float:
+    """The most memory that this process had up to now, GiB."""
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)

@@ -25,8 +25,11 @@ from ..structures import (  # noqa: F401  (named so that they travel to the host
     dualcodec,
     fish_speech,
     fish_speech_s1,
+    maskgct,
+    metis,
     openvoice,
     sherpa_ctc,
+    vevo,
 )
 from ..wanted.weights import HUB_CACHE
 
@@ -96,7 +99,7 @@ def speakers(root: str, judged: Mapping[str, str]) -> list[dict[str, str]]:
             continue
         for model in kept.models(Path(prefix)).values():
             command = os.path.join(prefix, COMMANDS, model["name"])
-            if model["task"] == "tts" and os.path.exists(command):
+            if model["task"] == "tts" and not model["refused"] and os.path.exists(command):
                 found.append({"environment": name, "model": model["name"], "command": command})
     return found
 
@@ -104,7 +107,7 @@ def speakers(root: str, judged: Mapping[str, str]) -> list[dict[str, str]]:
 def install(root: str, prefix: str, question: Mapping[str, object], files: Mapping[str, bytes]) -> str:
     """Put the doctor and what it is asked into a generation, with a program to run it there and one for the whole host.
 
-    Like verdict and evidence it is written anew whenever the generation is judged.
+    Like the verdict and the evidence it is written again whenever the generation is verified.
 
     Returns:
         The program's path.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..records.model import Gives, Takes
+from ..terms.kinds import Parsed
 from ..terms.versions import numbers
 from .project import Declared, Project
 
@@ -213,7 +213,7 @@ class Model:
         return Project(said, tuple(Declared(line, said) for line in self.requires), self.overrides)
 
 
-def weights(data: Mapping[str, Any]) -> Weights:
+def weights(data: Parsed) -> Weights:
     """Weights from a checked file."""
     source = data["source"]
     kind = next(kind for kind in (HUB, PACKAGE, URL) if kind in source)
@@ -236,13 +236,13 @@ def weights(data: Mapping[str, Any]) -> Weights:
     )
 
 
-def task(data: Mapping[str, Any]) -> Task:
+def task(data: Parsed) -> Task:
     """A task from a checked file."""
     more = (dict(data.get(kind, {})) for kind in ("may_take", "may_say", "ask"))
     return Task(data["name"], data["description"], data["takes"], data["gives"], *more)
 
 
-def tree(code: Mapping[str, Any], projects: Mapping[str, Mapping[str, Any]]) -> Tree | None:
+def tree(code: Parsed, projects: Mapping[str, Parsed]) -> Tree | None:
     """The source tree that a model's entry names, itself or by its project; `None` where a package holds its code."""
     if "package" in code:
         return None
@@ -257,10 +257,10 @@ def tree(code: Mapping[str, Any], projects: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def model(
-    data: Mapping[str, Any],
+    data: Parsed,
     known: Mapping[str, Weights],
     tasks: Mapping[str, Task],
-    projects: Mapping[str, Mapping[str, Any]],
+    projects: Mapping[str, Parsed],
     runner: str = "",
 ) -> Model:
     """A model from a checked file; `known`, `tasks` and `projects` are those of the catalog."""
