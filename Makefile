@@ -42,11 +42,11 @@ venv-dev: ## Make .venv for working on the project
 
 .PHONY: plan
 plan: venv ## Show what provision would do
-	@ansible-playbook -i $(INVENTORY) playbooks/plan.yml $(ARGS)
+	@wavesmith plan -i $(INVENTORY) -- $(ARGS)
 
 .PHONY: provision
 provision: venv ## Provision this machine, or the hosts of INVENTORY
-	@ansible-playbook -i $(INVENTORY) site.yml $(ARGS)
+	@wavesmith provision -i $(INVENTORY) -- $(ARGS)
 
 .PHONY: test
 test: lint coverage test-hosts ## Lint, unit tests with coverage, and a provisioning of real SSH hosts
@@ -83,6 +83,10 @@ faults: venv-dev ## Kill, fill the disk and damage what is kept, at some two hun
 docs: venv-dev ## Build the documentation as a site in .cache/site
 	@docs/build.sh
 
+.PHONY: release
+release: venv-dev ## Make artifact, wheel, site, SBOM and changelog in .cache/release, and use them installed in empty environments
+	@python release/make.py
+
 .PHONY: test-hosts
 test-hosts: venv-dev
 	@status=0; molecule/resources/hosts.sh molecule test --scenario-name provision || status=$$?; \
@@ -92,6 +96,7 @@ test-hosts: venv-dev
 acceptance: venv-dev ## The slow cases: slow tests, a fleet of SSH hosts that share wheels, conda on x86_64 and aarch64, the whole speech environment
 	@pytest tests/unit -m slow $(ARGS) || [ $$? -eq 5 ]
 	@molecule/resources/hosts.sh molecule test --scenario-name fleet
+	@molecule/resources/hosts.sh molecule test --scenario-name apt_cache
 	@molecule/resources/hosts.sh --arm64 molecule test --scenario-name conda
 	@molecule/resources/hosts.sh molecule test --scenario-name speech
 

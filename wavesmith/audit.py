@@ -43,7 +43,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--machine",
         choices=ARCHITECTURES,
         default="",
-        help="CPU architecture it must run on [that of the machines with a GPU of --sm, where there is only one]",
+        help="CPU architecture that it must run on [that of the machines with a GPU of --sm, where there is only one]",
     )
     parser.add_argument(
         "--fleet",
@@ -51,9 +51,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=Path,
         const=Path("artifacts"),
         metavar="FOLDER",
-        help="also judge it for each host that was planned: FOLDER (artifacts) holds what wavesmith plan saved",
+        help="check it also for each host that was planned, as FOLDER holds their plans [artifacts]",
     )
-    parser.add_argument("--json", action="store_true", help="print the judgement as JSON")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:

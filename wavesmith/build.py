@@ -8,9 +8,9 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import recipe
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import PythonOf
@@ -35,33 +35,40 @@ GIB = 2**30
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = "Exit code: 0 built, or all there; 1 a build failed; 2 it cannot be built for that host."
+    parser.epilog = "Exit code: 0 built, or already there; 1 a build failed; 2 it cannot be built for that host."
     parser.add_argument(
         "--package",
         action="append",
         default=[],
         metavar="NAME",
-        help="may be given more than once; NAME==VERSION for another release",
+        help="a package, or NAME==VERSION for another release; may be given more than once",
     )
-    parser.add_argument("--dry-run", action="store_true", help="print environment and commands, build nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the environment and the commands, without building"
+    )
     parser.add_argument(
         "--stack",
         default="",
         metavar="NAME",
-        help="versions and backend of a stack of the catalog (default: what fits the host)",
+        help="versions and backend of a stack of the catalog [the one that fits the host]",
     )
     parser.add_argument(
-        "--python", default="", metavar="X.Y", help="Python of the wheels (default: the newest that host has)"
+        "--python", default="", metavar="X.Y", help="Python version of the wheels [the newest that the host has]"
     )
     parser.add_argument(
-        "--catalog", type=Path, metavar="FOLDER", help="recipes and stacks of your own, before those of the catalog"
+        "--catalog",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of your own recipes and stacks, which replace the catalog's",
     )
-    parser.add_argument("--root", default="", metavar="FOLDER", help="Wavesmith's folder (default: as on a host)")
+    parser.add_argument("--root", default="", metavar="FOLDER", help="Wavesmith's folder [/opt/wavesmith, ~/wavesmith]")
     facts = parser.add_mutually_exclusive_group()
     facts.add_argument(
-        "--host-facts", metavar="FILE", help="with --dry-run: what the module observe returned for a host, as JSON"
+        "--host-facts", metavar="FILE", help="with --dry-run: JSON file of what the module observe returned for a host"
     )
-    facts.add_argument("--sample", metavar="NAME", help="with --dry-run: a recorded machine of tests/unit/samples")
+    facts.add_argument(
+        "--sample", metavar="NAME", help="with --dry-run: name of a recorded machine in tests/unit/samples"
+    )
 
 
 class Unusable(Exception):
@@ -199,7 +206,7 @@ def text(spec: WheelSpec, observed: Observed) -> str:
         if key is None
         else f"{key} ({'hit' if key in observed['wheels'] else 'build'})"
     )
-    requirements = [line.split()[0] for line in recipe.pins(spec["build_lock"]) if not line.startswith(" ")]
+    requirements = _requirements(spec, observed)
     against = [
         f"{entry['name']} {entry['version']} ({entry['key'] or 'of an index, by its lock'})"
         for entry in spec["against"]
@@ -219,6 +226,28 @@ def text(spec: WheelSpec, observed: Observed) -> str:
         *(f"  {shlex.join(command)}" for command in commands),
     ]
     return "\n".join(lines)
+
+
+def _requirements(spec: WheelSpec, observed: Observed) -> list[str]:
+    """What the build environment gets: of the lock's lines those whose markers hold for its Python and CPU."""
+    from packaging.markers import Marker
+
+    minor = Variant.parse(spec["variant"]).python
+    full = next((one["version"] for one in observed["pythons"] if one["version"].startswith(f"{minor}.")), f"{minor}.0")
+    target = {
+        "python_version": minor,
+        "python_full_version": full,
+        "platform_machine": observed["cpu"]["architecture"],
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "os_name": "posix",
+    }
+    found = []
+    for line in recipe.pins(spec["build_lock"]):
+        requirement, _, marker = line.partition(" --hash=")[0].rstrip(" \\").partition(";")
+        if not line.startswith(" ") and (not marker.strip() or Marker(marker.strip()).evaluate(target)):
+            found.append(requirement.strip())
+    return found
 
 
 def _quoted(value: str) -> str:
@@ -243,7 +272,7 @@ def _build(root: str, specs: list[WheelSpec], present: Sequence[str], overlay: P
 
         known = Base(failures(overlay=overlay))
 
-        def work(job: Job) -> dict[str, Any]:
+        def work(job: Job) -> Mapping[str, object]:
             job.known = known
             return build_wheels(job, root, missing, index)
 

@@ -1,4 +1,4 @@
-"""`wavesmith catalog`: compare what the catalog pins with an index, its wheels and upstream, and propose what would mend it."""
+"""`wavesmith catalog`: compare what the catalog pins with an index, its wheels and upstream, and propose what would correct it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .facts.records import Fact
 
 NAME = "catalog"
-HELP = "compare what the catalog pins with the package index and upstream, and propose what would mend it"
+HELP = "compare what the catalog pins with the package index and upstream, and propose what would correct it"
 FINE, WRONG, UNUSABLE, UNASKED = 0, 1, 2, 3
 AT_ONCE = 8
 
@@ -25,12 +25,12 @@ AT_ONCE = 8
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     commands = parser.add_subparsers(required=True, dest="what", metavar="WHAT")
-    check = commands.add_parser("check", help="name what is wrong, what is new and what could not be asked")
+    check = commands.add_parser("check", help="list what is wrong, what is new and what could not be asked")
     check.epilog = (
         "Exit code: 0 everything was asked and nothing is wrong, 1 something is wrong, 2 nothing can be compared, "
         "3 nothing is wrong but something could not be asked. Newer releases change no exit code."
     )
-    check.add_argument("--json", action="store_true", help="print every fact as JSON")
+    check.add_argument("--json", action="store_true", help="print all facts as JSON")
     update = commands.add_parser("update", help="propose the changes as a unified diff with their sources")
     update.epilog = "Exit code: 0 nothing to change, or written; 1 changes are proposed; 2 nothing can be compared."
     update.add_argument("--write", action="store_true", help="change the files")
@@ -41,7 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         command.add_argument("--catalog", type=Path, metavar="FOLDER", help="another catalog [this project's]")
         command.add_argument("--index", default="", metavar="URL", help="package index [that of pip and uv here]")
         command.add_argument(
-            "--large", action="store_true", help="also read libraries and archives above 64 MiB (some GiB travel)"
+            "--large", action="store_true", help="also read libraries and archives above 64 MiB (downloads some GiB)"
         )
 
 

@@ -20,12 +20,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunOptions
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import printable
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, worked
 
-from wavesmith import playbook
+from wavesmith import ROOT, playbook
 
 TRAVELS = (
     "ansible.cfg",
@@ -154,7 +156,7 @@ class Fleet:
                     ident=ident,
                     quiet=True,
                     event_handler=lambda event: self._event(event, told),
-                    status_handler=lambda status, runner_config: told.append(str(status.get("job_explanation") or "")),
+                    status_handler=lambda status, **_: told.append(str(status.get("job_explanation") or "")),
                 )
                 processor.run()
                 kept = Path(place, "artifacts", ident, "hosts")
@@ -170,7 +172,7 @@ class Fleet:
                 remedy = f"log in there, and run: {controller.program} --version"
                 self._stop(host, "unreachable", f"controller {controller.name}: {why}. Remedy: {remedy}")
 
-    def _event(self, event: Mapping[str, Any], told: list[str]) -> bool:
+    def _event(self, event: Parsed, told: list[str]) -> bool:
         """Take in an event of a controller; none is kept as a file, and what Ansible says outside of tasks goes to `told`."""
         kind, data = str(event.get("event", "")), event.get("event_data") or {}
         host, result = str(data.get("host", "")), data.get("res") or {}
@@ -212,7 +214,7 @@ def pack(folder: Path, sources: Sequence[str]) -> list[str]:
     project = folder / "project"
     project.mkdir()
     for name in TRAVELS:
-        own = playbook.ROOT / name
+        own = ROOT / name
         if own.is_dir():
             shutil.copytree(own, project / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         elif own.exists():
@@ -238,40 +240,66 @@ def pack(folder: Path, sources: Sequence[str]) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a run through controllers was started.
+
+    Attributes:
+        run: Its name.
+        who: The user.
+        here: This machine.
+        limit: The hosts that it is limited to; empty for all.
+        controllers: As they were given.
+        waves: Hosts at a time.
+        budget: Percent of a wave that may fail.
+        extra: Arguments for ansible-playbook.
+        variables: Variables for the run.
+    """
+
+    run: str
+    who: str
+    here: str
+    limit: str
+    controllers: str
+    waves: str
+    budget: int
+    extra: Sequence[str]
+    variables: Mapping[str, object]
+
+
 def run(
     chosen: Sequence[Controller],
     sources: Sequence[str],
     hosts: Sequence[str],
     ledger: Ledger,
     artifacts: Path,
-    options: Mapping[str, Any],
+    options: Options,
 ) -> int:
     """Reprovision these hosts through these controllers.
 
     Args:
         sources: Paths of inventories.
         hosts: Names, in the order of the waves.
-        options: ``run``, ``who``, ``here``, ``limit``, ``waves``, ``budget``, ``controllers`` (as they were given),
-            ``extra`` (arguments for ansible-playbook) and ``variables``.
+        options: How.
 
     Returns:
         The exit code.
     """
-    name, started = str(options["run"]), time.time()
-    recorded = {"limit": options["limit"], "inventory": list(sources), "controllers": options["controllers"]}
-    ledger.begin(name, "reprovision", str(options["who"]), str(options["here"]), started, recorded)
+    name, started = options.run, time.time()
+    recorded = RunOptions(limit=options.limit, inventory=list(sources), controllers=options.controllers)
+    ledger.begin(name, "reprovision", options.who, options.here, started, recorded)
     with tempfile.TemporaryDirectory(prefix="wavesmith-") as scratch:
         cargo = Path(scratch)
         owners = {host: chosen[number % len(chosen)] for number, host in enumerate(hosts)}
-        fleet = Fleet(ledger, name, artifacts, cargo, pack(cargo, sources), owners, options["extra"])
-        fleet.stage("build", hosts, options["variables"])
+        fleet = Fleet(ledger, name, artifacts, cargo, pack(cargo, sources), owners, options.extra)
+        fleet.stage("build", hosts, options.variables)
         todo = [host for host in hosts if fleet.outcomes.get(host) == "planned"]
-        for number, wave in enumerate(waves(todo, options["waves"]), 1):
+        for number, wave in enumerate(waves(todo, options.waves), 1):
             print(f"wave {number}: {', '.join(wave)}", flush=True)
-            one = {**options["variables"], "wavesmith_waves": "100%", "wavesmith_failure_budget": 100}
+            one = {**options.variables, "wavesmith_waves": "100%", "wavesmith_failure_budget": 100}
             fleet.stage("reprovision", wave, one)
             failed = [host for host in wave if fleet.outcomes.get(host) not in GOOD]
-            if 100 * len(failed) > options["budget"] * len(wave):
+            if 100 * len(failed) > options.budget * len(wave):
                 print(f"✗ stopped after wave {number}: {len(failed)} of {len(wave)} hosts failed", file=sys.stderr)
                 break
     good = sum(fleet.outcomes.get(host) in GOOD for host in hosts)

@@ -47,7 +47,7 @@ def _rollback(parser: argparse.ArgumentParser) -> None:
         "environment",
         nargs="*",
         metavar="ENVIRONMENT[=GENERATION]",
-        help="these only, to that generation [all, to the one before]",
+        help="environments, each with the generation to switch to [all, to the one before]",
     )
 
 
@@ -62,7 +62,7 @@ def _repair(parser: argparse.ArgumentParser) -> None:
         "environment",
         nargs="*",
         metavar="ENVIRONMENT",
-        help="make these again, also where they look whole [those that drifted]",
+        help="environments to make again, even if they look intact [those that drifted]",
     )
 
 
@@ -78,7 +78,7 @@ def _prune(parser: argparse.ArgumentParser) -> None:
         "--keep",
         type=int,
         metavar="N",
-        help="generations of each environment that stay [wavesmith_keep_generations, 3]",
+        help="generations of each environment to keep [wavesmith_keep_generations, 3]",
     )
 
 
@@ -94,7 +94,7 @@ def _lock(parser: argparse.ArgumentParser) -> None:
         "--upgrade",
         nargs="*",
         metavar="PACKAGE",
-        help="take newer releases, of these packages or of all [only what is missing is resolved]",
+        help="take newer releases of these packages, or of all where none is named [resolve only what is missing]",
     )
 
 
@@ -106,7 +106,7 @@ def _run_lock(arguments: argparse.Namespace) -> int:
 COMMANDS = {
     "plan": Command("show what provisioning would do on each host; nothing is changed", _plan, _run_plan),
     "provision": Command("bring hosts to their wanted state", _provision, _run_provision),
-    "verify": Command("run the doctor again in what is current", _verify, _run_verify),
+    "verify": Command("run the doctor again on the current generations", _verify, _run_verify),
     "rollback": Command("switch back to the generation before", _rollback, _run_rollback),
     "repair": Command("replace what was changed by hand", _repair, _run_repair),
     "lock": Command(

@@ -1,4 +1,4 @@
-"""``wavesmith doctor --paste``: say which known failure a text shows, and what mends it."""
+"""``wavesmith doctor --paste``: say which known failure a text shows, and what fixes it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     command.configure(parser)
     parser.add_argument(
-        "--catalog", type=Path, metavar="FOLDER", help="failures of your own, before those of the catalog"
+        "--catalog", type=Path, metavar="FOLDER", help="folder of your own failures, which replace the catalog's"
     )
 
 

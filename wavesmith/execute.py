@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,13 +17,11 @@ from wavesmith.playbook import Command
 
 def _common(parser: argparse.ArgumentParser) -> None:
     playbook.which_hosts(parser)
-    parser.epilog = (
-        "Exit code: here, the command's own; with -l, 0 done, 1 it failed on a host; 2 there is no such environment."
-    )
+    parser.epilog = "Exit code: here, the command's own; with -l, 0 done, 1 it failed on a host; 2 there is no such environment or package."
     parser.add_argument(
         "--root", default="", metavar="FOLDER", help="Wavesmith's folder here [/opt/wavesmith, ~/wavesmith]"
     )
-    parser.add_argument("environment", metavar="ENVIRONMENT", help="such as speech")
+    parser.add_argument("environment", metavar="ENVIRONMENT", help="name of an environment, such as speech")
 
 
 def _run(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +44,11 @@ def _do_run(arguments: argparse.Namespace) -> int:
 
 def _tree(parser: argparse.ArgumentParser) -> None:
     _common(parser)
-    parser.add_argument("--depth", type=int, default=2, metavar="N", help="how deep [2]")
+    parser.add_argument("--depth", type=int, default=2, metavar="N", help="levels to show [2]")
 
 
 def _do_tree(arguments: argparse.Namespace) -> int:
-    return _execute(arguments, [*_uv(arguments.environment), "--depth", str(arguments.depth)])
+    return _show(arguments, [*_uv(arguments.environment), "--depth", str(arguments.depth)])
 
 
 def _why(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +57,9 @@ def _why(parser: argparse.ArgumentParser) -> None:
 
 
 def _do_why(arguments: argparse.Namespace) -> int:
-    return _execute(arguments, [*_uv(arguments.environment), "--invert", "--package", arguments.package])
+    return _show(
+        arguments, [*_uv(arguments.environment), "--invert", "--package", arguments.package], arguments.package
+    )
 
 
 def _uv(environment: str) -> list[str]:
@@ -70,19 +71,73 @@ def _execute(arguments: argparse.Namespace, argv: Sequence[str]) -> int:
     """Run it here or on hosts."""
     if arguments.limit or arguments.inventory:
         return playbook.run("run", arguments, {"wavesmith_run": list(argv)})
+    root, refusals = _root(arguments)
+    if refusals:
+        return playbook.refuse(refusals, arguments.json)
+    words = [word.replace("{root}", root) for word in argv]
+    try:
+        return subprocess.run(words, check=False).returncode
+    except OSError as error:
+        problem = f"{words[0]} cannot be started ({(error.strerror or str(error)).lower()})"
+        return playbook.refuse([Refusal(f"folder {root}", problem, "provision this machine again")], arguments.json)
+
+
+def _show(arguments: argparse.Namespace, argv: Sequence[str], package: str = "") -> int:
+    """Show what a tool says of an environment here or on hosts; where it says nothing of a package, that it is not there."""
+    if arguments.limit or arguments.inventory:
+        code, found = playbook.ask("run", arguments, {"wavesmith_run": list(argv)})
+        said = {
+            host: data["ran"]["stdout"] for host, data in (found["hosts"] if found else {}).items() if "ran" in data
+        }
+        errors = [
+            Refusal(f"{', '.join(error['hosts'])}: {error['item']}", error["problem"], error["remedy"])
+            for error in (found["errors"] if found else ())
+        ]
+    else:
+        root, errors = _root(arguments)
+        if errors:
+            return playbook.refuse(errors, arguments.json)
+        words = [word.replace("{root}", root) for word in argv]
+        done = subprocess.run(words, check=False, capture_output=True, text=True)
+        code, said = done.returncode, {"": done.stdout}
+        if code:
+            lines = done.stderr.strip().splitlines() or ["it says nothing"]
+            errors = [Refusal(f"environment {arguments.environment}", lines[-1], "provision this machine again")]
+    for host, text in said.items():
+        if package and not text.strip() and not errors:
+            where = f"{host}: " if host else ""
+            remedy = f"wavesmith tree {arguments.environment} shows what is there"
+            errors.append(
+                Refusal(f"{where}environment {arguments.environment}", f"it has no package {package}", remedy)
+            )
+        elif text.strip() and not arguments.quiet and not arguments.json:
+            print(f"{host}:\n{text.rstrip()}" if len(said) > 1 else text.rstrip())
+    if arguments.json and not errors:
+        print(
+            json.dumps(
+                {"schema": 1, "said": {host or "here": text for host, text in said.items()}, "errors": []}, indent=1
+            )
+        )
+    if errors:
+        playbook.refuse(errors, arguments.json)
+        return code or playbook.UNUSABLE
+    return code
+
+
+def _root(arguments: argparse.Namespace) -> tuple[str, list[Refusal]]:
+    """Wavesmith's folder here that has the environment, and a refusal where none has."""
     name, sources = arguments.environment, inventory.named([])
     roots = [arguments.root] if arguments.root else [*inventory.roots_here(sources), store.existing_root()]
     there = {root: _environments(root) for root in roots}
     root = next((root for root in roots if name in there[root]), "")
-    if not root:
-        known = sorted({found for root in roots for found in there[root]})
-        remedy = suggest(name, known) if known else "provision this machine first"
-        hosts = inventory.hosts(sources) if sources else ["HOST"]
-        remedy += f"; where it is elsewhere: --root FOLDER for another folder of this machine, -l {hosts[0]} for a host of the inventory"
-        folders = " or ".join(str(Path(root, "envs")) for root in dict.fromkeys(roots))
-        return playbook.refuse([Refusal(f"environment {name}", f"there is none in {folders}", remedy)], arguments.json)
-    words = [word.replace("{root}", root) for word in argv]
-    return subprocess.run(words, check=False).returncode
+    if root:
+        return root, []
+    known = sorted({found for root in roots for found in there[root]})
+    remedy = suggest(name, known) if known else "provision this machine first"
+    hosts = inventory.hosts(sources) if sources else ["HOST"]
+    remedy += f"; where it is elsewhere: --root FOLDER for another folder of this machine, -l {hosts[0]} for a host of the inventory"
+    folders = " or ".join(str(Path(root, "envs")) for root in dict.fromkeys(roots))
+    return "", [Refusal(f"environment {name}", f"there is none in {folders}", remedy)]
 
 
 def _environments(root: str) -> list[str]:

@@ -24,7 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Read the record; no host is asked"""
     ledger = records.ledger(arguments.artifacts)
     with records.readable():
-        state = {"hosts": ledger.state(), "runs": ledger.runs()}
+        hosts = ledger.state()
+        state = {"hosts": hosts, "runs": ledger.runs()}
     if arguments.query:
         import jmespath
 
@@ -43,12 +44,13 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps(state, indent=1))
         return 0
     rows = [["host", "environment", "generation", "wanted", "verdict", "outcome", "since"]]
-    for host in state["hosts"]:
-        wanted = "the same" if host["wanted"] == host["generation"] else host["wanted"] or "not known yet"
+    for host in hosts:
+        same = host["wanted"] and host["wanted"] == host["generation"]
+        wanted = "the same" if same else host["wanted"] or "not known yet"
         parts = (host["name"], host["environment"], host["generation"], wanted, host["verdict"], host["outcome"])
         rows.append([*(str(part or "-") for part in parts), records.when(host["at"])])
     print(records.table(rows))
-    for host in {host["name"]: host for host in state["hosts"] if host["reason"]}.values():
+    for host in {host["name"]: host for host in hosts if host["reason"]}.values():
         print(f"{host['name']}: {host['reason']}")
     return 0
 

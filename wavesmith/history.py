@@ -15,6 +15,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = "Exit code: 0 shown, 2 there is no record or no such run."
     parser.add_argument("run_id", nargs="?", metavar="RUN", help="show this one, host by host")
+    parser.add_argument("-n", "--last", type=int, default=20, metavar="N", help="list the last N; 0 for all [20]")
     parser.add_argument("--json", action="store_true", help="print JSON: all of it, or of that run")
     reprovision.record(parser)
 
@@ -30,14 +31,16 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.run_id:
             rows = [["host", "outcome", "environment", "before", "after", "verdict", "seconds"]]
             for host in ledger.hosts(runs[0]["id"]):
-                for item in host["environments"] or [{}]:
-                    parts = (item.get(name) for name in ("environment", "before", "after", "verdict"))
+                made = host["environments"]
+                listed = [[item["environment"], item["before"], item["after"], item["verdict"]] for item in made]
+                for parts in listed or [["", "", "", ""]]:
                     spent = f"{sum(host['seconds'].values()):.0f}"
                     rows.append([host["host"], host["outcome"], *(str(part or "-") for part in parts), spent])
             print(records.table(rows))
             return 0
     rows = [["run", "started", "ended", "who", "playbook", "outcome", "hosts"]]
-    for entry in runs:
+    shown = runs[: arguments.last] if arguments.last > 0 else runs
+    for entry in shown:
         counts = ", ".join(f"{number} {outcome}" for outcome, number in sorted(entry["hosts"].items()))
         ended = records.when(entry["ended"])
         who = f"{entry['who']}@{entry['controller']}"
@@ -53,4 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
             ]
         )
     print(records.table(rows))
+    if len(shown) < len(runs):
+        print(f"and {len(runs) - len(shown)} earlier ones: wavesmith history -n 0")
     return 0

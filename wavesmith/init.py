@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
-from wavesmith import inventory, playbook
+from wavesmith import ROOT, inventory, playbook
 
 NAME = "init"
-HELP = "write an inventory of your own: hosts, and what they get"
-WANTED = playbook.ROOT / "inventories" / "local" / "group_vars" / "this_machine.yml"
+HELP = "write an inventory: hosts, and what they get"
+WANTED = ROOT / "inventories" / "local" / "group_vars" / "this_machine.yml"
 """What hosts get to begin with."""
 GROUPS = {
     "workstation": "x86_64 machines, with or without a GPU",
@@ -44,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a host; may be given more than once",
     )
     parser.add_argument("--local", action="store_true", help="this machine")
-    parser.add_argument("--group", choices=sorted(GROUPS), help="what the hosts are [workstation]")
+    parser.add_argument("--group", choices=sorted(GROUPS), help="group of the hosts [workstation]")
     parser.add_argument(
         "--engine", choices=("venv", "conda"), help="where Python comes from: the system, or a conda channel [venv]"
     )
@@ -74,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
     hosts = [host for host in found if isinstance(host, Host)]
     files = texts(hosts, arguments.local, arguments.group or "workstation", arguments.engine or "venv")
     try:
+        for name in [name for name in files if (folder / name).exists()]:
+            del files[name]  # an own .gitignore or group_vars stay as they are
         for name, text in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_text(text, encoding="utf-8")
@@ -128,4 +130,8 @@ def texts(hosts: list[Host], local: bool, group: str, engine: str) -> dict[str, 
         "---\n# What every host gets unless its group or itself says otherwise; docs/variables.md lists every variable.\n"
         "# engine: venv takes the system's Python, conda one of a channel. Locks are kept in locks/ beside this folder: commit them.\n"
     )
-    return {inventory.HERE: "\n".join(lines) + "\n", "group_vars/all.yml": f"{head}wavesmith_environments:\n{wanted}"}
+    return {
+        inventory.HERE: "\n".join(lines) + "\n",
+        "group_vars/all.yml": f"{head}wavesmith_environments:\n{wanted}",
+        ".gitignore": "# Plans, reports and the record of runs: made by each run. The locks beside them belong into git.\n/artifacts/\n",
+    }

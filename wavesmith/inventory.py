@@ -13,7 +13,8 @@ from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
-ROOT = Path(__file__).resolve().parent.parent
+from wavesmith import INSTALLED, ROOT
+
 HERE = "hosts.yml"
 """What `wavesmith init` writes: the inventory of who stands in its folder."""
 LOCAL = ROOT / "inventories" / "local"
@@ -33,14 +34,25 @@ def named(words: Sequence[str]) -> list[str]:
     return [name if "," in name else str(Path(name).expanduser().absolute()) for name in found]
 
 
-def settings() -> str:
-    """The file of Ansible's settings."""
-    return os.environ.get("ANSIBLE_CONFIG") or str(ROOT / "ansible.cfg")
+def settings() -> dict[str, str]:
+    """Ansible's settings, as variables: the user's file, or the project's. As a wheel it brings no inventory, and nothing is written beside it."""
+    if os.environ.get("ANSIBLE_CONFIG"):
+        return {"ANSIBLE_CONFIG": os.environ["ANSIBLE_CONFIG"]}
+    found = {"ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    if INSTALLED:
+        collections = (
+            os.environ.get("ANSIBLE_COLLECTIONS_PATH") or "~/.ansible/collections:/usr/share/ansible/collections"
+        )
+        found |= {
+            "ANSIBLE_COLLECTIONS_PATH": f"{ROOT.parents[2]}:{collections}",
+            "ANSIBLE_LOCAL_TEMP": "~/.ansible/tmp",
+        }
+    return found
 
 
 def shown(sources: Sequence[str]) -> list[str]:
     """The inventories, those of Ansible's settings where none was named."""
-    os.environ["ANSIBLE_CONFIG"] = settings()
+    os.environ.update(settings())
     from ansible import constants
 
     found: list[str] = [str(name) for name in sources or constants.DEFAULT_HOST_LIST]
@@ -55,7 +67,8 @@ def unnamed(sources: Sequence[str]) -> bool:
 
 def nobody_said() -> Refusal:
     """The refusal of a command that changes hosts, where nobody said which."""
-    remedy = f"go into its folder, or add -i PLACE (this machine alone is -i {LOCAL}); wavesmith init writes one"
+    local = "" if INSTALLED else f" (this machine alone is -i {LOCAL})"
+    remedy = f"go into its folder, or add -i PLACE{local}; wavesmith init writes one"
     return Refusal("inventory", f"none was named, and {Path.cwd()} has no {HERE}", remedy)
 
 
@@ -141,6 +154,17 @@ def hosts(sources: Sequence[str], limit: str | None = None) -> list[str]:
         found = InventoryManager(DataLoader(), places)
         found.subset(limit)
         return [str(host.name) for host in found.get_hosts("all")]
+
+
+def files_of(extra: Sequence[str]) -> list[Refusal]:
+    """A refusal for each file of variables (``-e @FILE``) that is not there or no YAML."""
+    from ansible.parsing.dataloader import DataLoader
+
+    paths = [Path(words[1:]).expanduser() for words in extra if words.startswith("@")]
+    missing = [path for path in paths if not path.is_file()]
+    there = iter([path.absolute() for path in paths if path not in missing])
+    refusals = [Refusal(f"-e @{path}", "there is no such file", "correct its name") for path in missing]
+    return [*refusals, *_no_yaml(DataLoader(), there)]
 
 
 def _files(places: Sequence[str]) -> Iterator[Path]:

@@ -9,17 +9,40 @@ from wavesmith import playbook
 from wavesmith.status import when
 
 NAME = "logs"
-HELP = "show the last work on a host: how it ended, and the lines of its log that matter"
+HELP = "show the last job on a host: how it ended, and the lines of its log that matter"
+
+
+EARLIER = 5
+"""Earlier jobs that are named."""
+WORK = {
+    "build": "building wheels",
+    "bundle": "making a bundle",
+    "export": "exporting",
+    "install": "installing packages",
+    "lock": "resolving locks",
+    "prefix": "making prefixes",
+    "verify": "the doctor",
+    "weights": "fetching weights",
+    "wheels": "building wheels",
+}
+"""What the first words of jobs' names stand for."""
+
+
+def _work(job: str) -> str:
+    """A job for people: what it does, and its name."""
+    return f"{WORK[job.partition('-')[0]]} ({job})" if job.partition("-")[0] in WORK else job
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
     playbook.which_hosts(parser)
-    parser.add_argument("host", nargs="?", metavar="HOST", help="as in the inventory [all hosts, or those of -l]")
+    parser.add_argument(
+        "host", nargs="?", metavar="HOST", help="a host as the inventory names it [all hosts, or those of -l]"
+    )
     parser.add_argument("-n", "--lines", type=int, default=25, metavar="N", help="lines of the log [25]")
     parser.add_argument(
-        "--job", default="", metavar="NAME", help="another job than the last one, as the first line names them"
+        "--job", default="", metavar="NAME", help="another job than the last one, as the last line names them"
     )
 
 
@@ -36,14 +59,16 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"schema": 1, "jobs": jobs, "errors": found["errors"]}, indent=1))
         return code
     for host, job in jobs.items():
-        others = f"; others: {', '.join(job['others'])}" if job["others"] else ""
         if not job["name"]:
             print(f"{host}: no work was done here yet")
             continue
-        print(f"{host}: {job['name']}, {when(job['at'])}: {job['state']}{others}")
+        print(f"{host}: {_work(job['name'])}, {when(job['at'])}: {job['state']}")
         for line in job["lines"]:
             print(f"  | {line}")
         print(f"  all of it: {job['path']}")
+        if job["others"]:
+            more = f" and {len(job['others']) - EARLIER} more" if len(job["others"]) > EARLIER else ""
+            print(f"  earlier work, for --job: {', '.join(map(_work, job['others'][:EARLIER]))}{more}")
         if job["failure"]:
             print(f"✗ {host}: {job['failure']}")
     for error in found["errors"]:

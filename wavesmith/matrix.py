@@ -15,11 +15,11 @@ HELP = "show the build matrix of a package: its variants, which exist, and which
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of this subcommand."""
     parser.epilog = "Exit code: 0 shown; 2 the package, Python, CUDA, SM or CPU level is unknown."
-    parser.add_argument("--package", required=True, help="what is built, for example torchaudio")
-    parser.add_argument("--python", required=True, help="Python version, for example 3.13")
-    parser.add_argument("--cuda", required=True, help="CUDA version, for example 12.8")
-    parser.add_argument("--sm", nargs="+", default=[], help="compute capabilities, for example 8.9 12.0 (default: all)")
-    parser.add_argument("--isa", nargs="+", default=[], help="CPU levels, for example avx2 armv9 (default: all)")
+    parser.add_argument("--package", required=True, help="the package, such as torchaudio")
+    parser.add_argument("--python", required=True, help="Python version, such as 3.13")
+    parser.add_argument("--cuda", required=True, help="CUDA version, such as 12.8")
+    parser.add_argument("--sm", nargs="+", default=[], help="compute capabilities, such as 8.9 12.0 [all]")
+    parser.add_argument("--isa", nargs="+", default=[], help="CPU levels, such as avx2 armv9 [all]")
     parser.add_argument("--no-cpu-only", action="store_true", help="leave out the rows without CUDA")
     parser.add_argument("--existing", action="store_true", help="with --names or --json: only what exists")
     form = parser.add_mutually_exclusive_group()

@@ -21,12 +21,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = "Exit code: 0 done, 1 something is still unpinned, 2 the model or the hub cannot be used."
     commands = parser.add_subparsers(required=True, dest="what", metavar="WHAT")
-    commands.add_parser("list", help="name, task, licence and size of each, and what is not known of its weights")
+    commands.add_parser("list", help="list the models: task, licence, size, and what is not known of their weights")
     pin = commands.add_parser("pin", help="write revision, size and sha256 of a model's weights into catalog/weights/")
-    pin.add_argument("name", help="the model")
-    pin.add_argument("--catalog", type=Path, help="a folder of one's own to write to, as wavesmith_catalog names it")
-    pin.add_argument("--revision", help="the commit to pin; left out: the newest one")
-    pin.add_argument("--hub", help="address of the hub; left out: HF_ENDPOINT, else the client's own")
+    pin.add_argument("name", help="name of a model")
+    pin.add_argument(
+        "--catalog",
+        type=Path,
+        help="your own catalog folder to write to, as wavesmith_catalog names it [this project's]",
+    )
+    pin.add_argument("--revision", help="the commit to pin [the newest one]")
+    pin.add_argument("--hub", help="address of the hub [HF_ENDPOINT, or the client's own]")
     trying = commands.add_parser(
         "try", help="resolve sets of models that share an environment, and import everything of them here"
     )

@@ -9,10 +9,9 @@ import shutil
 import sys
 import tarfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.installed import modules_of
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
@@ -20,10 +19,12 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import mo
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.guard import locked
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lock import imports_of
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import ModelSet
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import Catalog
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 
-from .packages import ARCHITECTURES, MACHINES, ROOT, command, prefix_of, recorded, resolve, within
+from . import ROOT
+from .packages import ARCHITECTURES, MACHINES, command, prefix_of, recorded, resolve, within
 
 PAGE = ROOT / "docs" / "models.md"
 BEGIN = "<!-- begin: wavesmith model try --write -->"
@@ -120,7 +121,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if any(row.reason for row in tried) else 0
 
 
-def attempt(row: Row, wanted: Mapping[str, Any], catalog: Catalog, arguments: argparse.Namespace) -> Row:
+def attempt(row: Row, wanted: ModelSet, catalog: Catalog, arguments: argparse.Namespace) -> Row:
     """Plan, resolve, install and import one set."""
     began = time.monotonic()
     work = arguments.folder / f"{row.name}-{row.python}-{row.architecture}"
@@ -141,7 +142,7 @@ def attempt(row: Row, wanted: Mapping[str, Any], catalog: Catalog, arguments: ar
 
 
 def _planned(
-    row: Row, wanted: Mapping[str, Any], catalog: Catalog, mirrors: Sequence[str]
+    row: Row, wanted: ModelSet, catalog: Catalog, mirrors: Sequence[str]
 ) -> str | tuple[EnvironmentPlan, Catalog]:
     """The environment of a set on a recorded machine, or why it is refused there."""
     from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan

@@ -26,9 +26,10 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.names im
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import ALWAYS, PACKAGE_INDEX, Catalog
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 
+from wavesmith import ROOT
+
 NAME = "packages"
 HELP = "resolve the catalog's packages for both CPU architectures, install and import them here, and write the table"
-ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "packages.md"
 BEGIN, END = "<!-- begin: make packages-table -->", "<!-- end -->"
 ARCHITECTURES = ("x86_64", "aarch64")
@@ -73,14 +74,12 @@ class Row:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = "What was tried before is not tried again: remove FOLDER/packages.json to begin anew. Exit code: 0, or 2 for an unknown name."
-    parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="packages of the catalog (default: all that an index has)"
-    )
-    parser.add_argument("--python", action="append", default=[], metavar="X.Y", help="Pythons (default: 3.11 and 3.12)")
+    parser.epilog = "What was tried before is not tried again: remove FOLDER/packages.json to start over. Exit code: 0, or 2 for an unknown name."
+    parser.add_argument("names", nargs="*", metavar="NAME", help="packages of the catalog [all that an index has]")
+    parser.add_argument("--python", action="append", default=[], metavar="X.Y", help="Python versions [3.11 3.12]")
     parser.add_argument("--no-install", action="store_true", help="resolve only")
     parser.add_argument(
-        "--folder", type=Path, default=ROOT / ".cache" / "packages", help="where it works (default: .cache/packages)"
+        "--folder", type=Path, default=ROOT / ".cache" / "packages", help="working folder [.cache/packages]"
     )
     parser.add_argument("--write", action="store_true", help="write the table into docs/packages.md")
 

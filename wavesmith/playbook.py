@@ -13,15 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import RunOutcome
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 
-from wavesmith import inventory
+from wavesmith import INSTALLED, ROOT, inventory
 
-ROOT = Path(__file__).resolve().parent.parent
 DONE, FAILED, UNUSABLE, STOPPED = 0, 1, 2, 130
 EXIT_CODES = (
     "Exit code: 0 done; 1 a host failed, was refused or cannot be reached; "
     "2 the command line, the inventory or -l cannot be used; 130 interrupted."
+)
+INTERRUPTED = 99
+"""Ansible's exit code of a run that was interrupted."""
+_GOES_ON = (
+    "interrupted: what is current stays in use, and what was finished is kept. Work that had begun on a host goes on there to its end: "
+    "wavesmith logs shows it. Remedy: start again, which takes up that work"
 )
 CHANGING = ("site", "rollback", "repair", "lock", "prune", "remove", "reprovision")
 """The playbooks that change something: only on hosts of an inventory that somebody named, or stands in."""
@@ -54,7 +60,7 @@ def options(parser: argparse.ArgumentParser, changes: bool = True) -> None:
         help="a variable for this run; may be given more than once",
     )
     if changes:
-        parser.add_argument("-C", "--check", action="store_true", help="show what would change, change nothing")
+        parser.add_argument("-C", "--check", action="store_true", help="show what would change, without changing it")
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="Ansible's own output; -vvv for its connections too"
     )
@@ -97,22 +103,22 @@ def run(playbook: str, arguments: argparse.Namespace, variables: Mapping[str, ob
 
 def ask(
     playbook: str, arguments: argparse.Namespace, variables: Mapping[str, object] | None = None, changes: bool = False
-) -> tuple[int, dict[str, Any]]:
-    """Run a playbook, and return its exit code and what the board knows at the end; nothing where it was refused before it began.
+) -> tuple[int, RunOutcome | None]:
+    """Run a playbook, and return its exit code and how it ended; `None` where it was refused before it began.
 
     With `changes` what is asked is about a change that will follow.
     """
     sources, refusals = _sources(arguments, changes)
     if refusals:
-        return refuse(refusals, arguments.json), {}
+        return refuse(refusals, arguments.json), None
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         code = _start(playbook, arguments, sources, variables or {}, "json", output)
         output.seek(0)
         text = output.read()
     try:
-        found: dict[str, Any] = json.loads(text)
+        found: RunOutcome = json.loads(text)
     except ValueError:
-        return code or UNUSABLE, {}
+        return code or UNUSABLE, None
     return code, found
 
 
@@ -131,16 +137,26 @@ def _sources(arguments: argparse.Namespace, changes: bool) -> tuple[list[str], l
 
     Where nobody said which, it is this machine's, nothing is changed, and a line on stderr says so.
     """
+    _limit_of_rest(arguments)
     sources = inventory.named(arguments.inventory)
     guessed = not sources
     if inventory.unnamed(sources):
-        if changes:
+        if changes or INSTALLED:
             return sources, [inventory.nobody_said()]
         sources = [str(inventory.LOCAL)]
-    refusals = inventory.check(sources, arguments.limit)
+    refusals = [*inventory.check(sources, arguments.limit), *inventory.files_of(getattr(arguments, "extra_vars", []))]
     if guessed and not refusals and not arguments.quiet:
         print(f"inventory: {', '.join(inventory.shown(sources))} (-i names another)", file=sys.stderr)
     return sources, refusals
+
+
+def _limit_of_rest(arguments: argparse.Namespace) -> None:
+    """Take ``-l`` from what goes to ansible-playbook, so that it is checked wherever it stands."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-l", "--limit")
+    found, rest = parser.parse_known_args(getattr(arguments, "rest", []))
+    if found.limit is not None and arguments.limit is None:
+        arguments.limit, arguments.rest = found.limit, rest
 
 
 def _start(
@@ -176,17 +192,20 @@ def _start(
             )
             # Without what ansible-runner adds: its own callback would write events for programs between the lines.
             runner.config.env = {**os.environ, **_environment(form)}
+            sys.stdout.flush()
             runner.run()
             code = runner.rc
     finally:
         signal.signal(signal.SIGINT, before)
-    return {0: DONE, 1: UNUSABLE, 5: UNUSABLE, 99: STOPPED}.get(code, FAILED)
+    if code == INTERRUPTED and playbook in CHANGING:
+        print(_GOES_ON, file=sys.stderr)
+    return {0: DONE, 1: UNUSABLE, 5: UNUSABLE, INTERRUPTED: STOPPED}.get(code, FAILED)
 
 
 def _environment(form: str) -> dict[str, str]:
     """What Ansible finds set: its own settings, the tools beside this Python, a locale that it takes."""
     found = {
-        "ANSIBLE_CONFIG": inventory.settings(),
+        **inventory.settings(),
         "ANSIBLE_STDOUT_CALLBACK": "wavesmith.provision.board",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
     }

@@ -7,12 +7,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "collections"))
-
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunRow
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable
 
 
 def ledger(artifacts: Path) -> Ledger:
@@ -26,11 +23,11 @@ def readable() -> Iterator[None]:
     try:
         yield
     except Unreadable as error:
-        print(error, file=sys.stderr)
+        print(f"✗ {error}", file=sys.stderr)
         raise SystemExit(2) from error
 
 
-def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> dict[str, Any]:
+def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> RunRow:
     """A run by its name, or the last one; where `playbooks` are named, of these only.
 
     Raises:
@@ -42,8 +39,9 @@ def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> dic
         if run in (None, entry["id"]) and (not playbooks or entry["playbook"] in playbooks)
     ]
     if not found:
-        what = f"{' or '.join(playbooks)} " if playbooks else ""
-        raise Unreadable(f"{what}run {run or '(any)'} is not in {known.path}. Remedy: wavesmith history lists all")
+        what = " that provisioned" if playbooks else ""
+        problem = f"run {run}{what}: it is not in {known.path}" if run else f"{known.path}: it has no run{what}"
+        raise Unreadable(f"{problem}. Remedy: wavesmith history lists all")
     return found[0]
 
 

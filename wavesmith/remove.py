@@ -1,4 +1,4 @@
-"""`wavesmith remove`: take what nobody wants any more off its hosts."""
+"""`wavesmith remove`: remove from hosts what is no longer wanted."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import argparse
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.unwanted import CACHES
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import HostOutcome
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 
 from wavesmith import playbook
 
 NAME = "remove"
-HELP = "remove environments, weights and toolboxes that nobody wants any more"
+HELP = "remove environments, weights and toolboxes that are no longer wanted"
 KINDS = ("environment", "weights", "toolbox")
 
 
@@ -25,7 +25,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "names",
         nargs="*",
         metavar="NAME",
-        help="only this, as the plan names it: environment old, or just old; caches: all downloads [all that nobody wants]",
+        help="what to remove, as the plan names it: environment old, or just old; caches for all downloads [all that is no longer wanted]",
     )
     parser.add_argument("-y", "--yes", action="store_true", help="do not ask")
 
@@ -49,9 +49,10 @@ def run(arguments: argparse.Namespace) -> int:
         f"{host}: {item} goes, {size / 2**30:.2f} GiB"
         for host, data in found["hosts"].items()
         for item, size in data.get("removed", {}).items()
+        if isinstance(size, int)
     ]
     if not arguments.json and not arguments.quiet:
-        print("\n".join(doomed or ["nothing to remove"]))
+        print("\n".join(doomed or ["nothing to remove"]), flush=True)
     if arguments.check or not doomed:
         if arguments.json:
             print(json.dumps(found, indent=1))
@@ -73,7 +74,7 @@ def items(words: Iterable[str]) -> list[str]:
     return found
 
 
-def _nowhere(names: Sequence[str], hosts: Mapping[str, Mapping[str, Any]]) -> list[Refusal]:
+def _nowhere(names: Sequence[str], hosts: Mapping[str, HostOutcome]) -> list[Refusal]:
     """A refusal for each name that no host has, and where nothing is named for a removal that has to be."""
     there = sorted({item for data in hosts.values() for item in data.get("unwanted", ())})
     going = any(data.get("removed") for data in hosts.values())

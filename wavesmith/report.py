@@ -9,15 +9,17 @@ import time
 from pathlib import Path
 
 NAME = "report"
-HELP = "report on all hosts that were planned or judged, from what is kept of them; asks no host"
+HELP = "report on all hosts that were planned or verified, from the artifacts; no host is asked"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = "Exit code: 0 all healthy, 1 something failed, 2 something could not be judged, or nothing is kept."
-    parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="where plans and reports are kept")
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write a page; beside the artifacts its sounds can be played"
+        "--artifacts", type=Path, default=Path("artifacts"), help="folder of plans and reports [artifacts]"
+    )
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write a page; in the artifacts' folder its sounds can be played"
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write JUnit XML")
     parser.add_argument(

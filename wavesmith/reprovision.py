@@ -30,9 +30,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def options(parser: argparse.ArgumentParser) -> None:
     """The arguments that `resume` has as well."""
     parser.add_argument("--waves", default="", help="hosts at a time, as numbers or percent [1,10%%,50%%,100%%]")
-    parser.add_argument("--budget", type=int, default=None, metavar="PERCENT", help="what may fail of a wave [0]")
     parser.add_argument(
-        "-e", "--extra-vars", action="append", default=[], metavar="NAME=VALUE", help="as for ansible-playbook"
+        "--budget", type=int, default=None, metavar="PERCENT", help="percent of a wave that may fail [0]"
+    )
+    parser.add_argument(
+        "-e",
+        "--extra-vars",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable for this run; may be given more than once",
     )
     day.full(parser)
     parser.add_argument(
@@ -85,16 +92,16 @@ def _shared(
     if refusals:
         return playbook.refuse(refusals)
     sources, hosts = places.shown(named), sorted(places.hosts(named, limit))
-    options = {
-        "run": f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}",
-        "who": os.environ.get("SUDO_USER") or getpass.getuser(),
-        "here": socket.gethostname(),
-        "limit": limit or "",
-        "controllers": arguments.controllers,
-        "waves": arguments.waves or WAVES,
-        "budget": arguments.budget or 0,
-        "extra": [word for extra in arguments.extra_vars for word in ("-e", extra)],
-        "variables": {key: value for key, value in variables.items() if key == "wavesmith_verify_full"},
-    }
+    options = controllers.Options(
+        run=f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}",
+        who=os.environ.get("SUDO_USER") or getpass.getuser(),
+        here=socket.gethostname(),
+        limit=limit or "",
+        controllers=arguments.controllers,
+        waves=arguments.waves or WAVES,
+        budget=arguments.budget or 0,
+        extra=[word for extra in arguments.extra_vars for word in ("-e", extra)],
+        variables={key: value for key, value in variables.items() if key == "wavesmith_verify_full"},
+    )
     artifacts = arguments.artifacts.absolute()
     return controllers.run(chosen, sources, hosts, records.ledger(artifacts), artifacts, options)

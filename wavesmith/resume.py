@@ -11,7 +11,7 @@ RUNS = ("reprovision", "site")
 """The playbooks whose runs leave something to go on with."""
 
 NAME = "resume"
-HELP = "go on with the hosts that a run left: failed, refused, unreachable, or never reached before it stopped"
+HELP = "continue with the hosts that a run left: failed, refused, unreachable, or not reached before it stopped"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = records.chosen(ledger, arguments.run_id, RUNS)
         left = ledger.left(chosen["id"])
     if not left:
-        print(f"run {chosen['id']}: nothing is left, {sum(chosen['hosts'].values())} hosts are as wanted")
+        print(f"run {chosen['id']}: nothing is left, all {sum(chosen['hosts'].values())} of its hosts are as wanted")
         return 0
     print(f"run {chosen['id']}: {len(left)} of {sum(chosen['hosts'].values())} hosts are left", file=sys.stderr)
     arguments.controllers = arguments.controllers or chosen["options"].get("controllers", "")

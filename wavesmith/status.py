@@ -6,11 +6,25 @@ import argparse
 import datetime
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import KeptGeneration
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import RunOutcome
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.status import EnvironmentStatus
 
 from wavesmith import playbook
 from wavesmith.playbook import Command
+
+NOT_RIGHT = 3
+_EXIT_CODES = (
+    "Exit code: 0 all that is wanted is there, healthy and as it was made; 3 something of it is not; 1 a host failed or cannot be reached; "
+    "2 the command line, the inventory or -l cannot be used; 130 interrupted."
+)
+
+
+def _configure_status(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = _EXIT_CODES
+    playbook.which_hosts(parser)
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +35,8 @@ def _configure(parser: argparse.ArgumentParser) -> None:
 def _status(arguments: argparse.Namespace) -> int:
     code, found = playbook.ask("status", arguments)
     rows = list(_environments(found))
+    if code == playbook.DONE and not all(_right(row) for _, row in rows if row["wanted"]):
+        code = NOT_RIGHT
     if arguments.json and found:
         print(
             json.dumps(
@@ -32,10 +48,16 @@ def _status(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         columns = ("host", "environment", "generation", "since", "verdict", "stack", "drift")
         _table(columns, [_status_row(host, row) for host, row in rows])
+        _say_empty(found, [host for host, _ in rows], "no environment is wanted or there")
     return _errors(code, found)
 
 
-def _status_row(host: str, row: Mapping[str, Any]) -> tuple[str, ...]:
+def _right(row: EnvironmentStatus) -> bool:
+    """Whether an environment is there, healthy and as it was made."""
+    return bool(row["generation"]) and row["verdict"] == "healthy" and not row["damaged"]
+
+
+def _status_row(host: str, row: EnvironmentStatus) -> tuple[str, ...]:
     name = row["environment"] + ("" if row["wanted"] else " (not wanted)")
     if not row["generation"]:
         return (host, name, "-", "-", "not there", "-", "-")
@@ -61,18 +83,26 @@ def _generations(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         columns = ("host", "environment", "generation", "made", "verdict", "whole", "current")
         _table(columns, [_generation_row(host, row, item) for host, row, item in rows])
+        _say_empty(found, [host for host, *_ in rows], "there is no generation yet: wavesmith provision makes one")
     return _errors(code, found)
 
 
-def _generation_row(host: str, row: Mapping[str, Any], item: Mapping[str, Any]) -> tuple[str, ...]:
+def _generation_row(host: str, row: EnvironmentStatus, item: KeptGeneration) -> tuple[str, ...]:
     verdict = {None: "not judged", 0: "healthy", 1: "failed"}.get(item["exit"], "unjudged")
     whole = "yes" if item.get("intact") else "no" if item["complete"] else "unfinished"
     current = "✓" if item["name"] == row["generation"] else ""
     return (host, row["environment"], item["name"], when(item["created"]), verdict, whole, current)
 
 
-def _environments(found: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for host, data in found.get("hosts", {}).items():
+def _say_empty(found: RunOutcome | None, shown: Sequence[str], said: str) -> None:
+    """A line for each host that answered and has no row."""
+    for host, data in (found["hosts"] if found else {}).items():
+        if host not in shown and data["outcome"] not in ("unreachable", "failed", "refused"):
+            print(f"{host}: {said}")
+
+
+def _environments(found: RunOutcome | None) -> Iterator[tuple[str, EnvironmentStatus]]:
+    for host, data in (found["hosts"] if found else {}).items():
         for row in data.get("status", ()):
             yield host, row
 
@@ -82,8 +112,8 @@ def when(seconds: float | None) -> str:
     return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M") if seconds else "-"
 
 
-def _errors(code: int, found: Mapping[str, Any]) -> int:
-    for error in found.get("errors", ()):
+def _errors(code: int, found: RunOutcome | None) -> int:
+    for error in found["errors"] if found else ():
         print(f"✗ {', '.join(error['hosts'])}: {error['message']}", file=sys.stderr)
     return code
 
@@ -114,7 +144,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 COMMANDS = {
     "status": Command(
-        "show what is current on each host: generation, since when, verdict, stack, drift", _configure, _status
+        "show what is current on each host: generation, since when, verdict, stack, drift", _configure_status, _status
     ),
     "generations": Command("list the generations of each environment on each host", _configure, _generations),
 }

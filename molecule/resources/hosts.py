@@ -287,7 +287,10 @@ def remove(state: Path) -> int:
     """Remove the hosts of this state folder, with their keys and inventory; return how many there were."""
     names = owned(state)
     if names:
-        run("podman", "rm", "--force", "--time", "1", "--volumes", *names)
+        argv = ["podman", "rm", "--force", "--ignore", "--time", "1", "--volumes", *names]
+        # On a busy machine a host may end between podman's look and its signal: then it says "state improper" once.
+        run(*argv, check=False)
+        run(*argv)
     for name in names:
         remove_cgroup(Path("/sys/fs/cgroup") / f"wavesmith-{name}")
     for path in (state / "inventory" / "testbed.yml", *(state / "ssh").glob("*")):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.report import text
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import CANNOT
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Arguments, Result, Variables
 
 
 class ActionModule(AskingAction):
@@ -15,7 +14,7 @@ class ActionModule(AskingAction):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Return what the module returned."""
         variables = task_vars or {}
         host = variables["inventory_hostname"]
@@ -37,7 +36,7 @@ class ActionModule(AskingAction):
         return answer
 
 
-def question(arguments: dict[str, Any]) -> dict[str, Any]:
+def question(arguments: Arguments) -> Result:
     """What the module is asked: as the task says, else each current generation for each NVIDIA GPU and the CPU of the host."""
     plan, observed = arguments.get("plan") or {}, arguments.get("observed") or {}
     current = [

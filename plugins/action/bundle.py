@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.export import texts
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
@@ -11,6 +9,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records import
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import Untrusted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import TOOLBOX_LOCK
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, read_locks
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
@@ -18,7 +17,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse imp
 class ActionModule(FollowAction):
     """Gives the module what it needs to know, and follows it."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Take the environments from the plan that was registered."""
         variables = task_vars or {}
         host, root = variables["inventory_hostname"], self._task.args["root"]
@@ -43,7 +42,7 @@ class ActionModule(FollowAction):
         answer["remote_runs"] += bool(keys)
         return answer
 
-    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, answer: Result, variables: Variables) -> Result:
         """Say where the bundle is."""
         folder = (answer.get("result") or {}).get("bundle")
         if folder:

@@ -7,13 +7,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.elect import Share, elect
+from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.digest import digest
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
@@ -23,7 +24,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Return what this host builds, fetches, and gives to others before and after the building."""
         variables = task_vars or {}
         host, groups = variables["inventory_hostname"], variables["groups"]
@@ -44,12 +45,12 @@ class ActionModule(ActionBase):
                     (folder / f"host-{name}.json").write_text(json.dumps(asdict(share)), encoding="utf-8")
                 (folder / "shares.json").touch()
         saved = folder / f"host-{host}.json"
-        mine: dict[str, Any] = json.loads(saved.read_text(encoding="utf-8")) if saved.exists() else asdict(Share())
-        built = [spec["key"] for spec in mine["build"]]
+        mine = shape.build(json.loads(saved.read_text(encoding="utf-8")), Share) if saved.exists() else Share()
+        built = [spec["key"] for spec in mine.build]
         return {
             "changed": False,
             "remote_runs": 0,
-            **mine,
+            **asdict(mine),
             "keep": built if kept.shared and (host in builders or not builders) else [],
         }
 

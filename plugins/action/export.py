@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.export import texts
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, read_locks
 
 
 class ActionModule(FollowAction):
     """Gives the module what it needs to know, and follows it."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Take the environments from the plan that was registered."""
         variables = task_vars or {}
         observed = variables["wavesmith_plan"]["observed"]
@@ -48,7 +47,7 @@ class ActionModule(FollowAction):
         self._task.args.update(environments=todo, system=system, apt=apt)
         return super().run(tmp, variables)
 
-    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, answer: Result, variables: Variables) -> Result:
         """Say where the contexts are."""
         for name, folder in sorted((answer.get("result") or {}).get("contexts", {}).items()):
             Display().display(f"  [{variables['inventory_hostname']}] docker build -t {name} {folder}")

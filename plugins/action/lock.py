@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX, flaw, head, moved
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder, ours
 
 
@@ -18,7 +18,7 @@ class ActionModule(FollowAction):
 
     phase = "lock"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Keep only the locks this host was elected for: a host of the group `builders` that needs one resolves it, else the first."""
         variables = task_vars or {}
         host, builders = variables["inventory_hostname"], variables["groups"].get("builders", ())
@@ -38,7 +38,7 @@ class ActionModule(FollowAction):
         self._task.args["locks"] = mine
         return super().run(tmp, variables)
 
-    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, answer: Result, variables: Variables) -> Result:
         """Write each lock below the inventory, with a first line that says what it was resolved from and seals the others, and its inspection beside it."""
         folder = locks_folder(ours(variables, self._templar))
         inputs = {spec["key"]: spec["inputs"] for spec in self._task.args["locks"]}
@@ -53,7 +53,7 @@ class ActionModule(FollowAction):
                 return {
                     **answer,
                     "failed": True,
-                    "msg": f"{problem}. Remedy: find out who works on {host}, and resolve on another host",
+                    "msg": f"{problem}. Remedy: find out who changed that host, and resolve the lock on another one",
                 }
             path = folder / f"{key}.txt"
             old = next(filter(Path.exists, (path, folder / f"{key.rpartition('-')[0]}.txt")), None)

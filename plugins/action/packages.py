@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import CodeFile
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 
 
 class ActionModule(FollowAction):
@@ -14,7 +15,7 @@ class ActionModule(FollowAction):
 
     phase = "install"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Put the bytes of each project's wheel beside its name, and bring each source tree once to the host."""
         specs = self._task.args.get("generations") or []
         for wheel in (wheel for spec in specs for wheel in spec.get("projects", [])):
@@ -24,7 +25,7 @@ class ActionModule(FollowAction):
             self._bring(trees)
         return super().run(tmp, task_vars)
 
-    def _bring(self, trees: list[dict[str, str]]) -> None:
+    def _bring(self, trees: list[CodeFile]) -> None:
         folder = self._make_tmp_path()
         there: dict[str, str] = {}
         for tree in trees:

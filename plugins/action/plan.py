@@ -6,9 +6,8 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -21,10 +20,12 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
     repositories,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import before, upgrading
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import upgrading
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks import tasks
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.unwanted import for_removal
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.asked import OFTEN
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
     WHEELHOUSE,
@@ -32,7 +33,6 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
     from_index,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
-from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import key
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import (
     catalog_files,
     code_files,
@@ -42,6 +42,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils import (
     times,
 )
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Arguments, Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
@@ -59,7 +60,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
 
 # Each host is planned in a process forked from this one: what is read here is read once for all of them.
-with contextlib.suppress(AnsibleError):  # a broken catalog is said by run()
+with contextlib.suppress(AnsibleError):  # run() reports a broken catalog
     catalog_files.load()
 
 
@@ -68,7 +69,7 @@ class ActionModule(AskingAction):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Return the plan and, for the roles that act on it, what each phase gets."""
         variables = task_vars or {}
         host = variables["inventory_hostname"]
@@ -126,7 +127,7 @@ class ActionModule(AskingAction):
                 observed["findings"] += asked["observed"]["findings"]
                 runs = 2
             kept = wheelhouse_of(own, len(variables.get("groups", {}).get("all", [])))
-            # Not asked where it may not be used; its silence is said, and what it has is built then.
+            # Not asked where it may not be used; where it does not answer there is a warning, and what it has is built.
             if any("lock" in item.phases for item in planned.environments):
                 problems += [_one_of_many(host)] if own.get("wavesmith_one_of_many") else cannot_keep(locks_folder(own))
             offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
@@ -175,12 +176,16 @@ class ActionModule(AskingAction):
                 if any(item.get("damage") for item in entry["generations"])
             },
             "bundle_index": from_bundle(wanted.bundle)["wavesmith_package_index"] if wanted.bundle else "",
-            **phases(
-                planned, locks, sorted({*catalog.packages, *ask.family_of(catalog)}), wanted.bundle, wanted.upgrade
+            **tasks(
+                planned,
+                locks,
+                sorted({*catalog.packages, *ask.family_of(catalog), *OFTEN.split()}),
+                wanted.bundle,
+                wanted.upgrade,
             ),
         }
 
-    def _questions(self, wanted: Wanted, catalog: Catalog, locks: dict[str, str]) -> dict[str, Any]:
+    def _questions(self, wanted: Wanted, catalog: Catalog, locks: dict[str, str]) -> Result:
         return {
             "root": wanted.root,
             "environments": [environment.name for environment in wanted.environments],
@@ -189,7 +194,7 @@ class ActionModule(AskingAction):
             "libraries": wanted_of_hosts(locks),
         }
 
-    def _ask(self, sources: dict[str, str], root: str, seconds: float, variables: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, sources: dict[str, str], root: str, seconds: float, variables: Variables) -> Result:
         questions = {
             "root": root,
             "sources": sources,
@@ -199,7 +204,7 @@ class ActionModule(AskingAction):
         }
         return self._observe(questions, variables)
 
-    def _observe(self, questions: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def _observe(self, questions: Arguments, variables: Variables) -> Result:
         """What the module `observe` answers; where it cannot, why, with the remedy."""
         host = variables["inventory_hostname"]
         try:
@@ -215,7 +220,7 @@ class ActionModule(AskingAction):
             return {**answer, "failed": True}
         return answer
 
-    def _has_sudo_password(self, variables: dict[str, Any]) -> bool:
+    def _has_sudo_password(self, variables: Variables) -> bool:
         """Whether sudo's password was given: with -K, or as a variable."""
         names = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
         return bool(self._play_context.become_pass or any(variables.get(name) for name in names))
@@ -227,7 +232,7 @@ def _one_of_many(host: str) -> Refusal:
     return Refusal(f"host {host}", problem, f"resolve it here first: wavesmith lock -l {host}")
 
 
-def _refused(refusals: Sequence[Refusal]) -> dict[str, Any]:
+def _refused(refusals: Sequence[Refusal]) -> Result:
     return {"changed": False, "failed": True, "remote_runs": 0, "msg": "\n".join(map(str, refusals))}
 
 
@@ -236,76 +241,6 @@ def _sources(wanted: Wanted, catalog: Catalog, stacks: Iterable[str]) -> dict[st
     known = [catalog.stacks[name] for name in stacks if name in catalog.stacks]
     origins = {origin.name: origin.url for stack in known for origin in stack.origins if origin.url}
     return {**origins, **conda.sources(wanted), PACKAGE_INDEX: wanted.package_index}
-
-
-def phases(
-    planned: record.Plan,
-    locks: dict[str, str],
-    known: Sequence[str] = (),
-    bundle: str = "",
-    upgrade: Sequence[str] = (),
-) -> dict[str, Any]:
-    """What the roles of each phase get: everything in plain data, so that no decision is left for a template."""
-    todo: dict[str, Any] = {
-        "build": [],
-        "lock": [],
-        "weights": [],
-        "install": [],
-        "verify": [],
-        "activate": {},
-        "current": [],
-    }
-    for item in planned.environments:
-        wheels = [{"name": wheel.name, "key": wheel.key} for wheel in item.wheels]
-        if "build" in item.phases:
-            todo["build"] += [wheel.spec for wheel in item.wheels if wheel.status == "build"]
-        common = {
-            "environment": item.name,
-            "generation": item.generation,
-            "python": item.python,
-            "origin_url": item.origin_url,
-            "wheels": wheels,
-            **({"bundle": bundle.rstrip("/")} if bundle else {}),
-        }
-        if "lock" in item.phases:
-            if item.lock["status"] != "hit":
-                asked = ("key", "inputs", "requirements", "overrides", "declared", "banned")
-                names: dict[str, Any] = {"known": list(known)} if known else {}
-                if upgrade and "*" not in upgrade:
-                    names |= {"before": before(locks, item.lock["key"]), "upgrade": list(upgrade)}
-                todo["lock"].append(
-                    {**common, **names, **{key: value for key, value in item.lock.items() if key in asked}}
-                )
-            if item.conda and item.conda["status"] != "hit":
-                todo["lock"].append({"environment": item.name, **item.conda})
-        if "install" in item.phases:
-            fields = {key: getattr(item, key) for key in record.DECIDED}
-            fields["projects"] = [asdict(wheel) for wheel in item.projects]
-            fields["code"] = [asdict(archive) for archive in item.code]
-            conda = {**item.conda, "lock": locks.get(item.conda["key"], "")} if item.conda else {}
-            todo["install"].append(
-                {
-                    **common,
-                    **fields,
-                    "key": item.lock["key"],
-                    "lock": locks.get(item.lock["key"], ""),
-                    "conda": conda,
-                    "constraints": item.constraints,
-                    "links": item.links,
-                }
-            )
-        if "weights" in item.phases:
-            todo["weights"] += item.weights
-        if "verify" in item.phases:
-            todo["verify"].append({"environment": item.name, "generation": item.generation})
-        if item.current:
-            todo["current"].append({"environment": item.name, "generation": item.current})
-        if "activate" in item.phases:
-            todo["activate"][item.name] = item.generation
-    # Wheels of one key are built once, whichever environments need them.
-    todo["build"] = list({spec.get("key", spec["name"]): spec for spec in todo["build"]}.values())
-    todo["weights"] = list({key(weights): weights for weights in todo["weights"]}.values())
-    return todo
 
 
 def _difference(plan: record.Plan) -> dict[str, dict[str, object]]:
@@ -318,7 +253,7 @@ def _difference(plan: record.Plan) -> dict[str, dict[str, object]]:
 
 
 def _default_index() -> str:
-    """The package index pip uses when nobody says otherwise, from pip itself; empty where the controller has no pip."""
+    """pip's default package index, from pip itself; empty where the controller has no pip."""
     try:
         from pip._internal.models.index import PyPI
     except ImportError:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.changes import changes
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Override, Verdict
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import CurrentGeneration, Observed
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import PlanFile, PlannedEnvironment
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import EnvironmentReport, HostReport
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import Installed
 from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import fleet
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts, progress
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.page import page
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, ours
 
@@ -24,7 +29,7 @@ class ActionModule(ActionBase):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Show and save the report."""
         variables = task_vars or {}
         folder = artifacts_folder(ours(variables, self._templar))
@@ -34,23 +39,26 @@ class ActionModule(ActionBase):
             progress.detail(f"the report on {len(found['hosts'])} hosts is {folder / PAGE}")
             return {"changed": False, "remote_runs": 0, "saved": str(folder / PAGE)}
         host = variables["inventory_hostname"]
-        plan, observed = self._task.args["plan"], self._task.args["observed"]
-        verdicts = dict(self._task.args.get("verdicts") or {})
-        made = {entry["generation"]: entry for entry in self._task.args.get("installed") or []}
-        rows = []
+        plan: PlanFile = self._task.args["plan"]
+        observed: Observed = self._task.args["observed"]
+        verdicts: dict[str, Verdict] = self._task.args.get("verdicts") or {}
+        installed: list[Installed] = self._task.args.get("installed") or []
+        made = {entry["generation"]: entry for entry in installed}
+        rows: list[EnvironmentReport] = []
         for item in plan["environments"]:
-            current = observed["environments"].get(item["name"], {}).get("current") or {}
-            verdicts.setdefault(item["name"], current.get("verdict"))
+            stored = observed["environments"].get(item["name"])
+            current = stored["current"] if stored else None
             switched = {} if self._task.check_mode else self._task.args.get("activated") or {}
             generation = switched.get(item["name"]) or item["current"]
+            new = made.get(generation or "")
             rows.append(
                 {
                     "environment": item["name"],
                     "generation": generation,
                     "stack": item["stack"],
-                    "verdict": verdicts[item["name"]],
-                    "changes": self._changes(item, current, generation, made.get(generation, {})),
-                    "overrides": {**(current.get("manifest") or {}), **made.get(generation, {})}.get("overrides", []),
+                    "verdict": verdicts.get(item["name"]) or (current["verdict"] if current else None),
+                    "changes": self._changes(item, current, generation, new),
+                    "overrides": new["overrides"] if new else self._overrides(current),
                 }
             )
         for row in rows:
@@ -67,18 +75,31 @@ class ActionModule(ActionBase):
                 )
             else:
                 progress.detail(f"[{host}] {row['environment']} is not there yet")
-        report = {"schema": 1, "host": host, "root": plan["root"], "environments": rows, "warnings": plan["warnings"]}
+        report: HostReport = {
+            "schema": 1,
+            "host": host,
+            "root": plan["root"],
+            "environments": rows,
+            "warnings": plan["warnings"],
+        }
         saved = folder / host / "report.json"
         artifacts.write(saved, json.dumps(report, indent=1, sort_keys=True) + "\n")
         artifacts.remember(folder / host, observed)
         return {"changed": False, "remote_runs": 0, "report": report, "saved": str(saved)}
 
+    def _overrides(self, current: CurrentGeneration | None) -> list[Override]:
+        """Requirements that were overridden, as the current generation's manifest lists them."""
+        return current["manifest"].get("overrides", []) if current and current["manifest"] else []
+
     def _changes(
-        self, item: dict[str, Any], current: dict[str, Any], generation: str | None, made: dict[str, Any]
+        self,
+        item: PlannedEnvironment,
+        current: CurrentGeneration | None,
+        generation: str | None,
+        made: Installed | None,
     ) -> list[str]:
-        """What the switch changed; of the first generation, and of one that was there already, it is what the plan said."""
-        before = (current.get("manifest") or {}).get("packages")
-        if generation == current.get("generation"):
+        """What the switch changed; of the first generation, and of one that was there already, it is what the plan has."""
+        before = current["manifest"].get("packages") if current and current["manifest"] else None
+        if current and generation == current["generation"]:
             return []
-        planned: list[str] = item.get("changes", [])
-        return changes(before, made["contents"]) if before and made.get("contents") else planned
+        return changes(before, made["contents"]) if before and made and made["contents"] else item.get("changes", [])

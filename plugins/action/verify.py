@@ -1,14 +1,14 @@
-"""Run the doctor in generations, and show his table."""
+"""Run the doctor in generations, and show its table."""
 
 from __future__ import annotations
 
 import shutil
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.table import render
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts, progress
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import checks
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
     ours,
@@ -21,14 +21,14 @@ class ActionModule(FollowAction):
 
     phase = "verify"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Bring the user's own checks along."""
         own = checks(overlay_folder(ours(task_vars or {}, self._templar)))
         if own:
             self._task.args = {**self._task.args, "checks": own}
         return super().run(tmp, task_vars)
 
-    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, answer: Result, variables: Variables) -> Result:
         """Show each verdict; say which checks failed and what to do."""
         verdicts = (answer.get("result") or {}).get("verdicts", {})
         artifacts.judged(artifacts_folder(ours(variables, self._templar)) / variables["inventory_hostname"], verdicts)

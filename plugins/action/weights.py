@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import read
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
 
 
@@ -15,7 +15,7 @@ class ActionModule(FollowAction):
 
     phase = "weights"
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """What the task itself says goes first."""
         wanted, _ = read(ours(task_vars or {}, self._templar), os.environ)
         given = {"hub": wanted.hub, "mirrors": list(wanted.weights_mirrors), "token": wanted.hub_token}

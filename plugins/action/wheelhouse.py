@@ -15,6 +15,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variabl
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import wheelhouse
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifest import MANIFEST, SIGNATURE, Untrusted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import Wheelhouse, wheelhouse_of
 
@@ -22,7 +23,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse imp
 class ActionModule(FollowAction):
     """The controller's half of each state of the module."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Do what the state asks for; the failure of a wheel is a message with its remedy."""
         variables = task_vars or {}
         own = ours(variables, self._templar)
@@ -47,14 +48,14 @@ class ActionModule(FollowAction):
                 f"{error.filename or kept.store}: {error.strerror}. Remedy: free some space on the controller, or make it writable"
             )
 
-    def _ask(self, variables: dict[str, Any], **arguments: Any) -> dict[str, Any]:
+    def _ask(self, variables: Variables, **arguments: Any) -> Result:
         """One run of the module on the host."""
         given = {"root": self._task.args.get("root", ""), "state": self._task.args["state"], **arguments}
         answer = self.ask("wheelhouse", given, variables)
         answer["remote_runs"] = 1
         return answer
 
-    def _collect(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
+    def _collect(self, kept: Wheelhouse, variables: Variables) -> Result:
         keys = self._task.args.get("keys") or []
         host, builders = variables["inventory_hostname"], variables["groups"].get("builders", ())
         if builders and host not in builders:
@@ -72,16 +73,16 @@ class ActionModule(FollowAction):
         kept.store.mkdir(parents=True, exist_ok=True)
         for key in keys:
             wrong = wheelhouse.flaw(str(kept.store), key, signers) if (kept.store / key).exists() else ""
-            taken = wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers, mend=bool(wrong))
+            taken = wheelhouse.publish(self._fetcher(key), str(kept.store), key, signers, replace=bool(wrong))
             answer["changed"] = answer["changed"] or taken
             if wrong:
-                _say_mended(f"the store of this controller ({kept.store})", key, wrong, host)
+                _warn_replaced(f"the store of this controller ({kept.store})", key, wrong, host)
         return answer
 
     def _fetcher(self, key: str) -> wheelhouse.Take:
         return lambda name, path: self._connection.fetch_file(f"{self._task.args['root']}/wheels/{key}/{name}", path)
 
-    def _bring(self, kept: Wheelhouse, variables: dict[str, Any], allowed: tuple[str, ...]) -> dict[str, Any]:
+    def _bring(self, kept: Wheelhouse, variables: Variables, allowed: tuple[str, ...]) -> Result:
         wheels = {wheel["key"]: wheel for wheel in self._task.args.get("wheels") or []}
         fallback = bool(self._task.args.get("fallback")) and SOURCE in allowed
         if not wheels or self._task.check_mode:
@@ -92,7 +93,7 @@ class ActionModule(FollowAction):
             self._upload(kept.store, {key: stored[key] for key in wheels if key in stored and key not in served})
         )
         refused = {key: _missing(wheel) for key, wheel in wheels.items() if key not in sources}
-        answer: dict[str, Any] = {"changed": False, "remote_runs": 0}
+        answer: Result = {"changed": False, "remote_runs": 0}
         if sources:
             self._task.args = {
                 **{name: self._task.args[name] for name in ("root", "state")},
@@ -113,13 +114,13 @@ class ActionModule(FollowAction):
             return {**answer, "failed": True, "msg": "\n".join(lines)}
         for line in lines:
             Display().warning(
-                f"[{variables['inventory_hostname']}] {line}. It is built here now, as wavesmith_policy allows"
+                f"[{variables['inventory_hostname']}] {line}. It is built here instead, as wavesmith_policy allows"
             )
         environments = variables["wavesmith_plan"]["plan"]["environments"]
         specs = {wheel["key"]: wheel["spec"] for item in environments for wheel in item["wheels"]}
         return {**answer, "build": [specs[key] for key in specs if key in refused]}
 
-    def _serve(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
+    def _serve(self, kept: Wheelhouse, variables: Variables) -> Result:
         if self._task.check_mode:
             return {"changed": False, "remote_runs": 0}
         stored, host = wheelhouse.entries(str(kept.store)), variables["inventory_hostname"]
@@ -138,15 +139,15 @@ class ActionModule(FollowAction):
         answer["remote_runs"] += 1
         kept.forget()
         result = answer.get("result") or {}
-        for key, wrong in result.get("mended", {}).items():
-            _say_mended(f"the wheelhouse on {host}", key, wrong, "this controller's store")
+        for key, wrong in result.get("replaced", {}).items():
+            _warn_replaced(f"the wheelhouse on {host}", key, wrong, "this controller's store")
         refused = result.get("refused", {})
         if refused:
             lines = [f"wheel {stored[key]['wheel']}: {reason}" for key, reason in sorted(refused.items())]
             answer.update(failed=True, msg="\n".join(lines))
         return _silenced(answer, host)
 
-    def _prune(self, kept: Wheelhouse, variables: dict[str, Any]) -> dict[str, Any]:
+    def _prune(self, kept: Wheelhouse, variables: Variables) -> Result:
         keep = int(self._task.args.get("keep", 2))
         if self._task.args.get("folder", "wheels") == "wheels":
             return self._ask(variables, keep=keep, folder="wheels")
@@ -156,10 +157,10 @@ class ActionModule(FollowAction):
         if silent:
             return _failure(
                 f"it is not known which wheels {', '.join(silent)} needs, so nothing that is kept for others is removed. "
-                "Remedy: run it for all hosts, without -l, when each can be reached"
+                "Remedy: run this for all hosts, without -l, once each can be reached"
             )
         keys = sorted({key for answer in asked.values() for key in answer["used"]})
-        answer: dict[str, Any] = {"changed": False, "remote_runs": 0, "removed": []}
+        answer: Result = {"changed": False, "remote_runs": 0, "removed": []}
         if host in variables["groups"].get("wheelhouse", ()):
             answer = self._ask(variables, keep=keep, folder="wheelhouse", keys=keys)
         if host == variables["ansible_play_hosts_all"][0] and kept.store.is_dir() and not answer.get("failed"):
@@ -183,26 +184,26 @@ class ActionModule(FollowAction):
 
 def _missing(wheel: dict[str, str]) -> str:
     if not wheel["source"]:
-        return "the wheelhouse had it when the run began and has it no more. Remedy: start again: it will be rebuilt"
+        return "the wheelhouse had it when the run began, and no longer has it. Remedy: start again: it will be rebuilt"
     return (
-        f"its builder {wheel['source']} did not give it in this run (wheel key {wheel['key']}). "
+        f"its builder {wheel['source']} did not provide it in this run (wheel key {wheel['key']}). "
         f"Remedy: see what {wheel['source']} said above, fix it and start again"
     )
 
 
-def _say_mended(where: str, key: str, wrong: str, source: str) -> None:
+def _warn_replaced(where: str, key: str, wrong: str, source: str) -> None:
     Display().warning(
-        f"wheel {key} in {where} was not what its builder signed: {wrong}. The good one of {source} took its place. "
+        f"wheel {key} in {where} was not what its builder signed: {wrong}. It was replaced by the good one of {source}. "
         "Remedy: find out who could write there"
     )
 
 
-def _silenced(answer: dict[str, Any], host: str) -> dict[str, Any]:
-    """A wheelhouse that does not get its wheels is said, and stops nobody: the controller brings them itself."""
+def _silenced(answer: Result, host: str) -> Result:
+    """A wheelhouse that cannot be served is reported and stops no host: the controller brings the wheels itself."""
     if answer.pop("failed", False):
         Display().warning(f"[{host}] the wheelhouse did not get its wheels: {answer.get('msg', 'no reason was given')}")
     return answer
 
 
-def _failure(message: str) -> dict[str, Any]:
+def _failure(message: str) -> Result:
     return {"changed": False, "failed": True, "remote_runs": 0, "msg": message}

@@ -37,6 +37,7 @@ requirements:
 author: Wavesmith contributors (@wavesmith)
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -52,6 +53,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils import compile
 
 compiled.use()
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, progress, times
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 
 LOCAL = frozenset(
     f"ansible.builtin.{name}"
@@ -135,7 +137,7 @@ class CallbackModule(Default):
         if self._detailed or doing != update["doing"] or now - at >= BETWEEN_LINES:
             self._said[host.name] = (update["doing"], now)
             expected = host.estimate(host.now or update["phase"])
-            self._display.display(progress.line(update, expected.seconds or update["estimate"], expected.basis))
+            self._say(progress.line(update, expected.seconds or update["estimate"], expected.basis))
 
     # What Ansible tells
 
@@ -197,7 +199,7 @@ class CallbackModule(Default):
             if fresh and self._form == "lines" and phase in known.phases:
                 made = known.estimate(phase)
                 expected = f": about {progress.duration(made.seconds)} ({made.basis})" if made.seconds >= 1 else ""
-                self._display.display(f"  [{known.name}] {phase}{expected}")
+                self._say(f"  [{known.name}] {phase}{expected}")
         if self._detailed:
             super().v2_runner_on_start(host, task)
 
@@ -208,7 +210,7 @@ class CallbackModule(Default):
         board.take(host, action, data)
         if before and host.changes != before and not self._detailed:
             for name, said in host.changes.items():
-                self._display.display(
+                self._say(
                     f"  [{host.name}] {name}: {', '.join(said[: board.SHOWN])}{' …' if len(said) > board.SHOWN else ''}"
                 )
         if action == f"{board.OURS}plan" and data.get("plan") and not host.estimates:
@@ -217,11 +219,11 @@ class CallbackModule(Default):
             super().v2_runner_on_ok(result)
             return
         self._handle_warnings(data)
-        if action == "ansible.builtin.debug" and isinstance(data.get("msg"), str):
-            self._display.display(data["msg"])
-        elif self._run.playbook == "run" and data.get("stdout"):
-            alone = len(self._run.hosts) == 1
-            self._display.display(data["stdout"] if alone else f"{host.name}:\n{data['stdout']}")
+        # What was removed stands in the line of its host.
+        if action == "ansible.builtin.debug" and isinstance(data.get("msg"), str) and not host.data.get("text"):
+            self._say(data["msg"])
+        else:
+            self._show_output(host, data)
 
     def v2_runner_on_skipped(self, result: Any) -> None:
         """A task was not needed on a host: as if it had not begun."""
@@ -240,7 +242,11 @@ class CallbackModule(Default):
             host.failed = True
             host.refused = action in (f"{board.OURS}plan", f"{board.OURS}settings")
             host.text = str(data.get("text", "")) or host.text
-            self._run.problem(host.name, board.failure(action, result.task.get_name(), data))
+            ran = self._run.playbook == "run" and "rc" in data
+            board.take(host, action, data if ran else {})
+            said = board.ran_wrong(data) if ran else board.failure(action, result.task.get_name(), data)
+            self._run.problem(host.name, said)
+            self._show_output(host, data)
         if self._detailed:
             super().v2_runner_on_failed(result, ignore_errors=ignore_errors)
             return
@@ -298,11 +304,25 @@ class CallbackModule(Default):
             super().v2_playbook_on_stats(stats)
             self._show_steps(stats, seconds)
         elif self._form == "json":
-            print(json.dumps(board.as_data(self._run, seconds), indent=1), file=self._out, flush=True)
+            with contextlib.suppress(BrokenPipeError):
+                print(json.dumps(board.as_data(self._run, seconds), indent=1), file=self._out, flush=True)
         else:
             self._show_end(seconds)
 
-    # What is said
+    # What is shown
+
+    def _show_output(self, host: board.Host, data: dict[str, Any]) -> None:
+        """What a command of `wavesmith run` wrote."""
+        if self._run.playbook == "run" and data.get("stdout") and not self._detailed:
+            alone = len(self._run.hosts) == 1
+            self._say(data["stdout"] if alone else f"{host.name}:\n{data['stdout']}")
+
+    def _say(self, text: str, **more: Any) -> None:
+        """Show it; where nobody reads it any more (`wavesmith plan | head`), the run goes on without words."""
+        try:
+            self._display.display(text, **more)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
     def _show_end(self, seconds: float) -> None:
         run, quiet = self._run, self._form == "quiet"
@@ -311,13 +331,13 @@ class CallbackModule(Default):
             end = board.outcome(run, host)
             color = {"✗": constants.COLOR_ERROR, "○": constants.COLOR_CHANGED}.get(board.MARKS[end])
             color = color or (constants.COLOR_CHANGED if end == "changed" else constants.COLOR_OK)
-            self._display.display(board.host_line(run, host), color=color)
+            self._say(board.host_line(run, host), color=color)
         for line in board.change_lines(run):
-            self._display.display(line)
+            self._say(line)
         for line in board.error_lines(run):
-            self._display.display(line, color=constants.COLOR_ERROR, stderr=quiet)
+            self._say(line, color=constants.COLOR_ERROR, stderr=quiet)
         if run.playbook != "run" or run.problems:
-            self._display.display(board.sentence(run, seconds))
+            self._say(board.sentence(run, seconds))
 
     def _show_plans(self) -> None:
         """The plans that came, each kind once, below the first lines of all its hosts."""
@@ -328,17 +348,17 @@ class CallbackModule(Default):
         self._plans = []
         for rest, heads in kinds.items():
             lines = [*(first for first, _ in heads), rest, f"  saved as {', '.join(saved for _, saved in heads)}"]
-            self._display.display("\n".join(line for line in lines if line))
+            self._say("\n".join(line for line in lines if line))
 
     def _show_steps(self, stats: Any, seconds: float) -> None:
         shown = [(name, took) for name, took in self._steps if took >= SHORTEST_SHOWN]
         width = max([len(name) for name, _ in shown], default=0)
-        self._display.display("STEPS")
+        self._say("STEPS")
         for name, took in shown:
-            self._display.display(f"  {name:<{width}}  {took:7.1f} s")
-        self._display.display(f"  {'in all':<{width}}  {seconds:7.1f} s")
+            self._say(f"  {name:<{width}}  {took:7.1f} s")
+        self._say(f"  {'in all':<{width}}  {seconds:7.1f} s")
         runs = ", ".join(f"{host} {self._run.host(host).runs}" for host in sorted(stats.processed))
-        self._display.display(f"REMOTE RUNS  {runs or 'none'}\n")
+        self._say(f"REMOTE RUNS  {runs or 'none'}\n")
 
     def _planned(self, host: board.Host) -> None:
         """A host has its plan: what to expect, and the text where something will change."""
@@ -351,7 +371,7 @@ class CallbackModule(Default):
     def _phase(self, task: Any) -> str:
         return board.phase_of(_action(task), task.get_name(), self._play_name)
 
-    def _ended(self, result: Any, failed: bool = False) -> tuple[board.Host, dict[str, Any], str]:
+    def _ended(self, result: Any, failed: bool = False) -> tuple[board.Host, Result, str]:
         """Count a task that ended, and remember how long its phase took so far."""
         host, action, data = self._run.host(result.host.get_name()), _action(result.task), result.result
         if action in LOCAL:

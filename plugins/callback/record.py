@@ -34,9 +34,13 @@ from typing import Any
 
 from ansible import context
 from ansible.plugins.callback import CallbackBase
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunOptions
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, worked
 
 OURS = "wavesmith.provision."
+LOOKING = ("audit", "logs", "matrix", "run", "status")
+"""Playbooks that change nothing of what is recorded, and find nothing out about it."""
 KEPT = ("plan", "verify", "generation")
 """Actions of ours that change what is known of a host."""
 
@@ -57,8 +61,8 @@ class CallbackModule(CallbackBase):
         self._seconds: dict[str, dict[str, float]] = {}
 
     def _keep(self, keep: Callable[..., None], *values: Any) -> None:
-        """Keep something, by a function of the ledger; a record that cannot be written is said once, and stops nothing."""
-        if self._broken or context.CLIARGS.get("check"):
+        """Keep something, by a function of the ledger; a record that cannot be written is a warning, once, and stops nothing."""
+        if self._broken or context.CLIARGS.get("check") or self._playbook in LOOKING:
             return
         ledger = Ledger(Path(self.get_option("path")).expanduser().absolute())
         try:
@@ -66,14 +70,18 @@ class CallbackModule(CallbackBase):
                 self._begun = True
                 limit = context.CLIARGS.get("subset") or ""
                 who = os.environ.get("SUDO_USER") or getpass.getuser()
-                options = {"limit": limit, "inventory": list(context.CLIARGS.get("inventory") or [])}
+                options = RunOptions(limit=limit, inventory=list(context.CLIARGS.get("inventory") or []))
                 ledger.begin(self._run, self._playbook, who, socket.gethostname(), time.time(), options)
             keep(ledger, self._run, *values)
         except (OSError, KeyError, sqlite3.Error) as error:
             self._broken = True
-            self._display.warning(
-                f"the record of this run cannot be kept in {ledger.path} ({error}). Remedy: free some space, or move it away"
+            damaged = isinstance(error, sqlite3.DatabaseError) and not isinstance(error, sqlite3.OperationalError)
+            remedy = (
+                "move that file away; the next run starts a new one"
+                if damaged
+                else "free some space, or change its owner"
             )
+            self._display.warning(f"the record of this run cannot be kept in {ledger.path} ({error}). Remedy: {remedy}")
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """The name of what is run."""
@@ -109,11 +117,11 @@ class CallbackModule(CallbackBase):
             bad = any(stats.failures.values()) or any(stats.dark.values())
             self._keep(Ledger.ended, "failed" if bad else "done", self._seconds, time.time())
 
-    def _took(self, result: Any) -> tuple[str, str, dict[str, Any]]:
+    def _took(self, result: Any) -> tuple[str, str, Result]:
         """Host, our action's short name (empty for others that do not matter), and what it returned; its seconds are added up."""
         task = getattr(result, "task", None) or result._task
         host = (getattr(result, "host", None) or result._host).get_name()
-        data: dict[str, Any] = getattr(result, "result", None) or result._result
+        data: Result = getattr(result, "result", None) or result._result
         action = str(task.resolved_action or task.action)
         name = action.rpartition(".")[2]
         began = self._since.pop((host, task._uuid), None)

@@ -28,7 +28,7 @@ options:
     type: float
     default: 3600.0
   failures:
-    description: The failures that are known, to say why something failed; given by the action plugin.
+    description: The known failures, by which a failure is explained; the action plugin sets it.
     type: dict
     default: {}
   seen:

@@ -16,7 +16,7 @@ description:
   - Says which of the host's GPUs are served, which are not, and what runs on the CPU only; what is built for another CPU architecture
     serves none. Finds a torch that is built for the CPU only where a GPU is to be used, CUDA libraries of different major versions,
     libraries that are needed or opened by name and that nothing provides, folders with nothing in them, and damaged files.
-  - Fails when something cannot be served or is found wrong, and names the remedy. What runs on the CPU only is told, and is no failure.
+  - Fails when something cannot be served or is found wrong, and names the remedy. What runs on the CPU only is reported, and is not a failure.
 options:
   paths:
     description:

@@ -11,6 +11,8 @@ module: generation
 short_description: Switch, roll back, prune and repair the generations of environments
 version_added: "0.1.0"
 description:
+  - The services of models (C(services) of an environment) are systemd's, and follow the switch. Each has to make a sound; where one does not, the
+    generation before is current again.
   - A switch is one rename of a symbolic link. It either happened or it did not, and the generation before stays as it was.
 options:
   root:
@@ -77,6 +79,11 @@ text:
   returned: when O(state=pruned) or O(state=repaired)
   type: list
   elements: str
+services:
+  description: What changed of the services of models.
+  returned: always
+  type: list
+  elements: str
 seconds:
   description: Seconds that the switch took.
   returned: always
@@ -90,7 +97,7 @@ from contextlib import nullcontext
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.host import store
+from ..module_utils.host import services, store
 from ..module_utils.host.module import settle
 from ..module_utils.prefix.conda import register
 
@@ -99,12 +106,14 @@ def _listing(root: str, names: list[str]) -> dict[str, str]:
     return {name: store.pointed(store.environment_folder(root, name)) or "none" for name in names}
 
 
-def _text(name: str, removed: Mapping[str, str], freed: int, check: bool) -> str:
-    if not removed:
-        return f"{name}: nothing to remove"
+def _text(name: str, removed: Mapping[str, str], freed: int, stays: Mapping[str, str], check: bool) -> str:
     did = "would remove" if check else "removed"
-    listed = ", ".join(f"{item} ({why})" if why else item for item, why in removed.items())
-    return f"{name}: {did} {listed}, {freed / 2**30:.2f} GiB"
+    what = f"{did} {_listed(removed)}, {freed / 2**30:.2f} GiB" if removed else "nothing to remove"
+    return f"{name}: {what}" + (f"; keeps {_listed(stays)}" if stays else "")
+
+
+def _listed(generations: Mapping[str, str]) -> str:
+    return ", ".join(f"{item} ({why})" if why else item for item, why in generations.items())
 
 
 def _doomed(root: str, name: str, state: str, keep: int) -> dict[str, str]:
@@ -123,6 +132,31 @@ def _prune(root: str, name: str, doomed: list[str], check: bool) -> list[str]:
             path = os.path.join(folder, item)
             os.unlink(path) if os.path.islink(path) else store.remove(path)
     return doomed
+
+
+def _switch(root: str, name: str, generation: str) -> list[str]:
+    """Switch an environment, and its services with it: where one is not heard, everything is as it was before.
+
+    Raises:
+        StoreError: the generation is not fit, or a service of it is not.
+    """
+    before = store.activate(root, name, generation)
+    try:
+        return services.settle(root, name)
+    except store.StoreError as error:
+        if before == generation:
+            raise
+        if before is None:
+            os.unlink(os.path.join(store.environment_folder(root, name), "current"))
+        else:
+            store.activate(root, name, before)
+        services.settle(root, name)
+        again = (
+            f"generation {before} of {name} is current again, with its services"
+            if before
+            else f"{name} has no current one"
+        )
+        raise store.StoreError(f"{error}; {again}") from None
 
 
 def main() -> None:
@@ -144,7 +178,7 @@ def main() -> None:
     before = _listing(root, names)
     after = dict(before)
     removed: dict[str, list[str]] = {}
-    freed, text = 0, list[str]()
+    freed, text, served = 0, list[str](), list[str]()
     try:
         # In check mode of a host that has nothing yet, a switch to a generation that is not there yet is what would happen.
         if names and not os.path.isdir(root) and not (module.check_mode and given["state"] == "active"):
@@ -152,12 +186,14 @@ def main() -> None:
         with nullcontext() if module.check_mode else store.locked(root, f"{given['state']} {', '.join(names)}"):
             if given["state"] in ("pruned", "repaired"):
                 # All are looked at before the first goes: what cannot be pruned stops all.
+                pruned = given["state"] == "pruned"
+                stays = {name: store.kept(root, name, given["keep"]) if pruned else {} for name in names}
                 doomed = {name: _doomed(root, name, given["state"], given["keep"]) for name in names}
                 for name, items in doomed.items():
                     folder = store.environment_folder(root, name)
                     here = store.room(*(os.path.join(folder, item) for item in items))
                     removed[name] = _prune(root, name, list(items), module.check_mode)
-                    text.append(_text(name, items, here, module.check_mode))
+                    text.append(_text(name, items, here, stays[name], module.check_mode))
                     freed += here
             else:
                 wanted = {
@@ -166,8 +202,8 @@ def main() -> None:
                 if given["state"] == "rolled_back":
                     wanted = {name: store.rollback_target(root, name, wanted[name]) for name in names}
                 for name in names:
-                    if not module.check_mode:
-                        store.activate(root, name, wanted[name])
+                    if not module.check_mode and (given["state"] == "active" or wanted[name] != before[name]):
+                        served += _switch(root, name, wanted[name])
                     after[name] = wanted[name]
             if not module.check_mode:
                 if given["state"] == "pruned":
@@ -180,7 +216,8 @@ def main() -> None:
             msg=f"{error.filename or root}: {error.strerror}. Remedy: run as the owner of {root}, or free some space"
         )
     module.exit_json(
-        changed=after != before or any(removed.values()),
+        changed=after != before or any(removed.values()) or bool(served),
+        services=served,
         current=after,
         removed=removed,
         freed=freed,

@@ -67,7 +67,7 @@ root:
   returned: when O(only=removal); then nothing of the above is
   type: str
 unwanted:
-  description: What is on the host and nobody wants any more.
+  description: What is on the host and no longer wanted.
   returned: when O(only=removal)
   type: list
   elements: str

@@ -1,14 +1,14 @@
 #!/usr/bin/python
 # Copyright: Wavesmith contributors
 # Apache License 2.0 (see LICENSE)
-"""Remove what nobody wants any more from a host."""
+"""Remove from a host what is no longer wanted."""
 
 from __future__ import annotations
 
 DOCUMENTATION = r"""
 ---
 module: remove
-short_description: Remove environments, weights and toolboxes that nobody wants any more, and caches
+short_description: Remove environments, weights and toolboxes that are no longer wanted, and caches
 version_added: "0.1.0"
 description:
   - Removes what M(wavesmith.provision.plan) found on the host and no environment of the host's plan needs.
@@ -37,7 +37,7 @@ author:
 """
 
 EXAMPLES = r"""
-- name: Remove an environment that nobody wants any more
+- name: Remove an environment that is no longer wanted
   wavesmith.provision.remove:
     root: /opt/wavesmith
     items: [environment old]

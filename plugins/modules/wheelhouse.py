@@ -84,7 +84,7 @@ options:
     type: str
     default: ""
   failures:
-    description: The failures that are known, to say why something failed; given by the action plugin.
+    description: The known failures, by which a failure is explained; the action plugin sets it.
     type: dict
     default: {}
 attributes:
@@ -141,13 +141,13 @@ removed:
 
 import os
 from contextlib import nullcontext
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host import store
 from ..module_utils.host.job import Job
 from ..module_utils.host.module import OPTIONS, serve, settle
+from ..module_utils.records.wheel import Brought, Signed
 from ..module_utils.terms.digest import digest
 from ..module_utils.wheels import wheelhouse
 from ..module_utils.wheels.manifest import KEYS
@@ -197,14 +197,14 @@ def main() -> None:
     # Ansible hands the arguments back as `invocation`: credentials in an address must not travel with them.
     sources, given["sources"] = given["sources"], {}
 
-    def work(job: Job) -> dict[str, Any]:
+    def work(job: Job) -> Brought:
         return wheelhouse.bring(job, folder, sources, given["signers"], served, given["expected"])
 
     name = f"{given['state']}-{digest([folder, sorted(sources)])[:16]}"
     serve(module, name, list(sources), work)
 
 
-def _sign(root: str, keys: list[str], builder: str) -> dict[str, Any]:
+def _sign(root: str, keys: list[str], builder: str) -> Signed:
     signed = [key for key in keys if wheelhouse.sign(root, key, builder)]
     return {"changed": bool(signed), "public": wheelhouse.signing_key(root)[1]}
 

@@ -9,11 +9,12 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records import
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import printable
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import payload
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Arguments, Result, Variables
 
 LARGEST = 64 << 20
 """Characters of all texts in an answer; the locks of ten environments with what was read of their files are a tenth of it."""
 DEEPEST = 64
-REMEDY = "find out what answers there: it is not the module that was sent"
+REMEDY = "find out what answers there: it is not the module that was run"
 
 
 class TooMuch(ValueError):
@@ -23,13 +24,13 @@ class TooMuch(ValueError):
 class AskingAction(ActionBase):
     """An action plugin whose module runs on the host."""
 
-    def ask(self, module: str, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def ask(self, module: str, arguments: Arguments, variables: Variables) -> Result:
         """Run a module of this collection there, and return what it answers, safe to show."""
         with payload.kept(module):
             answer = self._execute_module(
                 module_name=f"wavesmith.provision.{module}", module_args=arguments, task_vars=variables
             )
-        # Ansible prints a host's own words in it as they are; what a module of ours has to say is in its `msg`.
+        # Ansible prints the host's text in it unchanged; our modules put their message into `msg`.
         answer.pop("exception", None)
         facts = answer.pop("ansible_facts", None) or {}
         known = {name: value for name, value in facts.items() if name.startswith("discovered_interpreter_")}
@@ -48,14 +49,14 @@ class PlainAction(AskingAction):
 
     _supports_check_mode = True
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Return what the module returned."""
         return self.ask(
             (self._task.resolved_action or self._task.action).rpartition(".")[2], self._task.args, task_vars or {}
         )
 
 
-def safe(answer: dict[str, Any]) -> dict[str, Any]:
+def safe(answer: Result) -> Result:
     """An answer with `printable` texts only.
 
     Raises:
@@ -78,11 +79,11 @@ def safe(answer: dict[str, Any]) -> dict[str, Any]:
             return [walk(item, depth + 1) for item in value]
         return value
 
-    found: dict[str, Any] = walk(answer, 0)
+    found: Result = walk(answer, 0)
     return found
 
 
-def observed_of(answer: dict[str, Any]) -> Observed:
+def observed_of(answer: Result) -> Observed:
     """What the module `observe` saw.
 
     Raises:

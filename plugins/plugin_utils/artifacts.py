@@ -6,27 +6,31 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Verdict
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import History, HostReport, KeptOfHost
 
 REMEMBERED = 12
 """Generations of an environment whose packages are kept."""
-PARTS = ("plan", "observed", "report", "history")
+PARTS: tuple[Literal["plan", "observed", "report", "history"], ...] = ("plan", "observed", "report", "history")
 EVIDENCE = "evidence"
 """Below a host's folder: a folder for each environment, with what can be heard and seen."""
 
 
-def read(folder: Path) -> dict[str, dict[str, Any]]:
-    """By host what its files have; a file that is missing or damaged is left out."""
-    found: dict[str, dict[str, Any]] = {}
+def read(folder: Path) -> dict[str, KeptOfHost]:
+    """By host what its files have; a file that is missing, damaged or another release's is left out."""
+    found: dict[str, KeptOfHost] = {}
     for place in sorted(folder.iterdir()) if folder.is_dir() else ():
-        kept: dict[str, Any] = {}
+        kept: KeptOfHost = {}
         for part in PARTS:
-            try:
-                kept[part] = json.loads((place / f"{part}.json").read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
+            value = _json(place / f"{part}.json")
+            if value is not None and not shape.problems(value, shape.hints(KeptOfHost)[part]):
+                kept[part] = value
         if kept:
-            kept[EVIDENCE] = {
+            kept["evidence"] = {
                 one.name: [
                     str(path.relative_to(folder)) for path in sorted(one.iterdir()) if path.suffix in (".wav", ".png")
                 ]
@@ -34,6 +38,14 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
             }
             found[place.name] = kept
     return found
+
+
+def _json(path: Path) -> Any:
+    """What a file of JSON holds, before it was compared with a record; `None` where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def write(path: Path, text: str) -> None:
@@ -44,31 +56,28 @@ def write(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
-def judged(folder: Path, verdicts: Mapping[str, Mapping[str, Any]]) -> None:
+def judged(folder: Path, verdicts: Mapping[str, Verdict]) -> None:
     """Put newer verdicts into what is kept of a host's current generations, so that a report does not show the one before."""
     path = folder / "report.json"
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    report = _json(path)
+    if shape.problems(report, HostReport):
         return
-    for row in report.get("environments", ()):
+    for row in report["environments"]:
         verdict = verdicts.get(row["environment"])
         if verdict and verdict.get("generation") == row["generation"]:
             row["verdict"] = verdict
     write(path, json.dumps(report, indent=1, sort_keys=True) + "\n")
 
 
-def remember(folder: Path, observed: dict[str, Any]) -> None:
+def remember(folder: Path, observed: Observed) -> None:
     """Keep which packages the current generations of a host have: a later report says what changed."""
     path = folder / "history.json"
-    try:
-        history = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        history = {}
-    for name, stored in (observed.get("environments") or {}).items():
-        current = stored.get("current") or {}
-        packages = (current.get("manifest") or {}).get("packages")
-        if packages:
+    found = _json(path)
+    history: History = {} if shape.problems(found, History) else found
+    for name, stored in observed["environments"].items():
+        current = stored["current"]
+        packages = current["manifest"].get("packages") if current and current["manifest"] else None
+        if current and packages:
             history.setdefault(name, {})[current["generation"]] = packages
             history[name] = dict(list(history[name].items())[-REMEMBERED:])
     if history:

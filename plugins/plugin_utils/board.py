@@ -1,15 +1,25 @@
-"""What a run did so far, host by host, and how that is said; no clock and no screen of its own."""
+"""What a run did so far, host by host, and how that is shown; it has no clock and no screen of its own."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import cast
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Verdict
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import (
+    EnvironmentOutcome,
+    HostOutcome,
+    ProblemOf,
+    Returned,
+    RunOutcome,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import PlanFile
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import EnvironmentReport
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import reach
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import Update, duration
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import STATES, step_lines
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.times import PLANNED, Estimate
@@ -27,7 +37,7 @@ _PHASE_OF_ACTION = {
     "python_env": "install",
     "packages": "install",
 }
-_PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare"}
+_PHASE_OF_ROLE = {"system_deps": "prepare", "toolbox": "prepare", "activate": "activate"}
 _DATA = {
     "plan": ("unwanted",),
     "report": ("report",),
@@ -44,7 +54,8 @@ def phase_of(action: str, task: str, play: str) -> str:
     name = action.removeprefix(OURS)
     if name not in (action, "generation"):
         return _PHASE_OF_ACTION.get(name, name)
-    return _PHASE_OF_ROLE.get(task.partition(" : ")[0], play.lower() or "tasks")
+    role = task.partition(" : ")[0].rpartition(".")[2]
+    return _PHASE_OF_ROLE.get(role, play.lower() or "tasks")
 
 
 @dataclass
@@ -66,7 +77,7 @@ class Host:
     """One host of the run."""
 
     name: str
-    plan: dict[str, Any] = field(default_factory=dict)
+    plan: PlanFile = field(default_factory=lambda: PlanFile())
     text: str = ""
     saved: str = ""
     estimates: dict[str, Estimate] = field(default_factory=dict)
@@ -74,8 +85,8 @@ class Host:
     spans: dict[str, Span] = field(default_factory=dict)
     now: str = ""
     update: Update | None = None
-    data: dict[str, Any] = field(default_factory=dict)
-    verdicts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    data: Returned = field(default_factory=lambda: Returned())
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
     changed: bool = False
     refused: bool = False
     unreachable: bool = False
@@ -161,24 +172,35 @@ class Run:
         return self.playbook == "plan"
 
 
-def take(host: Host, action: str, result: Mapping[str, Any]) -> None:
+def take(host: Host, action: str, result: Result) -> None:
     """Keep of a task's result what the end of the run says."""
     if result.get("changed"):
         host.changed = True
     if not action.startswith(OURS):
+        if "stdout" in result and "rc" in result:
+            host.data["ran"] = {"rc": result["rc"], "stdout": result["stdout"], "stderr": result["stderr"]}
         return
     name = action.removeprefix(OURS)
     if name == "plan" and "plan" in result:
         host.changes = {item["name"]: item["changes"] for item in result["plan"]["environments"] if item.get("changes")}
     if name == "plan" and "plan" in result and not host.plan:
-        host.plan, host.text = dict(result["plan"]), str(result.get("text", ""))
+        host.plan, host.text = result["plan"], str(result.get("text", ""))
         host.saved = str(result.get("saved", ""))
     if name == "verify":
         host.verdicts.update((result.get("result") or {}).get("verdicts") or {})
-    host.data.update({key: result[key] for key in _DATA.get(name, ()) if result.get(key)})
+    host.data = cast(Returned, {**host.data, **{key: result[key] for key in _DATA.get(name, ()) if result.get(key)}})
 
 
-def failure(action: str, task: str, result: Mapping[str, Any]) -> str:
+def ran_wrong(result: Result) -> str:
+    """What a command of `wavesmith run` said before it failed."""
+    said = [line for line in str(result.get("stderr") or "").splitlines() if line.strip()]
+    if said and "Remedy: " in said[-1]:
+        return said[-1].removeprefix("wavesmith-run: ")
+    problem = f"it ended with {result['rc']}" + (f" ({said[-1].strip()})" if said else " and said nothing on stderr")
+    return f"the command: {problem}. Remedy: correct it, or run it on that host to see all that it says"
+
+
+def failure(action: str, task: str, result: Result) -> str:
     """What a failed task says, with a remedy."""
     message = str(result.get("msg") or "it failed").strip()
     if "results" in result and message.startswith("One or more items failed"):
@@ -193,7 +215,7 @@ def failure(action: str, task: str, result: Mapping[str, Any]) -> str:
     return f"{message.rstrip('.')}. Remedy: fix it and start again; -v shows Ansible's own words"
 
 
-def unreachable(host: str, result: Mapping[str, Any]) -> str:
+def unreachable(host: str, result: Result) -> str:
     """Why a host cannot be reached; the same reason on several hosts is one problem."""
     message = reach.no_way_in(host, {}, str(result.get("msg") or "it does not answer").strip())
     return f"this host: {message.removeprefix(f'host {host}: ')}"
@@ -227,37 +249,41 @@ def outcome(run: Run, host: Host) -> str:
     return "changed" if host.changed else "nothing to do"
 
 
-def environments(host: Host) -> list[dict[str, Any]]:
+def environments(host: Host) -> list[EnvironmentOutcome]:
     """What is known of each environment: from the report, from the doctor, else from the plan."""
     if host.data.get("status"):
-        kept = ("environment", "generation", "stack", "verdict", "judged", "checks")
-        return [{key: row[key] for key in kept} for row in host.data["status"]]
-    rows = host.data.get("report", {}).get("environments")
-    if rows is None:
-        rows = [
-            {
-                "environment": item["name"],
-                "generation": item.get("current"),
-                "stack": item.get("stack"),
-                "verdict": None,
-            }
-            for item in host.plan.get("environments", ())
-        ]
-    found = []
-    for row in rows:
-        verdict = host.verdicts.get(row["environment"]) or row["verdict"] or {}
-        counts = [check["verdict"] for check in verdict.get("checks", ())]
-        found.append(
+        return [
             {
                 "environment": row["environment"],
                 "generation": row["generation"],
                 "stack": row["stack"],
-                "verdict": verdict.get("verdict"),
-                "judged": verdict.get("started"),
-                "checks": {kind: counts.count(kind) for kind in ("pass", "fail", "skip")} if counts else None,
+                "verdict": row["verdict"],
+                "judged": row["judged"],
+                "checks": row["checks"],
             }
-        )
-    return found
+            for row in host.data["status"]
+        ]
+    if "report" in host.data:
+        reported = host.data["report"]["environments"]
+        return [_judged(host, row["environment"], row["generation"], row["stack"], row["verdict"]) for row in reported]
+    planned = host.plan.get("environments", ())
+    return [_judged(host, item["name"], item.get("current"), item.get("stack"), None) for item in planned]
+
+
+def _judged(
+    host: Host, name: str, generation: str | None, stack: str | None, verdict: Verdict | None
+) -> EnvironmentOutcome:
+    """An environment with what the doctor found in this run, else before."""
+    found = host.verdicts.get(name) or verdict
+    counts = [check["verdict"] for check in (found["checks"] if found else ())]
+    return {
+        "environment": name,
+        "generation": generation,
+        "stack": stack,
+        "verdict": found["verdict"] if found else None,
+        "judged": found.get("started") if found else None,
+        "checks": {kind: counts.count(kind) for kind in ("pass", "fail", "skip")} if counts else None,
+    }
 
 
 def healthy(host: Host) -> bool:
@@ -280,6 +306,8 @@ def host_line(run: Run, host: Host) -> str:
 def _phrases(run: Run, host: Host, end: str) -> list[str]:
     if end in ("refused", "unreachable"):
         return [f"{end}, nothing was changed" if not host.changed else end]
+    if end == "failed" and run.playbook == "run" and "ran" in host.data:
+        return [f"the command ended with {host.data['ran']['rc']}"]
     if end == "failed":
         where = [phase for phase, span in host.spans.items() if span.failed]
         after = f" in {where[-1]} after {duration(host.spans[where[-1]].seconds)}" if where else ""
@@ -288,7 +316,11 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
     found = []
     removed = []
     if host.data.get("removed"):
-        removed = [line for line in host.data["text"] if host.data["removed"].get(line.partition(": ")[0])]
+        removed = [
+            line
+            for line in host.data["text"]
+            if run.playbook == "prune" or host.data["removed"].get(line.partition(": ")[0])
+        ]
     if removed and run.playbook != "repair":
         found = removed
     elif host.plan and (run.planning or run.check):
@@ -301,7 +333,8 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
     elif any(row["verdict"] for row in environments(host)):
         found = [_environment(row) for row in environments(host)]
     elif host.data.get("current"):
-        found = [f"{name} is generation {generation}" for name, generation in host.data["current"].items()]
+        already = "" if host.changed else " already"
+        found = [f"{name} is generation {generation}{already}" for name, generation in host.data["current"].items()]
     elif host.plan and run.playbook in ("site", "verify", "report", "repair"):
         found = [f"{row['environment']} is not there yet" for row in environments(host)]
     found += removed if run.playbook == "repair" else []
@@ -330,12 +363,11 @@ def change_lines(run: Run) -> list[str]:
     return found
 
 
-def _reported(host: Host) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = host.data.get("report", {}).get("environments", [])
-    return rows
+def _reported(host: Host) -> list[EnvironmentReport]:
+    return host.data["report"]["environments"] if "report" in host.data else []
 
 
-def _environment(row: Mapping[str, Any]) -> str:
+def _environment(row: EnvironmentOutcome) -> str:
     if not row["generation"]:
         return f"{row['environment']} is not there yet"
     if not row["verdict"]:
@@ -365,7 +397,7 @@ def sentence(run: Run, seconds: float) -> str:
     judged = [host for host in run.hosts.values() if any(row["verdict"] for row in environments(host))]
     of = f"of {len(ends)} host{'s' if len(ends) > 1 else ''}"
     parts = []
-    if judged and not (run.planning or run.check):
+    if judged and not (run.planning or run.check or run.playbook == "run"):
         good = [
             host for host in judged if ends[host.name] not in ("failed", "unreachable", "refused") and healthy(host)
         ]
@@ -398,7 +430,7 @@ def error_lines(run: Run) -> list[str]:
     return found
 
 
-def as_data(run: Run, seconds: float) -> dict[str, Any]:
+def as_data(run: Run, seconds: float) -> RunOutcome:
     """The run for a program."""
     return {
         "schema": 1,
@@ -406,26 +438,25 @@ def as_data(run: Run, seconds: float) -> dict[str, Any]:
         "check": run.check,
         "seconds": round(seconds, 1),
         "summary": sentence(run, seconds),
-        "hosts": {
-            host.name: {
-                "outcome": outcome(run, host),
-                "changed": host.changed,
-                "remote_runs": host.runs,
-                "phases": {phase: round(span.seconds, 1) for phase, span in host.spans.items()},
-                "estimates": {phase: made._asdict() for phase, made in host.estimates.items()},
-                "environments": environments(host),
-                "changes": {row["environment"]: row["changes"] for row in _reported(host) if row.get("changes")},
-                **({"plan": host.plan} if host.plan else {}),
-                **{key: value for key, value in host.data.items() if key != "report"},
-            }
-            for host in run.hosts.values()
-        },
-        "errors": [
-            {"hosts": problem.hosts, "message": line, **_parts(line)}
-            for problem in run.problems
-            for line in _messages(problem.message)
-        ],
+        "hosts": {host.name: _host(run, host) for host in run.hosts.values()},
+        "errors": [_problem(problem.hosts, line) for problem in run.problems for line in _messages(problem.message)],
     }
+
+
+def _host(run: Run, host: Host) -> HostOutcome:
+    found: HostOutcome = {
+        "outcome": outcome(run, host),
+        "changed": host.changed,
+        "remote_runs": host.runs,
+        "phases": {phase: round(span.seconds, 1) for phase, span in host.spans.items()},
+        "estimates": {phase: {"seconds": made.seconds, "basis": made.basis} for phase, made in host.estimates.items()},
+        "environments": environments(host),
+        "changes": {row["environment"]: row["changes"] for row in _reported(host) if row["changes"]},
+    }
+    if host.plan:
+        found["plan"] = host.plan
+    returned = {key: value for key, value in host.data.items() if key != "report"}
+    return cast(HostOutcome, {**found, **returned})
 
 
 def _messages(message: str) -> list[str]:
@@ -434,7 +465,13 @@ def _messages(message: str) -> list[str]:
     return lines if all("Remedy: " in line for line in lines) else [message]
 
 
-def _parts(message: str) -> dict[str, str]:
+def _problem(hosts: list[str], message: str) -> ProblemOf:
     said, _, remedy = message.partition("Remedy: ")
     item, colon, problem = said.strip().rstrip(".").partition(": ")
-    return {"item": item if colon else "", "problem": problem if colon else item, "remedy": remedy.strip()}
+    return {
+        "hosts": hosts,
+        "message": message,
+        "item": item if colon else "",
+        "problem": problem if colon else item,
+        "remedy": remedy.strip(),
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -14,6 +13,8 @@ from ansible.module_utils.common.yaml import yaml_load  # libyaml where there is
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures import base
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.failure import FailureBase, FailureOf
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import ModelSet
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted import catalog, model
 from packaging.specifiers import SpecifierSet
 
@@ -76,13 +77,13 @@ def load(folder: Path = FOLDER, overlay: Path | None = None) -> catalog.Catalog:
     )
 
 
-def checks(overlay: Path | None) -> dict[str, str]:
-    """The doctor's checks of one's own, ``checks/*.py`` of the overlay: text by name.
+def checks(overlay: Path | None = None, folder: Path = FOLDER) -> dict[str, str]:
+    """The checks that are added to the doctor's, ``checks/*.py`` of the catalog and of the overlay: text by name.
 
     Raises:
         AnsibleError: a file is no Python; it names the file and the line.
     """
-    return {path.stem: _python(path) for path in sorted((overlay / "checks").glob("*.py"))} if overlay else {}
+    return {path.stem: _python(path) for path in _entries("checks", folder, overlay, "py")}
 
 
 def _python(path: Path) -> str:
@@ -142,7 +143,7 @@ def patterns(entry: FailureOf) -> list[str]:
     return [*entry["patterns"], *entry.get("unless", []), *entry.get("context", [])]
 
 
-def failure(data: Mapping[str, Any]) -> FailureOf:
+def failure(data: Parsed) -> FailureOf:
     """A known failure from a checked file: without examples, its remedies as one list."""
     left_out = ("examples", "counter_examples", "instead", "remedy", "command")
     last = {name: data[name] for name in ("remedy", "command") if name in data}
@@ -204,9 +205,9 @@ def _models(folder: Path, overlay: Path | None) -> dict[str, model.Model]:
     return found
 
 
-def _entries(kind: str, folder: Path, overlay: Path | None) -> list[Path]:
+def _entries(kind: str, folder: Path, overlay: Path | None, suffix: str = "yml") -> list[Path]:
     """The files of one kind, by name; the overlay's in place of the catalog's."""
-    found = {path.name: path for place in (folder, overlay) if place for path in (place / kind).glob("*.yml")}
+    found = {path.name: path for place in (folder, overlay) if place for path in (place / kind).glob(f"*.{suffix}")}
     return [path for _, path in sorted(found.items())]
 
 
@@ -214,7 +215,7 @@ def _remedy(name: str) -> str:
     return "make it with `make lock`" if name.startswith("locks/") else "write that patch, or correct the name"
 
 
-def _paired(path: Path, stack: catalog.Stack, pairing: dict[str, Any]) -> None:
+def _paired(path: Path, stack: catalog.Stack, pairing: Parsed) -> None:
     """Refuse a stack whose versions do not belong together.
 
     Raises:
@@ -225,7 +226,7 @@ def _paired(path: Path, stack: catalog.Stack, pairing: dict[str, Any]) -> None:
     for name, rows in pairing.items():
         if name == "sources" or name not in versions:
             continue
-        row: dict[str, Any] = next((row for row in rows if _within(torch, row["torch"])), {"fits": ""})
+        row: Parsed = next((row for row in rows if _within(torch, row["torch"])), {"fits": ""})
         wanted = f"=={torch}" if row["fits"] == "same" else row["fits"]
         if not _within(versions[name].removeprefix(">="), wanted):
             known = f"it takes {wanted}" if wanted else "no version is known to fit"
@@ -261,13 +262,13 @@ def load_cuda(folder: Path = FOLDER) -> matrix.Toolchain:
 
 
 @lru_cache(maxsize=4)
-def model_sets(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+def model_sets(folder: Path = FOLDER) -> dict[str, ModelSet]:
     """Read and check the sets of models that share an environment (``catalog/model_sets.yml``): stack and models of each, by name."""
-    return _read(folder / "model_sets.yml", "model_sets", folder)
+    return dict(_read(folder / "model_sets.yml", "model_sets", folder))
 
 
 @lru_cache(maxsize=4)
-def projects(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
+def projects(folder: Path = FOLDER) -> dict[str, Parsed]:
     """Read and check the projects of the catalog, by name.
 
     Raises:
@@ -308,7 +309,7 @@ def _bare_key(data: Any, place: str = "the file") -> str:
     return ""
 
 
-def _read(path: Path, kind: str, folder: Path) -> dict[str, Any]:
+def _read(path: Path, kind: str, folder: Path) -> Parsed:
     try:
         data = yaml_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:

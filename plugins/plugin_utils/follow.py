@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from typing import Any
+from collections.abc import Mapping
 
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import one_line
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import failures
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, overlay_folder
 
 _display = Display()
@@ -30,7 +31,7 @@ class FollowAction(AskingAction):
     _supports_check_mode = True
     phase = ""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Run the module until it says finished; its failure keeps the lines that matter."""
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "")
@@ -49,9 +50,9 @@ class FollowAction(AskingAction):
                 break
             if os.getppid() != controller:
                 # Killed, and this worker outlived it: let go, so that the next run can come back to the work.
-                return {"failed": True, "msg": "the controller is gone; the work goes on without it"}
+                return {"failed": True, "msg": "the controller is gone; the job continues without it"}
             if answer.get("adopted") and not shown:
-                _display.display(f"  [{host}] came back to work that an earlier run had started")
+                _display.display(f"  [{host}] resumed the job of an earlier run")
             now = time.monotonic()
             state = str(answer.get("state", ""))
             if state != arguments["seen"] and now - shown >= QUIET:
@@ -62,12 +63,12 @@ class FollowAction(AskingAction):
             answer["msg"] = "\n".join([answer["msg"], *(f"  | {line}" for line in answer.pop("lines"))])
         return self.conclude(answer, variables)
 
-    def _estimate(self, variables: dict[str, Any]) -> float:
+    def _estimate(self, variables: Variables) -> float:
         """Seconds the plan expects for this phase; 0 where there is no plan."""
         plan = (variables.get("wavesmith_plan") or {}).get("plan", {})
         return float(sum(step["seconds"] for step in plan.get("steps", []) if step["phase"] == self.phase))
 
-    def _update(self, host: str, said: dict[str, Any], elapsed: float, estimate: float) -> progress.Update:
+    def _update(self, host: str, said: Mapping[str, object], elapsed: float, estimate: float) -> progress.Update:
         return {
             "host": host,
             "phase": self.phase,
@@ -79,7 +80,7 @@ class FollowAction(AskingAction):
             "estimate": estimate,
         }
 
-    def conclude(self, answer: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+    def conclude(self, answer: Result, variables: Variables) -> Result:
         """What else to do with the last answer; for the plugins of each module."""
         return answer
 

@@ -9,6 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import PlannedEnvironment
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import (
+    EnvironmentOfRun,
+    EnvironmentState,
+    HostOfRun,
+    RunOptions,
+    RunRow,
+)
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
+
 SCHEMA = 1
 NAME = "runs.sqlite"
 DONE = ("unchanged", "switched", "rolled back")
@@ -62,14 +72,14 @@ class Ledger:
                 base.execute(statement, values)
             base.execute("COMMIT")
 
-    def begin(self, run: str, playbook: str, who: str, controller: str, at: float, options: dict[str, Any]) -> None:
+    def begin(self, run: str, playbook: str, who: str, controller: str, at: float, options: RunOptions) -> None:
         """A run begins."""
         values = (run, playbook, who, controller, at, json.dumps(options, sort_keys=True))
         self._do(
             ("INSERT INTO runs (id, playbook, who, controller, started, options) VALUES (?, ?, ?, ?, ?, ?)", values)
         )
 
-    def planned(self, run: str, host: str, environments: list[dict[str, Any]], at: float) -> None:
+    def planned(self, run: str, host: str, environments: list[PlannedEnvironment], at: float) -> None:
         """A host has a plan; a second one in the same run knows more, and what was current before stays."""
         todo = any(item.get("phases") for item in environments)
         outcome = "planned" if todo else "unchanged"
@@ -110,19 +120,20 @@ class Ledger:
         )
         self._do(("UPDATE runs SET ended = ?, outcome = ? WHERE id = ?", (at, outcome, run)), *times)
 
-    def _rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+    def _rows(self, statement: str, *values: object) -> list[Any]:
+        """Rows as mappings of their columns: what asked knows what they are."""
         remedy = "run wavesmith plan or wavesmith reprovision first, or name the folder with --artifacts"
         if not self.path.is_file():
-            raise Unreadable(f"{self.path} is not there. Remedy: {remedy}")
+            raise Unreadable(f"{self.path}: it is not there. Remedy: {remedy}")
         try:
             with closing(self._open()) as base:
                 return [dict(row) for row in base.execute(statement, values)]
         except sqlite3.DatabaseError as error:
             raise Unreadable(
-                f"{self.path} is no record of runs ({error}). Remedy: move it away; the next run starts a new one"
+                f"{self.path}: it is no record of runs ({error}). Remedy: move it away; the next run starts a new one"
             ) from error
 
-    def runs(self, most: int = -1) -> list[dict[str, Any]]:
+    def runs(self, most: int = -1) -> list[RunRow]:
         """All runs, the newest first, with how many hosts have which outcome."""
         found = self._rows("SELECT * FROM runs ORDER BY started DESC LIMIT ?", most)
         counts = self._rows("SELECT run, outcome, COUNT(*) AS number FROM hosts GROUP BY run, outcome ORDER BY outcome")
@@ -132,37 +143,38 @@ class Ledger:
             run["hosts"] = {row["outcome"]: row["number"] for row in counts if row["run"] == run["id"]}
         return found
 
-    def hosts(self, run: str) -> list[dict[str, Any]]:
+    def hosts(self, run: str) -> list[HostOfRun]:
         """What became of each host of a run."""
         found = self._rows("SELECT * FROM hosts WHERE run = ? ORDER BY host", run)
         rows = self._rows("SELECT * FROM environments WHERE run = ? ORDER BY environment", run)
-        mine: dict[str, list[dict[str, Any]]] = {}
+        mine: dict[str, list[EnvironmentOfRun]] = {}
         for row in rows:
-            mine.setdefault(row["host"], []).append({key: row[key] for key in row if key not in ("run", "host")})
+            mine.setdefault(row.pop("host"), []).append(row)
+            row.pop("run")
         for host in found:
             host.pop("run")
             host["seconds"] = json.loads(host["seconds"])
             host["environments"] = mine.get(host["host"], [])
         return found
 
-    def state(self) -> list[dict[str, Any]]:
-        """The newest that is known of each environment of each host; a host that never had a plan has an empty one."""
+    def state(self) -> list[EnvironmentState]:
+        """The newest that is known of each environment of each host that its last plan wants; a host that never had a plan has an empty one."""
         hosts = self._rows("SELECT h.* FROM hosts h JOIN runs r ON r.id = h.run ORDER BY r.started")
         rows = self._rows("SELECT e.* FROM environments e JOIN runs r ON r.id = e.run ORDER BY r.started")
         last = {host["host"]: host for host in hosts}
-        found: dict[tuple[str, str], dict[str, Any]] = {}
+        # Only a plan writes which stack an environment has: the last one of a host says which environments are wanted.
+        planned = {row["host"]: row["run"] for row in rows if row["stack"] is not None}
+        wanted = {
+            (row["host"], row["environment"]) for row in rows if planned.get(row["host"], row["run"]) == row["run"]
+        }
+        found: dict[tuple[str, str], EnvironmentState] = {}
         for row in rows:
             key = (row["host"], row["environment"])
-            before = found.get(key, {"wanted": None, "stack": None, "verdict": None})
-            known = {
-                name: row[name] if row[name] is not None else before[name] for name in ("wanted", "stack", "verdict")
-            }
-            found[key] = {"name": row["host"], "environment": row["environment"], "generation": row["after"], **known}
-        empty = dict.fromkeys(("environment", "generation", "wanted", "stack", "verdict"))
-        named = {name for name, _ in found}
-        found.update({(name, ""): {"name": name, **empty} for name in last if name not in named})
-        told = ("outcome", "reason", "at", "run")
-        return [{**found[key], **{name: last[key[0]][name] for name in told}} for key in sorted(found)]
+            if key in wanted:
+                found[key] = _state(last[row["host"]], row, found.get(key))
+        for name in last.keys() - {host for host, _ in found}:
+            found[name, ""] = _state(last[name], None)
+        return [found[key] for key in sorted(found)]
 
     def left(self, run: str) -> list[str]:
         """Hosts of a run that need something more."""
@@ -170,9 +182,30 @@ class Ledger:
         return [str(row["host"]) for row in rows if row["outcome"] not in DONE]
 
 
-def worked(
-    ledger: Ledger, run: str, host: str, action: str, data: dict[str, Any], at: float, back: bool = False
-) -> None:
+def _state(host: Any, row: Any, before: EnvironmentState | None = None) -> EnvironmentState:
+    """What is known of an environment: from its row of a run, else from an earlier run; `host` is the host's last row."""
+    found: EnvironmentState = {
+        "name": host["host"],
+        "environment": None,
+        "generation": None,
+        "wanted": None,
+        "stack": None,
+        "verdict": None,
+        "outcome": host["outcome"],
+        "reason": host["reason"],
+        "at": host["at"],
+        "run": host["run"],
+    }
+    if row:
+        known = {name: value for name, value in row.items() if value is not None}
+        found["environment"], found["generation"] = row["environment"], row["after"]
+        found["wanted"] = known.get("wanted", before and before["wanted"])
+        found["stack"] = known.get("stack", before and before["stack"])
+        found["verdict"] = known.get("verdict", before and before["verdict"])
+    return found
+
+
+def worked(ledger: Ledger, run: str, host: str, action: str, data: Result, at: float, back: bool = False) -> None:
     """Keep what a step that worked says about its host.
 
     Args:

@@ -1,4 +1,4 @@
-"""The report as one HTML file: it opens without a server, asks nobody for anything, and holds 500 hosts."""
+"""The report as one HTML file: it opens without a server, makes no request, and holds 500 hosts."""
 
 from __future__ import annotations
 

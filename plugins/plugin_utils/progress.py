@@ -47,7 +47,7 @@ def listen(speaks: bool) -> int:
     """Open the pipe before any worker is forked, and return its end for reading.
 
     Args:
-        speaks: Whether the board says what plans, reports and the doctor found, so that nobody else has to.
+        speaks: Whether the board shows plans, reports and the doctor's findings, so that plugins do not.
     """
     if _Door.reading < 0:
         _Door.reading, _Door.writing = os.pipe()
@@ -65,7 +65,7 @@ def tell(update: Update) -> None:
     try:
         os.write(_Door.writing, (json.dumps(short) + "\n").encode())
     except OSError:
-        pass  # nobody reads it, or it is full: the next one says more
+        pass  # no reader, or the pipe is full: the next update has it all
 
 
 def detail(text: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import tomllib
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.names import name_of, normal
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import Declared, Project
@@ -51,9 +52,7 @@ def read(wanted: Wanted, folder: Path) -> tuple[dict[str, Project], list[Refusal
     return found, refusals
 
 
-def load(
-    name: str, source: Mapping[str, Any], folder: Path, package_index: str = "", mirrors: Sequence[str] = ()
-) -> Project:
+def load(name: str, source: Parsed, folder: Path, package_index: str = "", mirrors: Sequence[str] = ()) -> Project:
     """Read one project; `source` is checked against its schema."""
     overrides = dict(source.get("overrides", {}))
     for line in overrides:
@@ -68,7 +67,7 @@ def load(
     for item in declared:
         if Requirement(item.requirement).url and name_of(item.requirement) not in decided:
             raise Unusable(
-                f"{item.by.partition(' ')[2]}: {item.requirement} is an address that no hash pins",
+                f"{item.by.partition(' ')[2]}: {item.requirement} is an address without a hash",
                 "name a release of it under overrides, with the reason",
             )
     wheel = build(files, package_index) if source.get("install") else None
@@ -135,7 +134,7 @@ def _requirements(text: str, file: str, files: Source, above: tuple[str, ...] = 
 # --- pyproject.toml
 
 
-def _pyproject(text: str, file: str, source: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _pyproject(text: str, file: str, source: Parsed) -> Iterator[tuple[str, str]]:
     """The requirements in a pyproject.toml with the chosen extras and groups, each with ``file:line``."""
     try:
         data = tomllib.loads(text)
@@ -168,7 +167,7 @@ def _pyproject(text: str, file: str, source: Mapping[str, Any]) -> Iterator[tupl
     yield from _poetry(text, file, poetry, extras, groups)
 
 
-def _extras(project: Mapping[str, Any], extras: list[str]) -> list[str]:
+def _extras(project: Parsed, extras: list[str]) -> list[str]:
     """The requirements of extras; one that names the project itself brings its other extras in."""
     optional = {normal(name): lines for name, lines in project.get("optional-dependencies", {}).items()}
     found: list[str] = []
@@ -185,7 +184,7 @@ def _extras(project: Mapping[str, Any], extras: list[str]) -> list[str]:
     return found
 
 
-def _group(groups: Mapping[str, Any], name: str, above: tuple[str, ...] = ()) -> list[str]:
+def _group(groups: Parsed, name: str, above: tuple[str, ...] = ()) -> list[str]:
     found: list[str] = []
     for entry in next((entries for other, entries in groups.items() if normal(other) == normal(name)), []):
         if isinstance(entry, str):
@@ -195,9 +194,7 @@ def _group(groups: Mapping[str, Any], name: str, above: tuple[str, ...] = ()) ->
     return found
 
 
-def _poetry(
-    text: str, file: str, poetry: Mapping[str, Any], extras: list[str], groups: list[str]
-) -> Iterator[tuple[str, str]]:
+def _poetry(text: str, file: str, poetry: Parsed, extras: list[str], groups: list[str]) -> Iterator[tuple[str, str]]:
     chosen = {normal(item) for name in extras for item in poetry.get("extras", {}).get(name, [])}
     tables = [poetry.get("dependencies", {})]
     tables += [poetry["group"][name].get("dependencies", {}) for name in groups if name in poetry.get("group", {})]

@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.git import Commit, Unusable
 
 _NEVER = {".git", ".hg", ".venv", "venv", "__pycache__", "build", "dist", "node_modules"}
@@ -28,7 +29,7 @@ class Source(Protocol):
         """Copy all files into an empty folder, and return what names their content."""
 
 
-def open_source(source: Mapping[str, Any], folder: Path, mirrors: Sequence[str] = ()) -> Source:
+def open_source(source: Parsed, folder: Path, mirrors: Sequence[str] = ()) -> Source:
     """The files that a project's entry names; a relative path counts from `folder`, and `mirrors` are asked before its repository.
 
     Raises:

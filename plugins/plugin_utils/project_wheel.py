@@ -50,7 +50,7 @@ def _uv_build(tree: Path, out: Path, package_index: str) -> None:
     try:
         from uv import find_uv_bin
     except ImportError:
-        problem = "it is to be installed, and the Python package uv is missing on the controller"
+        problem = "it has to be installed, but the Python package uv is missing on the controller"
         raise Unusable(problem, "pip install uv") from None
     argv = [find_uv_bin(), "build", "--quiet", "--wheel", "--python", sys.executable, "--out-dir", str(out)]
     argv += ["--require-hashes", "--build-constraints", str(BACKENDS), "--no-create-gitignore", str(tree)]
@@ -64,7 +64,7 @@ def _uv_build(tree: Path, out: Path, package_index: str) -> None:
     made = list(out.glob("*.whl"))
     if len(made) != 1 or not made[0].name.endswith("-none-any.whl"):
         named = ", ".join(path.name for path in made) or "none"
-        raise Unusable(f"its wheel is not for every machine: {named}", "give it a recipe in catalog/packages/")
+        raise Unusable(f"its wheel is specific to a platform: {named}", "give it a recipe in catalog/packages/")
     if made[0].stat().st_size > LARGEST:
         problem = f"its wheel has {made[0].stat().st_size >> 20} MiB, more than {LARGEST >> 20}"
         raise Unusable(problem, "leave weights and data out of it")

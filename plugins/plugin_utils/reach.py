@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
+
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 
 _WAYS_IN = (
     (
@@ -41,8 +41,8 @@ _NO_PYTHON = re.compile(
 )
 
 
-def no_way_in(host: str, variables: Mapping[str, Any], said: str) -> str:
-    """What to tell of a host that cannot be reached: the reason with what was said, and one remedy. What already has its remedy stays."""
+def no_way_in(host: str, variables: Variables, said: str) -> str:
+    """The message for a host that cannot be reached: the reason in ssh's own words, and one remedy. A message that has its remedy stays."""
     if "Remedy: " in said:
         return said.removeprefix("Task failed: ")
     told = re.search(r'remote host "([^"]+)"', said)
@@ -55,7 +55,7 @@ def no_way_in(host: str, variables: Mapping[str, Any], said: str) -> str:
     return f"host {host}: it cannot be reached ({_last(said)}). Remedy: log in once by hand: ssh {names['login']}"
 
 
-def no_python(answer: dict[str, Any]) -> bool:
+def no_python(answer: Result) -> bool:
     """Whether a module failed because the host has no Python."""
     said = " ".join(str(answer.get(key, "")) for key in ("msg", "module_stderr", "module_stdout", "exception"))
     return bool(_NO_PYTHON.search(said))

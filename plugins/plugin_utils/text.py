@@ -16,7 +16,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress impor
 def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False, refusals: bool = True) -> str:
     """A readable plan: what the host is, what each environment gets and why, the steps, warnings and refusals.
 
-    With `explain` also what was said about each stack that was not taken, and about each that was refused. Without `refusals` they are left to
+    With `explain` also the reason why each other stack was not taken or was refused. Without `refusals` those are left to
     who shows them at the end.
     """
     cpu, memory, disk = observed["cpu"], observed["memory"], observed["disk"]
@@ -95,7 +95,7 @@ STATES = {
     "new": "will be made",
     "change": "gets a new generation",
     "kept": "is as intended",
-    "drifted": "drifted, gets a good generation again",
+    "drifted": "drifted, will be replaced by a good generation",
     "switch": "switches to a generation that is there",
 }
 

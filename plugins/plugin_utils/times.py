@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import PlanFile
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
 
 KEPT = 5
@@ -21,13 +21,13 @@ _DIGEST = re.compile(r"-[0-9a-f]{8}\b")
 
 
 class Estimate(NamedTuple):
-    """Seconds that a phase will take, and what says so."""
+    """Seconds that a phase will take, and where that number is from."""
 
     seconds: float
     basis: str
 
 
-def subjects(plan: Mapping[str, Any]) -> dict[str, str]:
+def subjects(plan: PlanFile) -> dict[str, str]:
     """What each phase of a plan works on: the locks of its environments, the wheels it builds."""
     found: dict[str, list[str]] = {phase: [] for phase in plan.get("phases", ())}
     for item in plan.get("environments", ()):
@@ -44,7 +44,7 @@ def subjects(plan: Mapping[str, Any]) -> dict[str, str]:
     return {phase: " ".join(sorted(set(parts))) for phase, parts in found.items()}
 
 
-def estimates(plan: Mapping[str, Any], times: Times) -> dict[str, Estimate]:
+def estimates(plan: PlanFile, times: Times) -> dict[str, Estimate]:
     """What to expect of each phase of a plan: what it took with these locks, else with those of the same environments that went before."""
     found = {}
     for phase, subject in subjects(plan).items():

@@ -15,12 +15,13 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal 
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.expectation import ITEM
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted, read, unknown
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Variables
 
 _SCHEMES = ("http://", "https://", "file://")
 """How the address of a bundle begins."""
 
 
-def settings(variables: dict[str, Any], loader: Any) -> tuple[Wanted, list[Refusal]]:
+def settings(variables: Variables, loader: Any) -> tuple[Wanted, list[Refusal]]:
     """The wanted state of a host from its variables (see `ours`), and a refusal for each that is wrong or that nothing reads."""
     wanted, refusals = read(variables, os.environ)
     refusals = [*_outranked(loader), *refusals]
@@ -36,7 +37,8 @@ def _outranked(loader: Any) -> list[Refusal]:
     """A refusal where the project's own ``group_vars`` are loaded, but not below the inventory's: its ``ansible.cfg`` is not in use."""
     beside = Path(loader.get_basedir(), "group_vars").resolve()
     order = list(constants.VARIABLE_PRECEDENCE)
-    if beside != COLLECTION / "group_vars" or order.index("groups_plugins_play") < order.index("all_inventory"):
+    own = (COLLECTION / "playbooks" / "group_vars").resolve()
+    if beside != own or not own.is_dir() or order.index("groups_plugins_play") < order.index("all_inventory"):
         return []
     problem = f"{COLLECTION / 'ansible.cfg'} is not in use, so {beside} would outrank your inventory"
     return [
@@ -72,7 +74,7 @@ def plain(value: Any) -> Any:
     return float.__float__(value) if isinstance(value, float) else value
 
 
-def ours(variables: dict[str, Any], templar: Any) -> dict[str, Any]:
+def ours(variables: Variables, templar: Any) -> Variables:
     """A host's ``wavesmith_*`` variables as values, and where its inventory is; a bundle stands for what it holds."""
     found = {key: plain(templar.template(value)) for key, value in variables.items() if key.startswith("wavesmith_")}
     bundle = found.get("wavesmith_bundle")
@@ -94,7 +96,7 @@ def from_bundle(bundle: str) -> dict[str, str]:
     return found
 
 
-def locks_folder(variables: dict[str, Any]) -> Path:
+def locks_folder(variables: Variables) -> Path:
     """Where locks are kept: ``wavesmith_locks``, else ``locks/`` beside the host's inventory."""
     if variables.get("wavesmith_locks"):
         return Path(variables["wavesmith_locks"]).expanduser()
@@ -102,11 +104,11 @@ def locks_folder(variables: dict[str, Any]) -> Path:
     return Path(inventory) / "locks" if inventory else Path.cwd() / "locks"
 
 
-def read_locks(variables: dict[str, Any]) -> dict[str, str]:
+def read_locks(variables: Variables) -> dict[str, str]:
     """The text of every lock at hand by its key, and of the inspection beside it by the key with `inspection.SUFFIX`."""
     folder = locks_folder(variables)
     files = [*sorted(folder.glob("*.txt")), *sorted(folder.glob(f"*{SUFFIX}.json"))]
-    # Bytes that are no text are said with their line, where the lock is wanted.
+    # Bytes that are not text are reported with their line where the lock is used.
     return {path.stem: path.read_text(encoding="utf-8", errors="replace") for path in files}
 
 
@@ -119,7 +121,7 @@ def cannot_keep(folder: Path) -> list[Refusal]:
         check_writable(place)
     except OSError as error:
         remedy = "name another folder in wavesmith_locks, or change its owner"
-        problem = f"a lock has to be kept, and {place} cannot be written to ({_said(error)})"
+        problem = f"a lock has to be written, but {place} cannot be written to ({_said(error)})"
         return [Refusal(f"locks {folder}", problem, remedy)]
     return []
 
@@ -134,7 +136,7 @@ def _said(error: OSError) -> str:
     return (error.strerror or str(error)).lower()
 
 
-def unusable(variables: dict[str, Any], error: OSError) -> Refusal:
+def unusable(variables: Variables, error: OSError) -> Refusal:
     """A refusal for a file of the controller that cannot be read or written."""
     path, said = str(error.filename or ""), _said(error)
     for name, folder in (("locks", locks_folder(variables)), ("artifacts", artifacts_folder(variables))):
@@ -144,7 +146,7 @@ def unusable(variables: dict[str, Any], error: OSError) -> Refusal:
     return Refusal(f"file {path}", f"it cannot be used ({said})", "change its owner")
 
 
-def strangers(variables: dict[str, Any]) -> list[str]:
+def strangers(variables: Variables) -> list[str]:
     """Warnings for files of ``group_vars/`` and ``host_vars/`` beside the inventory whose group or host is not in it: nothing reads them."""
     groups = variables.get("groups") or {}
     known = {"group": [*groups, "all", "ungrouped"], "host": list(groups.get("all", ()))}
@@ -154,16 +156,16 @@ def strangers(variables: dict[str, Any]) -> list[str]:
         for path in sorted(folder.glob("*")) if folder.is_dir() else ():
             name = path.name.removesuffix(path.suffix) if path.suffix in (".yml", ".yaml", ".json") else path.name
             if name not in names and not name.startswith("."):
-                found.append(f"{path} is for no {kind} of the inventory. Remedy: {suggest(name, names)}")
+                found.append(f"{path} belongs to no {kind} of the inventory. Remedy: {suggest(name, names)}")
     return found
 
 
-def overlay_folder(variables: dict[str, Any]) -> Path | None:
+def overlay_folder(variables: Variables) -> Path | None:
     """Recipes and stacks of one's own: ``wavesmith_catalog``, seen from the inventory."""
     named = variables.get("wavesmith_catalog")
     return Path(variables.get("inventory_dir") or ".", Path(str(named)).expanduser()) if named else None
 
 
-def artifacts_folder(variables: dict[str, Any]) -> Path:
+def artifacts_folder(variables: Variables) -> Path:
     """Where plans and reports are kept: ``wavesmith_artifacts``, else ``artifacts/`` in the working directory."""
     return Path(variables.get("wavesmith_artifacts") or "artifacts").expanduser().absolute()

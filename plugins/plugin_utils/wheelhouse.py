@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ansible import constants
 from ansible.utils.display import Display
@@ -20,10 +19,11 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import split_url
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import manifest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.wheelhouse import entries, request
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, locks_folder
 
 ASK = 10.0
-"""Seconds that a served wheelhouse has to say what it has."""
+"""Seconds that a served wheelhouse has to answer."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Wheelhouse:
         self._kept().unlink(missing_ok=True)
 
     def served(self) -> dict[str, WheelManifest]:
-        """What hosts can fetch by themselves; asked once in a run, and silence is said."""
+        """What hosts can fetch by themselves; asked once in a run; a warning where it does not answer."""
         if self.address.startswith("file://"):
             return entries(self.address[len("file://") :])
         if not self.address:
@@ -94,7 +94,7 @@ class Wheelhouse:
         return manifest.read_index(kept.read_text(encoding="utf-8"))
 
 
-def wheelhouse_of(variables: dict[str, Any], hosts: int = 1) -> Wheelhouse:
+def wheelhouse_of(variables: Variables, hosts: int = 1) -> Wheelhouse:
     """The wheelhouse of a host with these ``wavesmith_*`` variables, in an inventory of so many hosts."""
     place = str(variables.get("wavesmith_wheelhouse") or "").rstrip("/")
     store = artifacts_folder(variables) / "wheelhouse"

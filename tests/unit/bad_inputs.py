@@ -144,7 +144,7 @@ TABLE = [
     Bad(
         V,
         "a Python version as a number",
-        "variable wavesmith_python: it is 3.12, but must be text. Remedy: correct it in the inventory (see docs/variables.md)",
+        'variable wavesmith_python: it is 3.12, but must be text. Remedy: write it as text: wavesmith_python: "3.12"',
         {"python": 3.12},
     ),
     Bad(
@@ -156,19 +156,19 @@ TABLE = [
     Bad(
         V,
         "an older Python than any",
-        "environment small: stack none needs Python 3.4, this host has …. Remedy: install Python 3.4 on the host, or set wavesmith_python",
+        "environment small: stack none needs Python 3.4, this host has …. Remedy: install Python 3.4 on the host, or set wavesmith_python to what is there (…)",
         {"python": "3.4"},
     ),
     Bad(
         V,
         "a stack that is not there",
-        "variable wavesmith_stack: stack 'cuda99' is not in the catalog. Remedy: did you mean cuda13_0…",
+        "variable wavesmith_stack: stack 'cuda99' is not in the catalog. Remedy: use one of: auto, cpu, cuda12_6…",
         {"stack": "cuda99"},
     ),
     Bad(
         V,
         "a stack that is a list",
-        "variable wavesmith_stack: it is ['cpu'], but must be text. Remedy: correct it in the inventory (see docs/variables.md)",
+        "variable wavesmith_stack: it is ['cpu'], but must be text. Remedy: write it as text",
         {"stack": ["cpu"]},
     ),
     Bad(
@@ -234,13 +234,13 @@ TABLE = [
     Bad(
         V,
         "a way to link that is not there",
-        "variable wavesmith_links: it is 'symlink', but must be auto, copy or hardlink. Remedy: did you mean hardlink?",
+        "variable wavesmith_links: it is 'symlink', but must be auto, copy or hardlink. Remedy: use one of: auto, copy, hardlink",
         {"links": "symlink"},
     ),
     Bad(
         V,
         "native software from nowhere",
-        "variable wavesmith_native: it is 'apt', but one environment takes all native software from one place. Remedy: use system or channel",
+        "variable wavesmith_native: it is 'apt', but must be system or channel: an environment takes all native software from one of them. Remedy: use system or channel",
         {"native": "apt"},
     ),
     Bad(
@@ -295,13 +295,13 @@ TABLE = [
     Bad(
         E,
         "an environment's name with a capital",
-        "environment Small: its name is not usable as a folder. Remedy: use lower-case letters, digits and _",
+        "environment Small: its name cannot be used as a folder's name. Remedy: use lower-case letters, digits and _",
         {"environments": {"Small": {}}},
     ),
     Bad(
         E,
         "an environment's name that is a path",
-        "environment ../small: its name is not usable as a folder. Remedy: use lower-case letters, digits and _",
+        "environment ../small: its name cannot be used as a folder's name. Remedy: use lower-case letters, digits and _",
         {"environments": {"../small": {}}},
     ),
     Bad(
@@ -313,7 +313,7 @@ TABLE = [
     Bad(
         E,
         "a misspelt setting",
-        "environment small: it has no setting 'package'. Remedy: did you mean packages or stack?",
+        "environment small: it has no setting 'package'. Remedy: did you mean packages?",
         environments(package=["numpy"]),
     ),
     Bad(
@@ -343,7 +343,7 @@ TABLE = [
     Bad(
         E,
         "a stack that is not there",
-        "environment small: stack 'cuda99' is not in the catalog. Remedy: did you mean cuda13_0…",
+        "environment small: stack 'cuda99' is not in the catalog. Remedy: use one of: auto, cpu, cuda12_6…",
         environments(stack="cuda99"),
     ),
     Bad(
@@ -373,7 +373,7 @@ TABLE = [
     Bad(
         E,
         "no channel at all",
-        "variable wavesmith_conda_channels: it is empty, and engine conda takes Python from a channel. Remedy: name one, such as conda-forge",
+        "variable wavesmith_conda_channels: it is empty, but engine conda takes Python from a channel. Remedy: name one, such as conda-forge",
         {**environments(engine="conda"), "conda_channels": []},
     ),
     # projects
@@ -428,7 +428,7 @@ TABLE = [
     Bad(
         P,
         "a requirement that no hash pins",
-        "project voice: requirements.txt:1: x @ https://example.org/x.whl is an address that no hash pins. Remedy: name a release of it under overrides, with the reason",
+        "project voice: requirements.txt:1: x @ https://example.org/x.whl is an address without a hash. Remedy: name a release of it under overrides, with the reason",
         prepare=files(requirements__txt="x @ https://example.org/x.whl\n"),
     ),
     Bad(
@@ -520,19 +520,19 @@ TABLE = [
     Bad(
         F,
         "a root that is relative",
-        "variable wavesmith_root: 'wavesmith' is not a folder of our own. Remedy: give an absolute path such as /opt/wavesmith",
+        "variable wavesmith_root: 'wavesmith' is not usable as Wavesmith's folder. Remedy: give an absolute path such as /opt/wavesmith",
         {"root": "wavesmith"},
     ),
     Bad(
         F,
         "a root of the system's",
-        "variable wavesmith_root: '/usr' is not a folder of our own. Remedy: give an absolute path such as /opt/wavesmith",
+        "variable wavesmith_root: '/usr' is not usable as Wavesmith's folder. Remedy: give an absolute path such as /opt/wavesmith",
         {"root": "/usr"},
     ),
     Bad(
         F,
         "a root with a space",
-        "variable wavesmith_root: '/opt/wave smith' is not a folder of our own: it holds characters that scripts cannot name. Remedy: use letters, digits and / . _ + @ - only",
+        "variable wavesmith_root: '/opt/wave smith' is not usable as Wavesmith's folder: it contains characters that scripts cannot use. Remedy: use letters, digits and / . _ + @ - only",
         {"root": "/opt/wave smith"},
     ),
     Bad(
@@ -693,7 +693,7 @@ GIVEN = [
     Bad(
         C,
         "a root of the system's",
-        "variable wavesmith_root: '/etc' is not a folder of our own. Remedy: give an absolute path such as /opt/wavesmith",
+        "variable wavesmith_root: '/etc' is not usable as Wavesmith's folder. Remedy: give an absolute path such as /opt/wavesmith",
         {"e": "wavesmith_root=/etc"},
     ),
     Bad(
@@ -710,8 +710,14 @@ GIVEN = [
     ),
     Bad(
         C,
+        "a word that is no NAME=VALUE",
+        "-e: it is not NAME=VALUE. Remedy: write it as -e NAME=VALUE, or name a file: -e @FILE",
+        {"e": "wavesmith"},
+    ),
+    Bad(
+        C,
         "a Python that YAML reads as a number",
-        "variable wavesmith_python: it is 3.1, but must be text. Remedy: correct it in the inventory (see docs/variables.md)",
+        'variable wavesmith_python: it is 3.1, but must be text. Remedy: write it as text: wavesmith_python: "3.10" (without quotes, YAML reads 3.10 as the number 3.1)',
         {"e": '{"wavesmith_python": 3.10}'},
     ),
 ]

@@ -5,6 +5,14 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Gpu
+
+from .test_samples import SAMPLES
+
+SEEN: Any = probe.observe(probe_root=str(SAMPLES / "zen4"))
+"""What is observed of a real machine: the made up ones have the rest of it."""
+
 CHECKS = [
     "host.disk", "host.memory", "isolation.user_site", "isolation.pythonpath", "isolation.pip_user", "isolation.libraries",
     "isolation.console_scripts", "stack.versions", "stack.imports", "stack.binaries", "stack.guard", "native.libraries",
@@ -21,7 +29,7 @@ KINDS = [
 FAILURES = [
     ("gpu.triton", "fail", "ptxas fatal: Value 'sm_121a' is not defined for option 'gpu-name'", "let TRITON_PTXAS_PATH name the ptxas of CUDA 13"),
     ("native.libraries", "fail", "ctranslate2: libcublas.so.12 is not there", "choose a stack of CUDA 12, or build it from source"),
-    ("stack.imports", "unjudged", "it gave no answer within 270 s: it hung, in _lazy_init (__init__.py:314)", "run `wavesmith-doctor --only stack.imports`"),
+    ("stack.imports", "unjudged", "it did not answer within 270 s: it hung, in _lazy_init (__init__.py:314)", "run `wavesmith-doctor --only stack.imports`"),
     ("torch.computes", "fail", "<script>alert('x')</script> & \"quotes\" of a library", "update the driver"),
 ]  # fmt: skip
 
@@ -29,18 +37,22 @@ FAILURES = [
 def kept(hosts: int) -> dict[str, dict[str, Any]]:
     """What is kept of a fleet, by host."""
     drawn = random.Random(hosts)
-    return {f"{_name(n)}{n:03}": _host(n, drawn) for n in range(hosts)}
+    return {name_of(n): _host(n, drawn) for n in range(hosts)}
 
 
-def _name(number: int) -> str:
-    return ("thor", "spark", "rack", "desk")[number % 4]
+def name_of(number: int) -> str:
+    return f"{('thor', 'spark', 'rack', 'desk')[number % 4]}{number:03}"
 
 
 def _host(number: int, drawn: random.Random) -> dict[str, Any]:
     system, machine, gpu, sm, stack, variant = KINDS[number % 4]
     names = ("speech", "voice", "ears")[: 1 + number % 3]
     broken = {name: drawn.choice(FAILURES) for name in names if drawn.random() < 0.06}
-    accelerators = [{"name": gpu, "vendor": "nvidia", "sm": sm}] if gpu else []
+    accelerators: list[Gpu] = []
+    if gpu:
+        accelerators = [
+            {"name": gpu, "vendor": "nvidia", "sm": sm, "gfx": None, "memory": None, "source": "nvidia-smi"}
+        ]
     environments, stored, rows = [], {}, []
     for name in names:
         generations = [
@@ -56,15 +68,17 @@ def _host(number: int, drawn: random.Random) -> dict[str, Any]:
                 "considered": [{"stack": "cuda12_8", "taken": False, "why": "it has no code for this GPU"}],
                 "variant": variant,
                 "versions": {"torch": "2.11.0", "torchaudio": "2.11.0"},
-                "wheels": [{"name": "pyworld", "version": "0.3.5"}],
+                "wheels": [],
             }
         )
-        stored[name] = {"current": {"generation": generation}, "generations": generations}
+        current = {"generation": generation, "damage": [], "damaged": 0, "manifest": None, "verdict": None}
+        stored[name] = {"current": current, "generations": generations}
         rows.append(
             {
                 "environment": name,
                 "generation": generation,
                 "stack": stack,
+                "changes": [],
                 "overrides": [],
                 "verdict": _verdict(broken.get(name), bool(gpu), number, drawn),
             }
@@ -81,17 +95,24 @@ def _host(number: int, drawn: random.Random) -> dict[str, Any]:
     return {
         "plan": {"environments": environments, "refusals": refusals, "warnings": []},
         "observed": {
-            "os": {"pretty_name": system},
+            "os": {**SEEN["os"], "pretty_name": system},
             "cpu": {
+                **SEEN["cpu"],
                 "architecture": machine,
                 "model": "Neoverse-V3AE" if machine == "aarch64" else "EPYC 9654",
                 "cores": 14,
             },
-            "machine": {"kind": "bare metal", "model": gpu or "workstation"},
+            "machine": {**SEEN["machine"], "kind": "bare metal", "model": gpu or "workstation"},
             "accelerators": accelerators,
             "environments": stored,
         },
-        "report": {"environments": rows, "warnings": ["the package index answered slowly"] if number % 11 == 0 else []},
+        "report": {
+            "schema": 1,
+            "host": name_of(number),
+            "root": "/opt/wavesmith",
+            "environments": rows,
+            "warnings": ["the package index answered slowly"] if number % 11 == 0 else [],
+        },
         "history": history,
         "evidence": {},
     }
@@ -126,4 +147,12 @@ def _verdict(broken: Any, gpu: bool, number: int, drawn: random.Random) -> dict[
         "matmul bfloat16, TFLOP/s": slow * (100 + drawn.random() * 8),
         "memory, GB/s": slow * (250 + drawn.random() * 9),
     }
-    return {"verdict": outcome, "seconds": 11.0, "checks": checks, "performance": measured}
+    exits = {"healthy": 0, "failed": 1, "unjudged": 2}
+    return {
+        "schema": 1,
+        "verdict": outcome,
+        "exit": exits[outcome],
+        "seconds": 11.0,
+        "checks": checks,
+        "performance": measured,
+    }

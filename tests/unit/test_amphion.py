@@ -133,3 +133,53 @@ def test_what_transformers_would_draw_at_random_is_refused(
     with pytest.raises(Unusable, match=said) if said else nullcontext(), keys.exact(computed=("inv_freq",)):
         assert isinstance(Features.from_pretrained("somewhere"), Features)
     assert Base.__dict__["from_pretrained"] is before
+
+
+class Value:
+    """Stands for a tensor; those of one `place` share their storage."""
+
+    def __init__(self, place: int) -> None:
+        self.place = place
+
+    def data_ptr(self) -> int:
+        return self.place
+
+    def numel(self) -> int:
+        return 1
+
+
+class Codec:
+    """Stands for a torch module, of which two values are tied."""
+
+    def state_dict(self) -> dict[str, Value]:
+        return {"embed": Value(1), "head": Value(1), "norm.bias": Value(2)}
+
+
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (("embed", "head", "norm.bias"), ""),
+        (("embed", "norm.bias"), ""),
+        (("embed", "head"), r"the weights do not fit Codec: missing keys: 1 \(norm.bias\)"),
+        (("norm.bias",), r"missing keys: 2 \(embed, head\)"),
+        (("embed", "norm.bias", "step"), r"unknown keys: 1 \(step\)"),
+    ],
+)
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_torch_distributed_fills_in_from_the_module_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: tuple[str, ...], said: str, folder: bool
+) -> None:
+    file = tmp_path / "model.safetensors"
+    file.touch()
+    torch, accelerate, safetensors = ModuleType("torch"), ModuleType("accelerate"), ModuleType("safetensors")
+    torch.nn = SimpleNamespace(Module=type("Module", (), {"load_state_dict": None}))  # type: ignore[attr-defined]
+    accelerate.load_checkpoint_and_dispatch = lambda model, checkpoint: model  # type: ignore[attr-defined]
+    safetensors.safe_open = (  # type: ignore[attr-defined]
+        lambda path, kind: nullcontext(SimpleNamespace(keys=lambda: there if path == file else ()))
+    )
+    for module in (torch, accelerate, safetensors):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    before = accelerate.load_checkpoint_and_dispatch
+    with pytest.raises(Unusable, match=said) if said else nullcontext(), keys.exact():
+        accelerate.load_checkpoint_and_dispatch(Codec(), str(tmp_path if folder else file))
+    assert accelerate.load_checkpoint_and_dispatch is before

@@ -76,9 +76,9 @@ def test_a_line_is_a_distribution_or_a_commit(line: str, name: str, wants: str) 
         ("/srv/mine", "it is a path"),
         ("pandas=2", "not a requirement"),
         ("pandas >= two", "not a requirement"),
-        ("tool @ https://elsewhere/tool-1.0.tar.gz", "no hash pins"),
-        ("https://elsewhere/tool-1.0-py3-none-any.whl", "no hash pins"),
-        ("tool @ file:///srv/tool", "no hash pins"),
+        ("tool @ https://elsewhere/tool-1.0.tar.gz", "without a hash"),
+        ("https://elsewhere/tool-1.0-py3-none-any.whl", "without a hash"),
+        ("tool @ file:///srv/tool", "without a hash"),
         ("git+https://git.example/a/tool", "names no commit"),
         ("git+https://git.example/a/tool@main", "not a full commit"),
         ("git+https://git.example/a/tool@v1.0", "not a full commit"),
@@ -267,7 +267,7 @@ def test_the_torch_family_comes_from_no_repository(line: str) -> None:
 
 def test_two_ways_to_have_one_package_are_refused() -> None:
     line = f"tool @ git+https://git.example/a/tool@{COMMIT}"
-    assert "one commit is asked for, and something else" in refusal(of(line, "tool>=2")).problem
+    assert "both a commit and something else are asked for" in refusal(of(line, "tool>=2")).problem
 
 
 # --- without a stack

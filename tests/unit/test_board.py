@@ -557,6 +557,12 @@ def test_many_hosts_that_failed_are_counted() -> None:
         ("wavesmith.provision.verify", "verify : Run the doctor", "Verify", "verify"),
         ("ansible.builtin.apt", "system_deps : Install the missing system packages", "Prepare the hosts", "prepare"),
         ("wavesmith.provision.generation", "Switch back", "Roll back", "roll back"),
+        (
+            "wavesmith.provision.generation",
+            "wavesmith.provision.activate : Switch to the verified generations",
+            "Reprovision in waves",
+            "activate",
+        ),
         ("ansible.builtin.command", "Whatever", "", "tasks"),
     ],
 )

@@ -92,3 +92,13 @@ def test_a_package_of_the_index_is_built_here_and_then_is_a_hit(
     assert said(capsys, *argv).startswith("hit   monotonic_alignment_search 0.2.1")
     assert time.monotonic() - started < 5
     assert len(store.survey(str(tmp_path), [])["wheels"]) == 1
+
+
+@pytest.mark.parametrize(("host", "numpy"), [("thor", "numpy==2.5.5"), ("cpu", "numpy==2.4.6")])
+def test_each_requirement_is_named_once_as_its_markers_say(
+    host: str, numpy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = said(capsys, "--dry-run", *HOSTS[host], "--package=torch==2.10.0")
+    (line,) = [line for line in out.splitlines() if line.startswith("  with ")]
+    names = [word.partition("==")[0] for word in line.split(";")[1].split()]
+    assert len(names) == len(set(names)) > 10 and numpy in line.split()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.action.report import ActionModule
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.changes import changes, wanted_packages
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.changes import changes, expected, wanted_packages
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import WheelPlan
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import OwnWheel
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text
@@ -87,6 +87,38 @@ def test_the_first_time_what_was_asked_for_is_named_and_the_rest_counted() -> No
     assert "    change   + kokoro, + librosa 0.11.0, + 2 that these need\n" in text
 
 
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        ({"origin": "cpu_wheels"}, "origin cpu_wheels → package_index"),
+        ({"stack": "cpu"}, "stack cpu → none"),
+        ({"python": {"path": "/usr/bin/python3.10", "version": "3.10.1"}}, "Python 3.10.1 → 3.11.2"),
+        ({}, "no package: what Wavesmith itself puts into an environment is another version now, or its settings are"),
+    ],
+)
+def test_where_no_package_differs_the_plan_says_what_does(manifest: dict[str, Any], said: str) -> None:
+    wish = replace(SPEECH, stack="none", packages=("librosa",))
+    item = only(decide(host(), wish))
+    before: Any = {
+        "packages": {"librosa": "0.11.0"},
+        "stack": "none",
+        "origin": item.origin,
+        "engine": "venv",
+        **manifest,
+    }
+    assert expected(item, before, "librosa==0.11.0\n", ()) == [said]
+
+
+def test_what_was_added_by_hand_is_said_where_other_packages_are_wanted_too() -> None:
+    observed, locks, _ = settled(host())
+    observed["environments"]["speech"]["current"].update(damage=["added: lib/x-1.dist-info, a package"], damaged=3)
+    wish = replace(SPEECH, packages=(*SPEECH.packages, "encodec"))
+    locks |= locked(only(decide(observed, wish, locks=locks)), "librosa==0.11.0\nencodec==0.1.1\n")
+    result = decide(observed, wish, locks=locks)
+    assert (only(result).state, only(result).damage[-1]) == ("change", "and 2 more")
+    assert any(said.startswith("environment speech drifted: added: ") for said in result.warnings)
+
+
 CURRENT = {"generation": "old", "manifest": {"packages": {"a": "1", "b": "1"}}}
 
 
@@ -94,14 +126,12 @@ CURRENT = {"generation": "old", "manifest": {"packages": {"a": "1", "b": "1"}}}
     ("generation", "made", "current", "said"),
     [
         ("new", {"contents": {"a": "2"}}, CURRENT, ["a 1 → 2", "- b"]),
-        ("new", {}, CURRENT, ["as planned"]),
-        ("old", {}, CURRENT, []),
-        ("new", {"contents": {"a": "2"}}, {}, ["as planned"]),
+        ("new", None, CURRENT, ["as planned"]),
+        ("old", None, CURRENT, []),
+        ("new", {"contents": {"a": "2"}}, None, ["as planned"]),
     ],
     ids=["made now", "was there", "kept", "the first one"],
 )
-def test_the_report_names_what_a_switch_changed(
-    generation: str, made: dict[str, Any], current: dict[str, Any], said: list[str]
-) -> None:
+def test_the_report_names_what_a_switch_changed(generation: str, made: Any, current: Any, said: list[str]) -> None:
     action = object.__new__(ActionModule)
     assert action._changes({"changes": ["as planned"]}, current, generation, made) == said

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.choose import (
     FAMILIES,
     Choice,
+    allowed_origins,
     build_sm,
     choose,
     family,
+    judge,
     runs_on,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
@@ -167,7 +169,7 @@ def test_a_host_with_an_nvidia_gpu_is_never_given_the_cpu_unasked() -> None:
     assert {"stack": "cpu", "taken": False} in [
         {key: row[key] for key in ("stack", "taken")} for row in choice.considered
     ]
-    assert "does without it is taken only when it is forced" in next(
+    assert "does not use it is taken only when it is forced" in next(
         r["why"] for r in choice.considered if r["stack"] == "cpu"
     )
 
@@ -286,6 +288,150 @@ def test_the_reasons_can_be_read() -> None:
     assert why["cuda12_6"] == "cuda12_8 goes before it"
     assert why["rocm7_2"] == "it needs an AMD GPU and none was found"
     assert why["thor"] == "it is for aarch64, this host is x86_64"
+
+
+def with_stacks(**stacks: types.Stack) -> types.Catalog:
+    return replace(CATALOG, stacks={**CATALOG.stacks, **stacks})
+
+
+def copy_of(name: str, **changes: Any) -> types.Catalog:
+    """The catalog with a copy of a stack, whose name comes before every other one's and before ``auto``."""
+    return with_stacks(alpha=replace(CATALOG.stacks[name], name="alpha", **changes))
+
+
+def why(choice: Choice) -> dict[str, str]:
+    return {row["stack"]: row["why"] for row in choice.considered}
+
+
+def test_what_packages_are_built_for_is_the_capability_of_the_nvidia_gpus_alone() -> None:
+    choice = chosen(host(gpu("8.6"), gpu("12.0", vendor="intel"), gpu("12.0", vendor="other"), amd("gfx1100")))
+    assert (choice.sm, choice.sms) == ("8.6", ["8.6"])
+    assert (chosen(host(amd("gfx1100"))).sm, chosen(host()).sms) == ("", [])
+
+
+def test_why_a_stack_was_taken_names_what_it_is_for() -> None:
+    assert chosen(host(amd("gfx1100"))).why == "for Radeon (gfx1100)"
+    assert chosen(host(gpu(vendor="directx"), kind="wsl2")).why == "for a GPU (directx)"
+    assert chosen(host(gpu("8.6"), amd("gfx1100"))).why == "for a GPU (SM 8.6)"
+    assert chosen(host()).why == "no accelerator was found"
+    assert chosen(host(amd("gfx90c"))).why == "no accelerator of this host has a stack"
+
+
+@pytest.mark.parametrize(
+    ("observed", "like", "changes"),
+    [
+        (RTX, "cuda13_0", {"channel": "nightly"}),
+        (RTX, "cpu", {}),
+        (host(amd("gfx906")), "cpu", {}),
+        (RTX, "cuda12_8", {"preference": 99}),
+    ],
+)
+def test_a_forced_stack_is_taken_whatever_its_name(observed: dict[str, Any], like: str, changes: Any) -> None:
+    catalog = copy_of(like, **changes)
+    choice = chosen(observed, catalog=catalog, stack="alpha")
+    assert (name_of(choice), choice.why, choice.warnings) == ("alpha", "forced by variable wavesmith_stack", [])
+    choice = chosen(observed, replace(SPEECH, stack="alpha"), catalog)
+    assert (name_of(choice), choice.why) == ("alpha", "forced by environment speech")
+
+
+def test_a_forced_stack_that_cannot_work_or_is_not_there_is_refused_whatever_its_name() -> None:
+    found = refusal(chosen(host(), catalog=copy_of("cuda13_0"), stack="alpha"))
+    assert found.problem.startswith("stack alpha, forced by variable wavesmith_stack, cannot work on this host: ")
+    assert refusal(chosen(host(), stack="aa")).problem == "stack 'aa' is not in the catalog"
+
+
+def test_an_environments_stack_is_taken_whatever_its_name() -> None:
+    assert name_of(chosen(host(amd("gfx1100")), replace(SPEECH, stack="rocm7_2"))) == "rocm7_2"
+    assert name_of(chosen(RTX, replace(SPEECH, stack="nightly"))) == "nightly"
+
+
+def test_what_is_forced_or_alone_is_no_surprise_to_warn_of() -> None:
+    assert chosen(host(amd("gfx90c")), stack="cpu").warnings == []
+    assert chosen(host()).warnings == []
+
+
+def test_forcing_one_stack_lets_no_other_leave_a_gpu_unused() -> None:
+    two = host(gpu("12.0", "RTX 5090"), gpu("6.1", "GTX 1080"))
+    reasons = why(chosen(two, stack="cuda12_8"))
+    assert reasons["cuda12_8"] == "forced by variable wavesmith_stack"
+    assert reasons["cuda12_6"].startswith("it has no code for RTX 5090 (SM 12.0)")
+    assert judge(CATALOG.stacks["cuda13_0"], cast(Any, two), [INDEX]).problem.startswith("it has no code for GTX 1080")
+
+
+def test_a_preview_is_said_to_be_taken_only_when_it_is_forced() -> None:
+    assert why(chosen(RTX))["nightly"] == "a nightly stack is taken only when it is forced"
+    assert why(chosen(host()))["nightly"] == "it needs an NVIDIA GPU and none was found"
+
+
+def test_of_several_stacks_the_first_says_why_a_gpu_stays_unused() -> None:
+    second = replace(CATALOG.stacks["rocm7_2"], name="rocm9_0", gfx=("gfx9999",), rocblas=(), preference=99)
+    (warning,) = chosen(host(amd("gfx90c", "Vega 8")), catalog=with_stacks(rocm9_0=second)).warnings
+    carried = ", ".join(CATALOG.stacks["rocm7_2"].gfx)
+    assert warning.endswith(f"it has no code for Vega 8 (gfx90c), it has {carried}")
+
+
+@pytest.mark.parametrize("name", ["cpu", "rocm7_2"])
+def test_the_policy_is_about_cuda_alone(name: str) -> None:
+    stack = CATALOG.stacks[name]
+    assert allowed_origins(stack, (SOURCE,)) == list(stack.origins)
+    assert name_of(chosen(host(amd("gfx1100")), policy=(SOURCE,))) == "rocm7_2"
+
+
+def test_a_stack_gives_way_only_to_a_stable_one_that_fits() -> None:
+    wheels = {"x86_64": types.IndexWheels("cuda99", ())}
+    package = types.Package("odd", requires=("odd",), index_wheels=wheels)
+    environment = replace(SPEECH, packages=("torch", "odd"))
+    for name, changes in (("cuda13_0", {"channel": "nightly"}), ("cuda12_6", {"sms": {"x86_64": ("6.1",)}})):
+        catalog = copy_of(name, backend="cuda99_9", **changes)
+        choice = chosen(RTX, environment, replace(catalog, packages={**CATALOG.packages, "odd": package}))
+        assert name_of(choice) == "cuda13_0"
+    catalog = copy_of("cuda12_8", backend="cuda99_9", preference=99)
+    choice = chosen(RTX, environment, replace(catalog, packages={**CATALOG.packages, "odd": package}))
+    assert name_of(choice) == "alpha"
+
+
+def test_a_refusal_says_only_what_is_about_this_host() -> None:
+    assert refusal(chosen(host(architecture="riscv64"))) == Refusal(
+        "environment speech",
+        "no stack fits this host (cpu: there are no wheels for riscv64)",
+        "use a host with x86_64 or aarch64",
+    )
+    found = refusal(chosen(host(gpu("7.0", "V100"), driver="470.1"))).problem
+    assert "cuda12_8" in found and "cuda13_0" not in found and "rocm" not in found
+
+
+def test_of_several_gpus_the_first_is_named() -> None:
+    for kind in ("cuda13_0", "cuda12_8"):
+        problem = refusal(chosen(host(gpu("3.5", "A"), gpu("3.7", "B")), stack=kind)).problem
+        assert "no code for A (SM 3.5)" in problem
+    assert "capability of A could" in refusal(chosen(host(gpu(None, "A"), gpu(None, "B")))).problem
+    two = host(gpu("12.0", "RTX"), gpu("3.5", "A"), gpu("3.7", "B"))
+    assert "no code for A (SM 3.5)" in why(chosen(two))["cuda13_0"]
+    assert "gfx target of A could" in chosen(host(amd(None, "A"), amd(None, "B"))).warnings[0]
+
+
+@pytest.mark.parametrize("finding", ["nvidia.mig", "nvidia.idle", "nvidia.missing", "nvidia.sm_unknown"])
+def test_what_leaves_a_gpu_able_to_compute_refuses_nothing(finding: str) -> None:
+    observed = host(gpu("12.0", source="pci"))
+    observed["findings"] = [{"id": finding, "detail": "something", "remedy": "Nothing."}]
+    assert name_of(chosen(observed)) == "cuda13_0"
+
+
+def test_gpus_that_need_several_capabilities_get_nothing_that_is_built_for_one() -> None:
+    source = tuple(replace(origin, kind=SOURCE) for origin in CATALOG.stacks["cuda13_0"].origins)
+    catalog = copy_of("cuda13_0", origins=source)
+    two = host(gpu("12.0"), gpu("8.6"))
+    problem = refusal(chosen(two, catalog=catalog, stack="alpha", policy=(SOURCE,))).problem
+    assert problem.endswith("it is built for one compute capability, the GPUs of this host need several")
+    assert name_of(chosen(two)) == "cuda13_0"
+    assert name_of(chosen(RTX, catalog=catalog, stack="alpha", policy=(SOURCE,))) == "alpha"
+
+
+def test_a_driver_of_the_last_branch_is_enough_where_the_stack_asks_for_it() -> None:
+    catalog = copy_of("cuda12_6", driver_minimum=580)
+    pascal = host(gpu("6.1"), driver="470.1")
+    assert "580, the last branch for this GPU" in refusal(chosen(pascal, catalog=catalog, stack="alpha")).remedy
+    assert name_of(chosen(host(gpu("6.1"), driver="580.1"), catalog=catalog, stack="alpha")) == "alpha"
 
 
 # Code and GPUs
@@ -417,6 +563,8 @@ def test_a_stack_whose_rocblas_is_not_known_is_taken_at_its_word() -> None:
     [
         ("6.1", "workstation", "update NVIDIA's driver to 580, the last branch for this GPU"),
         ("8.9", "workstation", "update NVIDIA's driver to 580 or newer"),
+        ("8.9", "", "update NVIDIA's driver to 580 or newer"),
+        ("8.9", "a kind of its own", "update NVIDIA's driver to 580 or newer"),
         ("8.9", "container", "on the container's host, not in it"),
         ("8.9", "wsl2", "in Windows to 580 or newer; install none in WSL"),
         ("11.0", "jetson", "update JetPack"),

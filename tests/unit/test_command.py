@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pty
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +155,46 @@ def test_what_stands_after_two_dashes_goes_to_ansible(site: Path) -> None:
     assert "playbook: " in wavesmith("prune", "--", "--list-hosts", cwd=site).stdout
 
 
+@process
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plann"], "✗ wavesmith plann: there is no such command. Remedy: did you mean plan"),
+        (["plan", "--expalin"], "✗ wavesmith plan: unrecognized arguments: --expalin. Remedy: did you mean --explain?"),
+        (["rollback", "--chekc"], "usage: wavesmith rollback [-h]"),
+        ([], "usage: wavesmith [-h]"),
+    ],
+)
+def test_a_word_that_is_not_understood_is_said_with_the_usage_of_its_command(
+    tmp_path: Path, words: list[str], said: str
+) -> None:
+    done = wavesmith(*words, cwd=tmp_path)
+    assert done.returncode == 2 and said in done.stderr, done.stderr
+
+
+@process
+def test_a_file_of_variables_that_is_not_there_or_no_yaml_is_refused(site: Path) -> None:
+    done = wavesmith("plan", "-e", "@nofile.yml", cwd=site)
+    assert (done.returncode, done.stderr) == (2, "✗ -e @nofile.yml: there is no such file. Remedy: correct its name\n")
+    (site / "odd.yml").write_text("a: 1\nb: c: d\n")
+    done = wavesmith("plan", "-e", "@odd.yml", cwd=site)
+    assert done.returncode == 2 and f"✗ {site}/odd.yml: line 2: mapping values are not allowed" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@process
+def test_l_after_two_dashes_is_checked_as_well(site: Path) -> None:
+    done = wavesmith("plan", "--", "-l", "thro01", cwd=site)
+    assert done.returncode == 2 and "-l thro01: " in done.stderr and "did you mean thor01" in done.stderr
+
+
+@process
+def test_where_nobody_reads_the_output_any_more_a_run_ends_as_ever(site: Path) -> None:
+    script = f"{sys.executable} -I {ROOT / 'wavesmith'} prune --check | head -0; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], cwd=site, capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, "Broken pipe" in done.stderr) == (1, False), done.stderr
+
+
 # What is there
 
 
@@ -161,7 +203,7 @@ def test_status_is_a_row_for_each_environment_of_each_host(site: Path) -> None:
     (site / "roots/thor01/envs/speech" / GOOD / "lib.py").write_text("x = 2\n")
     done = wavesmith("status", cwd=site)
     rows = [re.split(r"  +", line.rstrip()) for line in done.stdout.splitlines()]
-    assert done.returncode == 0 and rows[0] == [
+    assert done.returncode == 3 and rows[0] == [
         "host",
         "environment",
         "generation",
@@ -174,6 +216,23 @@ def test_status_is_a_row_for_each_environment_of_each_host(site: Path) -> None:
     assert none[:5] == ["rtx01", "speech", "-", "-", "not there"]
     assert rest[0][:3] == ["thor01", "speech", GOOD] and rest[0][4:] == ["healthy", "cpu", "1: changed: lib.py"]
     assert rest[1][:2] == ["thor01", "past (not wanted)"] and len(rest) == 2
+
+
+@process
+@pytest.mark.parametrize(("host", "code"), [("thor01", 0), ("rtx01", 3)])
+def test_status_ends_with_3_where_something_wanted_is_not_right(site: Path, host: str, code: int) -> None:
+    assert wavesmith("status", "-q", "-l", host, cwd=site).returncode == code
+
+
+@process
+def test_a_host_without_environments_or_generations_is_said_to_have_none(site: Path) -> None:
+    said = wavesmith("generations", "-l", "rtx01", cwd=site).stdout
+    assert said == "rtx01: there is no generation yet: wavesmith provision makes one\n"
+    inventory = yaml.safe_load((site / "hosts.yml").read_text())
+    inventory["all"]["vars"]["wavesmith_environments"] = {}
+    (site / "hosts.yml").write_text(yaml.safe_dump(inventory))
+    said = wavesmith("status", "-l", "rtx01", cwd=site).stdout
+    assert said == "rtx01: no environment is wanted or there\n"
 
 
 @process
@@ -209,6 +268,8 @@ def test_rollback_goes_to_the_generation_before_or_to_a_named_one(site: Path) ->
     current = site / "roots/thor01/envs/speech/current"
     assert "speech is generation " + OLD in wavesmith("rollback", "-l", "thor01", cwd=site).stdout
     assert os.readlink(current) == OLD
+    again = wavesmith("rollback", "-l", "thor01", f"speech={OLD}", cwd=site)
+    assert again.returncode == 0 and f"speech is generation {OLD} already" in again.stdout, again.stdout
     found = json.loads(wavesmith("rollback", "-l", "thor01", "--json", f"speech={GOOD}", cwd=site).stdout)
     assert found["hosts"]["thor01"]["current"] == {"speech": GOOD} and os.readlink(current) == GOOD
 
@@ -312,8 +373,9 @@ def test_logs_shows_how_the_last_work_ended_and_the_lines_that_matter(site: Path
     job(root, "wheels-2", 2000.0, log="a\nb\n", result=FAILED)
     done = wavesmith("logs", "thor01", cwd=site)
     said = done.stdout.splitlines()
-    assert re.match(r"thor01: wheels-2, \d{4}-.*: failed; others: install-1$", said[0])
+    assert re.match(r"thor01: building wheels \(wheels-2\), \d{4}-.*: failed$", said[0])
     assert said[1:3] == ["  | gcc -c x.c", "  | fatal error: Python.h"]
+    assert said[4] == "  earlier work, for --job: installing packages (install-1)"
     assert said[-1] == f"✗ thor01: {FAILED['failure']}"
     assert wavesmith("logs", "rtx01", cwd=site).stdout.strip() == "rtx01: no work was done here yet"
 
@@ -386,6 +448,34 @@ def test_run_is_the_command_itself_here_and_a_playbook_on_hosts(site: Path) -> N
 
 
 @process
+def test_a_command_that_fails_on_a_host_is_named_with_its_exit_code_and_output(site: Path) -> None:
+    root = site / "roots/thor01"
+    put_launcher(root)
+    (root / "bin" / "wavesmith-run").write_text("#!/bin/sh\necho out\necho no such voice >&2\nexit 3\n")
+    done = wavesmith("run", "-l", "thor01", "speech", "say", cwd=site)
+    said = done.stdout.splitlines()
+    assert done.returncode == 1 and said[:2] == ["out", "✗ thor01: the command ended with 3"]
+    assert said[2].startswith("✗ thor01: the command: it ended with 3 (no such voice). Remedy: ")
+    found = json.loads(wavesmith("run", "-l", "thor01", "--json", "speech", "say", cwd=site).stdout)
+    assert found["hosts"]["thor01"]["ran"] == {"rc": 3, "stdout": "out", "stderr": "no such voice"}
+    assert not (site / "artifacts/runs.sqlite").exists(), "a look at a host is no run of the record"
+
+
+@process
+def test_why_says_that_a_package_is_not_there(site: Path) -> None:
+    root = site / "roots/thor01"
+    tool = root / "toolbox" / "current" / "bin" / "uv"
+    tool.parent.mkdir(parents=True)
+    tool.write_text('#!/bin/sh\ncase "$*" in *librosa*) echo librosa v0.11.0;; esac\n')
+    tool.chmod(0o755)
+    assert wavesmith("why", "speech", "librosa", cwd=site).stdout == "librosa v0.11.0\n"
+    for words in ([], ["-l", "thor01"]):
+        done = wavesmith("why", *words, "speech", "nonesuch", cwd=site)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "environment speech: it has no package nonesuch. Remedy: wavesmith tree speech" in done.stderr
+
+
+@process
 def test_run_here_takes_the_root_that_the_inventory_says(site: Path) -> None:
     put_launcher(site / "roots/thor01")
     generation(site / "roots/rtx01", GOOD, 5.0, environment="ears")
@@ -420,6 +510,7 @@ def test_init_writes_an_inventory_that_the_next_command_finds(tmp_path: Path) ->
     }
     wanted = yaml.safe_load((tmp_path / "fleet" / "group_vars" / "all.yml").read_text())["wavesmith_environments"]
     assert {name: environment["engine"] for name, environment in wanted.items()} == dict.fromkeys(wanted, "venv")
+    assert (tmp_path / "fleet" / ".gitignore").read_text().endswith("\n/artifacts/\n")
     listed = wavesmith("plan", "--", "--list-hosts", cwd=tmp_path / "fleet").stdout
     assert "thor01" in listed and "thor02" in listed and "localhost" not in listed
     again = wavesmith("init", "fleet", "--local", cwd=tmp_path)
@@ -501,6 +592,35 @@ def test_the_page_of_the_command_is_what_help_prints(monkeypatch: pytest.MonkeyP
     if os.environ.get("WAVESMITH_WRITE_DOCS"):
         DOCS.write_text(page())
     assert DOCS.read_text() == page(), "WAVESMITH_WRITE_DOCS=1 writes it anew"
+
+
+def helps(made: argparse.ArgumentParser, path: str = "wavesmith") -> Iterator[tuple[str, str]]:
+    """Every help text of a parser and of those below it, each with the words that lead to it."""
+    for action in made._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            yield from ((f"{path} {one.dest}", one.help or "") for one in action._choices_actions)
+            for name, inner in action.choices.items():
+                yield from helps(inner, f"{path} {name}")
+        elif not isinstance(action, argparse._HelpAction):
+            yield f"{path} {' '.join(action.option_strings) or action.dest}", action.help or ""
+
+
+NAMES = ("Ansible", "CPU", "CUDA", "JMESPath", "JUnit", "Python", "Wavesmith")
+
+
+def test_help_texts_have_one_form() -> None:
+    """As CONTRIBUTING.md says: lower case, no full stop, the default in brackets."""
+    found = [pair for name in cli.COMMANDS for pair in helps(cli.parser([name]))]
+    wrong = [
+        f"{where}: {text!r}"
+        for where, text in found
+        if not text
+        or (text[0].isupper() and not text.startswith(NAMES))
+        or text.endswith(".")
+        or re.search(r"\bdefaults?\b|left out", text)
+    ]
+    assert not wrong, "\n".join(wrong)
+    assert len(found) > 150
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

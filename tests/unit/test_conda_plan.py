@@ -157,7 +157,7 @@ def test_native_software_of_the_channel_is_not_missed_in_the_system() -> None:
     ("name", "value", "problem"),
     [
         ("native", {"espeak-ng": "channel", "ffmpeg": "system"}, "must be text"),
-        ("native", "both", "one environment takes all native software from one place"),
+        ("native", "both", "an environment takes all native software from one of them"),
         ("conda_channels", 3, "must be a list"),
         ("conda_channels", [1], "must be a list of names, URLs or folders"),
         ("conda_offline", "perhaps", "must be true or false"),

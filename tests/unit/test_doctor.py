@@ -228,8 +228,8 @@ def test_a_library_that_a_variable_brings_in_is_named(
     [
         ("no-user = true", "`no-user = true` means the opposite to pip, `user = true`; write `user = false`"),
         ("no_user: 1", "`no_user = 1` means the opposite to pip, `user = true`; write `user = false`"),
-        ("user = yes", "`user = true` is passed over here; write `user = false`"),
-        ("target = /srv/lib", "`target = /srv/lib` is passed over here; remove the line"),
+        ("user = yes", "`user = true` is ignored here; write `user = false`"),
+        ("target = /srv/lib", "`target = /srv/lib` is ignored here; remove the line"),
     ],
 )
 def test_a_line_of_pip_conf_that_leads_elsewhere_is_named(tmp_path: Path, line: str, said: str) -> None:

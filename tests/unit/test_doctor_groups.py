@@ -99,7 +99,7 @@ def test_the_power_mode_of_a_jetson_is_read(text: str, mode: str) -> None:
     ("text", "wrong", "note"),
     [
         (H200, "", ""),
-        (H200.replace(" 0, 345", " 3, 345"), "NVIDIA H200: 3 errors of its memory that ECC could not mend", ""),
+        (H200.replace(" 0, 345", " 3, 345"), "NVIDIA H200: 3 errors of its memory that ECC could not correct", ""),
         (H200.replace(", 31,", ", 93,"), "", "NVIDIA H200 has 93 degrees Celsius: see to its cooling"),
         (
             LAPTOP,
@@ -109,7 +109,11 @@ def test_the_power_mode_of_a_jetson_is_read(text: str, mode: str) -> None:
                 "NVIDIA GeForce RTX 4060 Laptop GPU: 7800 of 8188 MiB are in use by others"
             ),
         ),
-        (GB10 + H200.replace(" 0, 345", " 1, 345"), "NVIDIA H200: 1 errors of its memory that ECC could not mend", ""),
+        (
+            GB10 + H200.replace(" 0, 345", " 1, 345"),
+            "NVIDIA H200: 1 errors of its memory that ECC could not correct",
+            "",
+        ),
     ],
 )
 def test_the_state_of_gpus_is_judged(text: str, wrong: str, note: str) -> None:
@@ -314,7 +318,7 @@ def test_torchaudio_leaves_files_to_torchcodec_from_2_9_on(
 
 @pytest.mark.parametrize(
     ("losses", "said"),
-    [([1.0, 0.5, 0.1], ""), ([1.0, 0.9, 0.8], "does not fall"), ([1.0, float("nan"), 0.1], "not a number any more")],
+    [([1.0, 0.5, 0.1], ""), ([1.0, 0.9, 0.8], "does not fall"), ([1.0, float("nan"), 0.1], "no longer a number")],
 )
 def test_a_loss_has_to_fall(losses: list[float], said: str) -> None:
     if not said:

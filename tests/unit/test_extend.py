@@ -200,6 +200,15 @@ def test_a_check_is_one_file(own: Path, tmp_path: Path) -> None:
     assert "GiB are free" in found["site.scratch_space"]["detail"]
 
 
+def test_a_check_of_the_projects_own_catalog_is_used_too(own: Path, tmp_path: Path) -> None:
+    name, text = shown("checks")
+    assert catalog_files.checks(folder=own) == {Path(name).stem: text}
+    other = tmp_path / "other" / "checks"
+    other.mkdir(parents=True)
+    (other / Path(name).name).write_text("CHECKS = ()\n")
+    assert catalog_files.checks(other.parent, own) == {Path(name).stem: "CHECKS = ()\n"}
+
+
 def test_a_check_that_cannot_be_loaded_fails_and_says_why(own: Path, tmp_path: Path) -> None:
     (own / "checks" / "broken.py").write_text("import no_such_module\nCHECKS = ()\n")
     found = judged(own, tmp_path, "own.", "site.")

@@ -98,7 +98,7 @@ def test_the_document_lists_them_all() -> None:
 def document() -> str:
     """docs/failures.md: what is said by hand up to the table, and the table."""
     head = DOCUMENT.read_text().partition("| failure |")[0]
-    rows = ["| failure | severity | what mends it | source |", "| --- | --- | --- | --- |"]
+    rows = ["| failure | severity | what fixes it | source |", "| --- | --- | --- | --- |"]
     for name, entry in ENTRIES.items():
         links = " ".join(f"[{number}]({url})" for number, url in enumerate(entry["source"], 1))
         remedy = re.sub(r"\s+", " ", entry["remedy"]).strip().replace("|", "\\|").replace("<", "&lt;")

@@ -197,6 +197,16 @@ def test_the_exit_code_says_how_bad_it_is(
     assert word in capsys.readouterr().out
 
 
+def test_of_a_log_that_never_ends_the_end_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "MOST", 1 << 20)
+    text = GLIBCXX + "compiling wave.c\n" * 70000 + "ModuleNotFoundError: No module named 'pkg_resources'\n"
+    assert main(paste(tmp_path, text, "--elsewhere")) == command.BROKEN
+    said = capsys.readouterr()
+    assert "only the last 1 MiB" in said.err and "pkg_resources_gone" in said.out and "glibcxx" not in said.out
+
+
 def test_a_file_that_cannot_be_read_is_refused_with_the_remedy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ import mmap
 import os
 import re
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,190 @@ def test_whatever_was_put_in_is_read_back(fatbins: list[list[tuple[int, str, str
     assert code.total == len(fatbins)
     assert not code.damaged
     assert set(code.counts()) == {reader.Target(*target) for targets in fatbins for target in targets}
+
+
+# --- byte by byte: what no compiler writes, and what one could
+
+
+def elf(*parts: tuple[str, int, bytes], size: int = 64, extended: bool = False) -> bytes:
+    """An ELF file whose section table stands before its sections (name, kind, content), which end the file."""
+    names = b"\0" + b"".join(name.encode() + b"\0" for name, _, _ in parts) + b".shstrtab\0"
+    names += bytes(-len(names) % 8)
+    count = len(parts) + 2
+    at = 64 + count * size
+    rows, body = [], names
+    row = struct.Struct("<IIQQQQIIQQ")
+    first = (count, count - 1) if extended else (0, 0)
+    rows.append(row.pack(0, 0, 0, 0, 0, first[0], first[1], 0, 0, 0))
+    place = 1
+    for name, kind, content in parts:
+        rows.append(row.pack(place, kind, 0, 0, at + len(body), len(content), 0, 0, 1, 0))
+        place += len(name) + 1
+        body += content if kind != 8 else b""
+        body += bytes(-len(body) % 8) if name != parts[-1][0] else b""
+    rows.append(row.pack(place, 3, 0, 0, at, len(names), 0, 0, 1, 0))
+    numbers = (0, 0xFFFF) if extended else (count, count - 1)
+    header = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header += struct.pack("<HHIQQQIHHHHHH", 3, 62, 1, 0, 0, 64, 0, 64, 0, 0, size, *numbers)
+    return header + b"".join(one.ljust(size, b"\0") for one in rows) + body
+
+
+def entry(
+    sm: int = 90, *, header: int = 64, kind: int = 2, flags: int = 0, size: int = 16, payload: bytes = b""
+) -> bytes:
+    """An entry of a fatbin."""
+    head = struct.pack("<HHIQ12xI8xQ", kind, 0x101, header, size, sm, flags)[:header].ljust(header, b"\0")
+    return head + payload.ljust(size, b"\0")
+
+
+def fatbin(*entries: bytes, header: int = 16, more: int = 0) -> bytes:
+    """A fatbin of entries, which says that it is `more` bytes longer than it is."""
+    held = b"".join(entries)
+    return struct.pack("<IHHQ", reader.MAGIC, 1, header, len(held) + more).ljust(header, b"\0") + held
+
+
+def code_of(content: bytes) -> reader.Code:
+    return reader.read(elf((reader.LINKED, 1, content)))
+
+
+@pytest.mark.parametrize("size", [64, 80])
+@pytest.mark.parametrize("extended", [False, True])
+def test_sections_are_read_by_their_table_wherever_their_number_stands(size: int, extended: bool) -> None:
+    data = elf((".one", 1, b"1" * 5), (".none", 8, b"0" * 9), (".note", 7, b"22"), size=size, extended=extended)
+    found = {name: data[start:end] for name, start, end in reader.sections(data)}
+    names = found.pop(".shstrtab")
+    assert found == {".one": b"1" * 5, ".note": b"22"}
+    assert names.startswith(b"\0.one\0")
+
+
+@pytest.mark.parametrize(("place", "value"), [(0, 0x7E), (0, 0x80), (4, 1), (5, 2)])
+def test_what_is_no_elf_of_64_bit_has_no_code(place: int, value: int) -> None:
+    data = bytearray(make_library(make_fatbin((90, "", "sass"))))
+    data[place] = value
+    assert reader.read(bytes(data)) == reader.Code()
+
+
+@pytest.mark.parametrize(("place", "value"), [(0x28, 0), (0x3A, 47)])
+def test_a_file_without_a_section_table_has_no_sections(place: int, value: int) -> None:
+    data = bytearray(elf((".one", 1, b"1")))
+    data[place] = value
+    assert list(reader.sections(bytes(data))) == []
+
+
+def test_a_table_that_says_it_is_longer_than_the_file_is_read_as_far_as_it_goes() -> None:
+    data = bytearray(make_library(make_fatbin((90, "", "sass"))))
+    data[0x3C:0x3E] = (60_000).to_bytes(2, "little")
+    assert names(reader.read(bytes(data))) == ["sm_90"]
+
+
+def test_a_name_is_its_first_64_bytes_and_may_be_outside_of_the_file() -> None:
+    data = bytearray(elf(("x" * 70, 1, b"1")))
+    assert "x" * 64 in [name for name, _, _ in reader.sections(bytes(data))]
+    data[64 + 64 : 64 + 68] = (2**31).to_bytes(4, "little")
+    assert sorted(name for name, _, _ in reader.sections(bytes(data))) == ["", ".shstrtab"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "found"), [(0, 10, (-3, 0)), (3, 1, None), (4, 1, None), (-3, 0, (-3, -3))]
+)
+def test_a_section_ends_with_the_file(offset: int, length: int, found: tuple[int, int] | None) -> None:
+    data = bytearray(elf((".cut", 1, b"123")))
+    start = len(data) - 3
+    data[128 + 24 : 128 + 40] = struct.pack("<QQ", start + offset + (3 if offset < 0 else 0), length)
+    places = {name: (at - len(data), end - len(data)) for name, at, end in reader.sections(bytes(data))}
+    assert places.get(".cut") == found
+
+
+def test_sections_that_overlap_are_read_until_they_are_more_than_the_file() -> None:
+    data = bytearray(elf((".all", 1, b""), (".empty", 1, b""), (".one", 1, b"")))
+    for number, length in ((1, len(data)), (2, 0), (3, 1)):
+        data[64 + number * 64 + 24 : 64 + number * 64 + 40] = struct.pack("<QQ", 0, length)
+    assert [name for name, _, _ in reader.sections(bytes(data))] == [".all", ".empty"]
+
+
+def test_what_lies_inside_code_is_no_fatbin() -> None:
+    inner = fatbin(entry(70))
+    for size in (len(inner), len(inner) + 1, len(inner) + 5, len(inner) + 7):
+        outer = fatbin(entry(90, size=size, payload=inner.rjust(size, b"\1")))
+        code = code_of(outer + bytes(-len(outer) % 8) + fatbin(entry(80)))
+        assert (names(code), code.total, code.damaged) == (["sm_80", "sm_90"], 2, False)
+
+
+@pytest.mark.parametrize("filler", [b"\0" * 8, b"\xff" * 8, b"\x50\xed\x55\0" * 2])
+def test_what_is_no_fatbin_is_passed_over(filler: bytes) -> None:
+    code = code_of(filler + fatbin(entry(80)) + filler + fatbin(entry(90)) + filler)
+    assert (names(code), code.total, code.damaged) == (["sm_80", "sm_90"], 2, False)
+
+
+def test_a_longer_header_is_skipped_and_a_shorter_one_is_damage_that_hides_nothing() -> None:
+    code = code_of(fatbin(entry(80), header=24) + fatbin(entry(90)))
+    assert (names(code), code.damaged) == (["sm_80", "sm_90"], False)
+    short = bytearray(fatbin(entry(80)))
+    short[6:8] = (15).to_bytes(2, "little")
+    code = code_of(bytes(short) + fatbin(entry(90)))
+    assert (names(code), code.damaged) == (["sm_90"], True)
+
+
+@pytest.mark.parametrize("length", [4, 8, 15])
+def test_the_beginning_of_a_fatbin_at_the_end_is_none(length: int) -> None:
+    assert code_of(fatbin(entry(90))[:length]) == reader.Code()
+    assert names(code_of(fatbin(entry(80)) + fatbin(entry(90))[:length])) == ["sm_80"]
+
+
+def test_a_fatbin_that_says_it_is_longer_than_its_section_is_damaged() -> None:
+    code = code_of(fatbin(entry(90), more=8))
+    assert (names(code), code.damaged) == (["sm_90"], True)
+    assert not code_of(fatbin(entry(90))).damaged
+
+
+@pytest.mark.parametrize(
+    ("rest", "damaged"), [(bytes(40), False), (b"\1" * 40, True), (bytes(47), False), (bytes(48), True)]
+)
+def test_after_the_last_entry_there_may_be_zeros_only(rest: bytes, damaged: bool) -> None:
+    code = code_of(fatbin(entry(90), rest))
+    assert (names(code), code.damaged) == (["sm_90"], damaged)
+
+
+@pytest.mark.parametrize(
+    ("header", "found", "damaged"),
+    [(31, [], True), (32, ["sm_90"], False), (47, ["sm_90"], False), (48, ["sm_90a"], False), (64, ["sm_90a"], False)],
+)
+def test_the_suffix_is_read_where_the_header_of_an_entry_is_long_enough(
+    header: int, found: list[str], damaged: bool
+) -> None:
+    flags = b"\0\0\x10\0" * 8
+    code = code_of(fatbin(entry(90, header=header, flags=reader.ARCHITECTURE_SPECIFIC, size=32, payload=flags)))
+    assert (names(code), code.damaged) == (found, damaged)
+
+
+def test_an_entry_without_content_may_be_the_last() -> None:
+    code = code_of(fatbin(entry(80), entry(90, header=48, size=0)))
+    assert (names(code), code.damaged) == (["sm_80", "sm_90"], False)
+
+
+@pytest.mark.parametrize("more", [1, 16, 2**40])
+def test_an_entry_that_is_longer_than_its_fatbin_is_damage_and_no_target(more: int) -> None:
+    broken = bytearray(entry(90))
+    broken[8:16] = (16 + more).to_bytes(8, "little")
+    code = code_of(fatbin(entry(80), bytes(broken)))
+    assert (names(code), code.damaged) == (["sm_80"], True)
+
+
+@pytest.mark.parametrize(("sm", "known"), [(9, False), (10, True), (999, True), (1000, False), (1001, False)])
+def test_a_number_that_no_gpu_has_is_no_target(sm: int, known: bool) -> None:
+    assert [target.sm for target in code_of(fatbin(entry(sm), entry(90))).counts()] == sorted(
+        [90, *([sm] if known else [])]
+    )
+
+
+def test_the_same_entries_under_many_headers_are_damage_and_end_soon() -> None:
+    many = 600
+    entries = [entry(90, header=48, size=0)] * many
+    length = 16 * many + 48 * many
+    heads = [struct.pack("<IHHQ", reader.MAGIC, 1, 16 * (many - number), length) for number in range(many)]
+    code = code_of(b"".join([*heads, *entries]))
+    assert code.damaged
+    assert code.total < 10
 
 
 # --- compiled here

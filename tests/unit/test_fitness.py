@@ -249,3 +249,53 @@ def test_wheels_are_measured_by_the_stack_and_the_gpus(package: Package, why: st
     assert bool(found) is bool(why)
     assert all(why in entry.why for entry in found)
     assert unfit([package], CATALOG.stacks["cpu"], ("index",), observed_of("rtx4090")) == []
+
+
+# --- what a GPU is too old for, and AMD's
+
+
+@pytest.mark.parametrize("machine", ["v100", "t4-driver535", "gtx1080ti"])
+def test_flash_attention_is_refused_for_the_gpu_not_for_the_torch(machine: str) -> None:
+    (refused,) = planned(machine, "flash-attn", toolkits=[{**TOOLKIT, "version": "12.8"}]).refusals
+    assert "compute capability 8.0 and newer" in refused.problem and refused.remedy == "leave flash-attn out"
+
+
+@pytest.mark.parametrize("machine", ["rtx3090", "a100-epyc", "h100-580"])
+def test_flash_attention_is_not_refused_for_a_gpu_that_it_has_kernels_for(machine: str) -> None:
+    assert not [found for found in planned(machine, "flash-attn").refusals if "cannot be had" in found.problem]
+
+
+@pytest.mark.parametrize(
+    ("machine", "package", "why"),
+    [
+        ("rx7900-ubuntu2404", "ctranslate2", "for CUDA 12 only"),
+        ("mi300x", "ctranslate2", "for CUDA 12 only"),
+        ("strix-halo", "sherpa-onnx", "for the CPU only"),
+    ],
+)
+def test_on_an_amd_gpu_it_is_said_what_only_uses_the_cpu(machine: str, package: str, why: str) -> None:
+    result = planned(machine, package)
+    assert result.refusals == [] and result.environments[0].on_cpu == [package]
+    assert f"{package} will not use the GPU, its wheels on the index are {why}" in result.warnings[-1]
+
+
+# --- a torch that another stack has
+
+
+@pytest.mark.parametrize(
+    ("machine", "line", "named"),
+    [
+        ("dgx-spark", "torch==2.11.0", "cuda13_0_torch2_11"),
+        ("rtx4090", "torch<2.12", "cuda12_8"),
+        ("gtx1080ti", "torch>=2.14", ""),
+    ],
+)
+def test_a_stack_that_has_the_version_asked_for_is_named(machine: str, line: str, named: str) -> None:
+    result = plan(
+        Wanted(environments=(Environment("asr", packages=(line,)),)), [], observed_of(machine), CATALOG, {}, "toolbox"
+    )
+    (refused,) = result.refusals
+    assert "contradicts torch==" in refused.problem
+    assert (
+        (named in refused.remedy and "which has it" in refused.remedy) if named else "another stack" in refused.remedy
+    )

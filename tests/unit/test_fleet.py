@@ -178,7 +178,7 @@ def test_a_failed_builder_fails_only_who_needs_its_wheel(tmp_path: Path) -> None
     status, output = fleet.run()
     assert status != 0
     assert fleet.have() == {"thor01": False, "thor02": False, "spark01": True}
-    assert f"wheel tiny 1.0: its builder thor01 did not give it in this run (wheel key {THOR}). Remedy: " in output
+    assert f"wheel tiny 1.0: its builder thor01 did not provide it in this run (wheel key {THOR}). Remedy: " in output
 
 
 @pytest.mark.slow

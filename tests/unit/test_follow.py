@@ -76,7 +76,7 @@ def test_what_was_said_once_is_not_said_again(said: list[str]) -> None:
 
 def test_a_run_that_came_back_to_earlier_work_says_so(said: list[str]) -> None:
     Action(goes_on("one", adopted=True), {"finished": True}).run(task_vars={"inventory_hostname": "thor01"})
-    assert said[0] == "  [thor01] came back to work that an earlier run had started"
+    assert said[0] == "  [thor01] resumed the job of an earlier run"
 
 
 def test_a_failure_keeps_the_lines_that_matter_in_its_message(said: list[str]) -> None:

@@ -115,7 +115,7 @@ def test_the_collection_holds(entry: str) -> None:
 
 @pytest.mark.parametrize(
     "entry",
-    [".venv", ".ci", ".cache", ".ansible", ".config", "collections", "molecule", "inventories", "wavesmith"],
+    [".venv", ".ci", ".cache", ".ansible", ".config", "collections", "molecule", "inventories/local", "wavesmith"],
 )
 def test_the_artifact_leaves_out(entry: str) -> None:
     ignored = {pattern.rstrip("/") for pattern in yaml.safe_load((ROOT / "galaxy.yml").read_text())["build_ignore"]}
@@ -125,6 +125,22 @@ def test_the_artifact_leaves_out(entry: str) -> None:
 def test_the_project_and_the_collection_have_one_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert yaml.safe_load((ROOT / "galaxy.yml").read_text())["version"] == project
+
+
+def test_what_the_artifact_requires_is_what_the_project_requires() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert {line for line in lines if not line.startswith("#")} <= {*project}
+    declared = yaml.safe_load((ROOT / "meta" / "execution-environment.yml").read_text())["dependencies"]
+    assert declared == {"python": "requirements.txt", "system": "bindep.txt"} and (ROOT / "bindep.txt").is_file()
+
+
+def test_the_wheel_holds_all_of_the_collection_that_the_artifact_does() -> None:
+    """But what only people read, and the example of a fleet."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    held = {name.partition("/")[0] for name in settings["force-include"]}
+    assert {"catalog", "meta", "playbooks", "plugins", "roles", "ansible.cfg", "galaxy.yml", "inventories"} <= held
+    assert all((ROOT / name).exists() for name in settings["force-include"])
 
 
 @pytest.mark.process
@@ -138,7 +154,11 @@ def test_the_built_artifact_runs_from_elsewhere(tmp_path: Path) -> None:
     (artifact,) = tmp_path.glob("wavesmith-provision-*.tar.gz")
     with tarfile.open(artifact) as archive:
         names = archive.getnames()
-    assert not [name for name in names if re.match(r"(\.venv|\.cache|collections|molecule|inventories|\.git/)", name)]
+    assert not [
+        name
+        for name in names
+        if re.match(r"(\.venv|\.cache|collections|molecule|inventories/(local|fleet)|\.git/)", name)
+    ]
 
     away = tmp_path / "away"
     away.mkdir()
@@ -330,6 +350,18 @@ def test_every_relative_link_in_the_documents_leads_somewhere() -> None:
 def test_every_document_is_a_page_of_the_site() -> None:
     listed = set(re.findall(r"^docs/([\w-]+)$", (ROOT / "docs" / "index.md").read_text(), re.MULTILINE))
     assert {path.stem for path in (ROOT / "docs").glob("*.md")} - {"index"} == listed
+
+
+def test_the_checks_before_a_commit_are_those_of_make_lint() -> None:
+    target = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert target
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    words = [hook["entry"].removeprefix(".venv/bin/").split() for hook in hooks]
+    lint = [line.split() for line in target[1].splitlines()]
+    # ruff has two commands; the options may differ: a commit fixes what it can.
+    assert [one[:2] if one[0] == "ruff" else one[:1] for one in words] == [
+        one[:2] if one[0] == "ruff" else one[:1] for one in lint
+    ]
 
 
 def test_every_script_can_be_run() -> None:

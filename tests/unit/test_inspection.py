@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.action.plan import phases
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit import ranges
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries import read_wheel
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
@@ -25,6 +24,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import in
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks import tasks
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import inspect as looking
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
@@ -155,7 +155,7 @@ def test_a_large_file_that_is_not_given_in_parts_is_left_alone(
     url, kind = server
     kind.parts = False
     (tmp_path / "served/x").write_bytes(bytes(5 << 20))
-    with pytest.raises(ranges.NoParts, match="does not give parts of files"):
+    with pytest.raises(ranges.NoParts, match="does not serve ranges"):
         ranges.open_parts(f"{url}/x", size)
 
 
@@ -331,7 +331,7 @@ def test_an_index_that_gives_no_parts_of_large_files_is_said_not_waited_for(
     for number in range(6):
         index.serve(f"p{number}", {"p/a.so": make_library()})
     found = index.inspect(*(f"p{number}" for number in range(6)))
-    assert {file["unseen"] for file in found["files"]} == {"the server does not give parts of files"}
+    assert {file["unseen"] for file in found["files"]} == {"the server does not serve ranges"}
 
 
 def test_where_the_resolver_does_not_say_which_files_they_are_that_is_said(
@@ -339,7 +339,7 @@ def test_where_the_resolver_does_not_say_which_files_they_are_that_is_said(
 ) -> None:
     index.serve("fast", {"fast/a.py": "x = 1\n"})
     monkeypatch.setattr(looking, "compiling", lambda *_: ["/bin/sh", "-c", "echo no such index >&2; exit 2"])
-    assert index.inspect("fast")["problem"] == "where they are could not be asked: no such index"
+    assert index.inspect("fast")["problem"] == "the index could not be asked where they are: no such index"
 
 
 @pytest.mark.parametrize(
@@ -590,14 +590,14 @@ def test_a_torch_for_the_cpu_from_an_index_for_gpus_is_refused() -> None:
 
 
 def test_files_that_could_not_be_looked_at_are_named_with_the_reason() -> None:
-    (warning,) = judged(read_file("fast", unseen="the server does not give parts of files"), TORCH).warnings
+    (warning,) = judged(read_file("fast", unseen="the server does not serve ranges"), TORCH).warnings
     assert "1 of 2 files of lock asr-lock could not be inspected" in warning
-    assert "fast 1.0 (the server does not give parts of files)" in warning
+    assert "fast 1.0 (the server does not serve ranges)" in warning
 
 
 def test_an_index_that_is_silent_is_said() -> None:
-    (warning,) = judged(problem="where they are could not be asked: no answer").warnings
-    assert "the files of lock asr-lock could not be inspected before they are installed: where they are" in warning
+    (warning,) = judged(problem="the index could not be asked where they are: no answer").warnings
+    assert "the files of lock asr-lock could not be inspected before they are installed: the index" in warning
 
 
 # --- kept beside the lock
@@ -667,7 +667,7 @@ def test_a_plan_refuses_before_anything_is_installed() -> None:
 def test_a_plan_hands_the_constraints_of_archives_to_who_installs() -> None:
     result, locks = planned(files=[TORCH, archive("openai-whisper 20231117")])
     assert result.refusals == []
-    (task,) = phases(result, locks)["install"]
+    (task,) = tasks(result, locks)["install"]
     assert task["constraints"] == ["setuptools<82"]
     assert result.environments[0].archives
 

@@ -231,7 +231,7 @@ def test_another_error_of_the_system_points_to_the_log(root: Path) -> None:
 
 def test_a_defect_of_ours_is_one_line_with_its_whole_trace_in_the_log(root: Path) -> None:
     answer = done(root, raising(KeyError("surprise")))
-    assert "met a defect of Wavesmith: KeyError: 'surprise'. Remedy: report it" in answer["failure"]
+    assert "failed because of a defect in Wavesmith: KeyError: 'surprise'. Remedy: report it" in answer["failure"]
     assert any(line.startswith("Traceback") for line in answer["log"])
 
 

@@ -143,7 +143,9 @@ def test_a_stand_in_takes_the_place_of_a_missing_file_in_a_copy_and_is_named(
     def works(context: Context, code: Path) -> structure.Finding:
         return structure.Finding((code / DATA).read_text())
 
-    ours = types.SimpleNamespace(STAND_INS={DATA: lambda path: path.write_text("ours")}, structure=works)
+    ours = types.SimpleNamespace(
+        MEMORY_GIB=0.0, STAND_INS={DATA: lambda path: path.write_text("ours")}, structure=works
+    )
     monkeypatch.setattr(structure, "found", lambda name: ours)
     found = perform(Check("t", "t", tier("talker")), context(model(absent=[DATA])))
     assert found["verdict"] == "pass" and found["detail"].endswith(

@@ -55,7 +55,7 @@ def test_the_models_that_a_person_asks_for_are_there() -> None:
         "openvoice",
         "diffrhythm2",
     }
-    assert wanted | set(REAL) == set(CATALOG.models)
+    assert wanted | set(REAL) <= set(CATALOG.models)
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -275,8 +275,8 @@ def test_system_packages_of_a_model_are_installed_with_the_others() -> None:
 @pytest.mark.parametrize(
     ("able", "found", "asked", "chosen", "why"),
     [
-        (("cuda", "cpu"), ["cuda"], "auto", "cuda", "it is the best that is here"),
-        (("cuda", "rocm", "cpu"), ["rocm"], "auto", "rocm", "it is the best that is here"),
+        (("cuda", "cpu"), ["cuda"], "auto", "cuda", "it is the best one here"),
+        (("cuda", "rocm", "cpu"), ["rocm"], "auto", "rocm", "it is the best one here"),
         (("cuda", "cpu"), [], "auto", "cpu", "no other device is here"),
         (("cpu",), ["cuda"], "auto", "cpu", "m cannot compute on cuda, which stays unused"),
         (("cpu",), [], "auto", "cpu", "m needs no other"),
@@ -291,7 +291,7 @@ def test_the_device_and_why(able: tuple[str, ...], found: list[str], asked: str,
     ("able", "found", "said"),
     [
         (("cpu",), ["cuda"], "m cannot compute on cuda. Remedy: say --device cpu or auto"),
-        (("cuda", "cpu"), [], "cuda is not here or not usable. Remedy: say --device cpu"),
+        (("cuda", "cpu"), [], "cuda is not there or not usable. Remedy: use --device cpu"),
     ],
 )
 def test_a_device_that_cannot_be_had_is_refused_and_never_exchanged(
@@ -718,7 +718,7 @@ def test_espeak_stands_in_where_nothing_speaks_and_that_is_said(
     [
         (lambda given: "" if is_noise(given) else SAID, "pass", "word error rate 0%"),
         (lambda given: "" if is_noise(given) else "the thick brown socks", "fail", "of the words are wrong"),
-        (lambda given: SAID, "fail", "it hears the sentence in noise too"),
+        (lambda given: SAID, "fail", "it recognises the sentence in noise too"),
     ],
 )
 def test_what_was_spoken_is_understood(

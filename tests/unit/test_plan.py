@@ -1009,7 +1009,7 @@ def test_an_override_of_a_project_on_a_package_of_the_stack_is_refused() -> None
     environment, catalog = with_project("torch", overrides={"torch==2.7": "it was trained with it"})
     assert str(refusal(decide(host(), environment, catalog=catalog))) == (
         "project voice: its override torch==2.7 is on a package that belongs to the stack cpu. "
-        "Remedy: leave it out; to have it, choose a stack for environment speech that has this version"
+        "Remedy: leave it out; for that version, choose a stack for environment speech that has this version"
     )
 
 

@@ -285,7 +285,9 @@ def test_a_complete_generation_that_is_not_the_wanted_one_is_never_touched(host:
         (host.prefix() / "pip.conf").unlink()
     else:
         store.write_json(str(host.prefix() / store.MANIFEST), {"digest": "other"})
-    with pytest.raises(Failed, match="generation one of speech is complete and is never touched. Remedy: plan again"):
+    with pytest.raises(
+        Failed, match="generation one of speech is complete and must not be changed. Remedy: plan again"
+    ):
         host.make()
     assert (host.prefix() / store.MANIFEST).exists()
 

@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.action import plan as plan_action
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import guard
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks import tasks
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.project import Project
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
@@ -345,7 +345,7 @@ def test_a_wheel_is_built_once_for_the_same_files_and_again_for_others(tmp_path:
 @pytest.mark.parametrize(
     ("files", "said"),
     [
-        (own_files(tag="cp311-cp311-linux_x86_64"), "its wheel is not for every machine: voice-1.0-cp311-"),
+        (own_files(tag="cp311-cp311-linux_x86_64"), "its wheel is specific to a platform: voice-1.0-cp311-"),
         (own_files(backend="raise SystemExit('no {tag} today')"), "its wheel cannot be built"),
         ({**own_files(), "pyproject.toml": OWN.replace("[]", '["unknown-backend"]')}, "its wheel cannot be built"),
     ],
@@ -409,7 +409,7 @@ def test_four_projects_that_fight_over_torch_fit_one_environment_and_the_stack_s
         accelerators=[card], nvidia={"driver": "580.82"}, pythons=[{"path": sys.executable, "version": VERSION}]
     )
     planned = decide(observed, environment, catalog=catalog)
-    (spec,) = plan_action.phases(planned, {})["lock"]
+    (spec,) = tasks(planned, {})["lock"]
     machine = Host(tmp_path)
     text = generation.resolve(machine.job, str(machine.root), spec, "")
 

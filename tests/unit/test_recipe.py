@@ -199,7 +199,8 @@ PLACED = {name: f"<{name}>" for name in PLACES}
 def test_an_unknown_value_is_an_error_that_names_the_recipe_and_the_known_ones() -> None:
     made = replace(VOICE, settings=(Settings({"CFLAGS": "-march={mach}"}),))
     with pytest.raises(
-        RecipeError, match=r"recipe voice: \{mach\} is no value of a recipe. Remedy: use one of architecture, .*march"
+        RecipeError,
+        match=r"recipe voice: \{mach\} is not a valid value in a recipe. Remedy: use one of architecture, .*march",
     ):
         render("voice", made, RELEASE, CPU)
 
@@ -281,7 +282,7 @@ def test_variables_hold_where_all_their_conditions_do(when: dict[str, tuple[str,
 def test_sherpa_onnx_takes_upstreams_onnxruntime_for_cuda_12_on_cuda_12_only(
     backend: str, architecture: str, gpu: bool
 ) -> None:
-    """Upstream's build for the GPU fetches an onnxruntime of CUDA 12: beside a stack of CUDA 13 it would be mixed in silence."""
+    """Upstream's build for the GPU fetches an onnxruntime of CUDA 12: beside a stack of CUDA 13 it would be mixed silently."""
     found = catalog_files.load().packages["sherpa-onnx"].recipe
     assert found is not None
     target = Target(Variant("3.12", backend, "9.0" if backend != "cpu" else "", "generic"), architecture, gcc="13.3.0")

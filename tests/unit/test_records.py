@@ -16,17 +16,35 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.audit.binaries
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import judge
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import DECIDED, EnvironmentPlan, Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import (
+    DECIDED,
+    EnvironmentPlan,
+    Plan,
+    WheelPlan,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.audit import AuditReport
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.failure import FailureBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import GenerationManifest, Verdict
-from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import ObservedHost, Store
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed, ObservedHost, Store
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.inspection import Inspection
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.job import JobState, Outcome, Progress
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import KeptWeights
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import RunOutcome
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import (
+    PlanFile,
+    PlannedEnvironment,
+    RefusalOf,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import HostReport, ObservedBefore
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import InstallTask
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
-from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import Provenance, WheelManifest
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import (
+    PlannedWheel,
+    Provenance,
+    WheelManifest,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.modules import audit as audit_module
 from ansible_collections.wavesmith.provision.plugins.modules import observe as observe_module
 
@@ -49,6 +67,9 @@ KEPT: dict[str, type] = {
     "failures": FailureBase,
     "audit": AuditReport,
     "times": Times,
+    "kept-weights": KeptWeights,
+    "report": HostReport,
+    "run": RunOutcome,
 }
 """The JSON files that are kept, and what `wavesmith audit --json` prints, by the name of their schema."""
 
@@ -73,8 +94,8 @@ def test_there_is_no_other_schema() -> None:
 def test_every_field_of_a_record_is_explained(name: str) -> None:
     schema = shape.schema(KEPT[name])
     for title, part in {name: schema, **schema.get("$defs", {})}.items():
-        if title in ("RecipeOfWheel",):
-            continue  # its fields are those of WheelSpec
+        if title in ("RecipeOfWheel", "PlanFile", "PlannedEnvironment"):
+            continue  # its fields are those of WheelSpec, of Plan and of EnvironmentPlan
         for key, entry in part.get("properties", {}).items():
             assert entry.get("description"), f"{title}.{key}"
 
@@ -125,6 +146,25 @@ def test_a_task_of_installing_holds_all_that_the_plan_decides() -> None:
     assert set(DECIDED) <= set(shape.hints(InstallTask))
     assert set(DECIDED) <= set(shape.hints(GenerationManifest))
     assert set(DECIDED) <= set(shape.hints(EnvironmentPlan))
+
+
+@pytest.mark.parametrize(("read", "made"), [(PlanFile, Plan), (PlannedEnvironment, EnvironmentPlan)])
+def test_what_others_read_of_a_plan_is_what_the_plan_has(read: type, made: type) -> None:
+    rewritten = {
+        "environments": list[PlannedEnvironment],
+        "refusals": list[RefusalOf],
+        "wheels": list[PlannedWheel],
+    }
+    written = shape.hints(made)
+    for name, kind in shape.hints(read).items():
+        assert kind == rewritten.get(name, written[name]), name
+    for one, other in ((PlannedWheel, WheelPlan), (RefusalOf, Refusal)):
+        assert shape.hints(one) == shape.hints(other)
+
+
+def test_a_report_reads_what_is_observed() -> None:
+    observed = shape.hints(Observed)
+    assert {name: observed[name] for name in shape.hints(ObservedBefore)} == shape.hints(ObservedBefore)
 
 
 GOOD = make_manifest()

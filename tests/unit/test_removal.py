@@ -100,13 +100,19 @@ def weights(name: str, *files: str, kind: str = "hub", place: str = "") -> Any:
         "place": place or f"ada/{name}",
         "revision": "r",
         "files": listed,
-        "archive": "",
+        "archive": None,
+        "licence": "MIT",
+        "commercial": True,
+        "bytes": len(files),
+        "mirrors": [],
+        "folder": "",
+        "unknown": "",
     }
 
 
 def keep(root: Path, *sets: Any) -> None:
     for entry in sets:
-        store.write_json(str(root / KEPT / f"{key(entry)}.json"), entry)
+        store.write_json(str(root / KEPT / f"{key(entry)}.json"), {"schema": 1, "weights": entry})
         (root / folder(entry)).mkdir(parents=True, exist_ok=True)
         for file in entry["files"]:
             (root / BLOBS).mkdir(parents=True, exist_ok=True)

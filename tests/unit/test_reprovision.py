@@ -251,6 +251,18 @@ def test_the_newest_that_is_known_of_a_host_counts(tmp_path: Path) -> None:
     assert [(run["id"], run["outcome"]) for run in ledger.runs()] == [("two", "interrupted"), ("one", "done")]
 
 
+def test_an_environment_that_the_last_plan_does_not_want_is_not_shown(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    for number, names in enumerate((["old", "plain"], ["plain"])):
+        ledger.begin(f"r{number}", "site", "ada", "desk", float(number), {})
+        ledger.planned(f"r{number}", "h1", [planned(name) for name in names], float(number))
+    assert [row["environment"] for row in ledger.state()] == ["plain"]
+    ledger.begin("back", "rollback", "ada", "desk", 3.0, {})
+    ledger.switched("back", "h1", {"old": "x", "plain": "a"}, "rolled back", 3.0)
+    (row,) = ledger.state()
+    assert (row["environment"], row["generation"]) == ("plain", "a")
+
+
 def test_a_second_plan_of_a_run_keeps_what_was_current_before(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs.sqlite")
     ledger.begin("one", "site", "ada", "desk", 1.0, {})
@@ -282,7 +294,7 @@ def test_only_a_run_that_provisions_is_resumed(tmp_path: Path, capsys: Any) -> N
     assert records.chosen(ledger, None)["id"] == "last"
     with pytest.raises(SystemExit):
         main(["resume", "last", "--artifacts", str(tmp_path)])
-    assert "reprovision or site run last is not in" in capsys.readouterr().err
+    assert "run last that provisioned: it is not in" in capsys.readouterr().err
 
 
 @pytest.mark.process
@@ -326,3 +338,96 @@ def test_the_commands_show_what_is_recorded(tmp_path: Path, capsys: Any) -> None
     with pytest.raises(SystemExit):
         main(["history", "nine", *where])
     assert "run nine is not in" in capsys.readouterr().err
+
+
+def ten(folder: Path) -> Fleet:
+    """Ten hosts: one whose verification will fail, one that cannot be reached, and one that stands still while packages are installed."""
+    fleet = Fleet(folder, 10)
+    fleet.put("h3", "doctor", "failed")
+    fleet.hosts["h7"] = {
+        "ansible_host": "127.0.0.1",
+        "ansible_port": 9,
+        "ansible_ssh_common_args": "-o ConnectTimeout=3",
+    }
+    fleet.put("h9", "wait-packages")
+    return fleet
+
+
+WAVES = ("--waves", "1,3,100%", "--budget", "50")
+
+
+def reached(fleet: Fleet, process: subprocess.Popen[Any], host: str, step: str, seconds: float = 240) -> None:
+    """Wait until a host is asked for a step, and all others of its wave are done."""
+    asked = fleet.folder / "hosts" / host / "asked"
+    deadline = time.monotonic() + seconds
+    while not (asked.exists() and step in asked.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def killed(process: subprocess.Popen[Any]) -> None:
+    for child in _family(process.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.slow
+def test_ten_hosts_one_fails_one_is_gone_one_is_killed_midway_and_all_are_resumed(tmp_path: Path) -> None:
+    fleet = ten(tmp_path)
+    there = {name: fleet.hosts[name] for name in fleet.names}
+    process = subprocess.Popen(
+        fleet.command("reprovision", *WAVES), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    served: set[str] = set()
+
+    def serving() -> bool:
+        served.update((tmp_path / "hosts" / name / "current").read_text() for name in fleet.names)
+        return (tmp_path / "hosts" / "h9" / "asked").exists() and "packages" in (
+            tmp_path / "hosts" / "h9" / "asked"
+        ).read_text()
+
+    deadline = time.monotonic() + 400
+    while not serving():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    killed(process)
+    assert served <= {OLD, fleet.wanted}, "a host always serves its old generation or its new one"
+    run = fleet.ledger.runs()[0]
+    assert run["outcome"] == "interrupted"
+    told = fleet.outcomes()
+    # In the order of their names h10 is in the second wave, with h2 and h3; all others are in the third.
+    assert {name: told[name] for name in ("h1", "h10", "h2", "h3", "h7", "h9")} == {
+        "h1": "switched", "h10": "switched", "h2": "switched", "h3": "failed", "h7": "unreachable", "h9": "planned",
+    }  # fmt: skip
+    for name, outcome in told.items():
+        assert fleet.current()[name] == ("new" if outcome == "switched" else "old"), (name, outcome)
+    reasons = {host["host"]: host["reason"] for host in fleet.ledger.hosts(run["id"])}
+    assert "verdict on environment plain is failed" in reasons["h3"] and "refuses SSH connections" in reasons["h7"]
+
+    (tmp_path / "hosts" / "h3" / "doctor").unlink()
+    (tmp_path / "hosts" / "h9" / "wait-packages").unlink()
+    fleet.hosts = {
+        **there,
+        "h7": {"ansible_connection": "local", "ansible_python_interpreter": str(tmp_path / "hosts/h7/python3")},
+    }
+    fleet.command("reprovision")
+    again = fleet.run("resume")
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert set(fleet.current().values()) == {"new"}
+    assert set(fleet.outcomes().values()) == {"switched"}
+    assert set(fleet.outcomes()) == {name for name, outcome in told.items() if outcome != "switched"}
+
+
+def test_history_lists_the_last_runs_and_counts_the_others(tmp_path: Path, capsys: Any) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    for number in range(25):
+        ledger.begin(f"run{number:02}", "site", "ada", "desk", float(number), {})
+    for words, lines, end in (
+        ([], 22, "and 5 earlier ones"),
+        (["-n", "3"], 5, "and 22 earlier"),
+        (["-n", "0"], 26, "run00"),
+    ):
+        assert main(["history", "--artifacts", str(tmp_path), *words]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) == lines and said[1].startswith("run24") and said[-1].startswith(end)

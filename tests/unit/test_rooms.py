@@ -158,7 +158,6 @@ def test_no_room_imports_upwards(path: Path) -> None:
     assert not above, f"{name_of(path)} may import only from {', '.join(order[: mine + 1])}"
 
 
-@pytest.mark.parametrize("room", rooms())
 def touched() -> dict[str, str]:
     """The files that do I/O or import one that does, as ``host.job``, each with how it is known."""
     found = {dotted(path): calls[0] for path in FILES if (calls := list(worldly(ast.parse(path.read_text()))))}
@@ -179,6 +178,23 @@ def touched() -> dict[str, str]:
 def test_the_files_that_do_io_are_those_that_the_room_names(room: str) -> None:
     found = {name.split(".")[1]: why for name, why in touched().items() if name.split(".")[0] == room}
     assert set(found) == set(touching(room)), found
+
+
+OPEN = {
+    "plugins/plugin_utils/interface.py": "variables, arguments and results of tasks, which Ansible hands over",
+    "plugins/module_utils/host/module.py": "the options of modules, as AnsibleModule takes them",
+    "plugins/module_utils/terms/kinds.py": "files as they were parsed",
+    "plugins/module_utils/wanted/variables.py": "an inventory's variables while they are checked",
+    "plugins/module_utils/records/shape.py": "JSON schemas, which are data without a record",
+}
+"""The only files that may say that a mapping has any keys and values, and why; what passes a door is a record."""
+
+
+def test_mappings_of_anything_are_only_where_the_list_says() -> None:
+    pattern = re.compile(r"(?:dict|Dict|Mapping|MutableMapping)\[str, (?:dict\[str, )?Any\b")
+    files = [path for folder in ("plugins", "wavesmith") for path in (ROOT / folder).rglob("*.py")]
+    found = {str(path.relative_to(ROOT)) for path in files if pattern.search(path.read_text())}
+    assert found == set(OPEN)
 
 
 def test_io_is_found_however_it_is_written() -> None:

@@ -381,7 +381,7 @@ def test_a_folder_that_everybody_may_write_to_is_refused(tmp_path: Path, name: s
     assert owner.trouble(str(root)) == ("", "")
     (root / name).chmod(0o777)
     problem, remedy = owner.trouble(str(root))
-    assert "everybody may write to" in problem and "chmod o-w" in remedy
+    assert "every user may write to" in problem and "chmod o-w" in remedy
     assert owner.findings(str(root))[0]["id"] == "root.owner"
 
 

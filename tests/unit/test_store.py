@@ -361,11 +361,17 @@ def test_a_rollback_goes_to_the_generation_that_is_named(tmp_path: Path) -> None
     assert store.rollback_target(str(tmp_path), "speech", "one") == "one"
 
 
-@pytest.mark.parametrize("wanted", ["", "nope", "now"])
+def test_a_rollback_to_what_is_current_is_none(tmp_path: Path) -> None:
+    make(tmp_path, "now", verdict=1)
+    store.point(str(tmp_path / "envs" / "speech"), "now")
+    assert store.rollback_target(str(tmp_path), "speech", "now") == "now"
+
+
+@pytest.mark.parametrize("wanted", ["", "nope"])
 def test_a_rollback_that_cannot_be_is_refused_with_what_is_there(tmp_path: Path, wanted: str) -> None:
     make(tmp_path, "now")
     store.activate(str(tmp_path), "speech", "now")
-    with pytest.raises(store.StoreError, match=r"on this host: now \(current\)\). Remedy: provision again"):
+    with pytest.raises(store.StoreError, match=r"on this host: now \(current\)\). Remedy: "):
         store.rollback_target(str(tmp_path), "speech", wanted)
 
 
@@ -386,6 +392,16 @@ def test_pruning_keeps_the_current_one_and_the_newest_healthy_ones(tmp_path: Pat
         make(tmp_path, name, created=number)
     store.activate(str(tmp_path), "speech", "a")
     assert store.prunable(str(tmp_path), "speech", 3) == ["b"]
+
+
+def test_what_stays_has_its_reason(tmp_path: Path) -> None:
+    for number, name in enumerate(("a", "b", "c", "d")):
+        make(tmp_path, name, created=number)
+    for name in ("b", "a"):
+        store.activate(str(tmp_path), "speech", name)
+    said = {"a": "current", "b": "a rollback goes there", "c": "one of the newest 3", "d": "one of the newest 3"}
+    assert store.kept(str(tmp_path), "speech", 3) == said
+    assert store.kept(str(tmp_path), "nothing", 3) == {}
 
 
 @pytest.mark.parametrize("keep", [1, 2])

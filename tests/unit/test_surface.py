@@ -60,14 +60,16 @@ def refused(inventory: Path, playbook: str, *words: str) -> str:
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS)
-def test_a_misspelt_name_and_one_that_nothing_reads_are_refused_by_every_playbook(
+def test_a_misspelt_name_one_that_nothing_reads_and_a_wrong_type_are_refused_by_every_playbook(
     inventory: Path, playbook: str
 ) -> None:
-    said = refused(inventory, playbook, "-e", "wavesmith_kep_generations=2", "-e", "rollback_environment=speech")
+    wrong = ["wavesmith_kep_generations=2", "rollback_environment=speech", "wavesmith_keep_generations=two"]
+    said = refused(inventory, playbook, *(word for given in wrong for word in ("-e", given)))
     assert "variable wavesmith_kep_generations: there is no such variable" in said
     assert "did you mean wavesmith_keep_generations" in said
     assert "variable rollback_environment: it was given with -e, and nothing reads it" in said
     assert "did you mean wavesmith_rollback?" in said
+    assert "variable wavesmith_keep_generations: it is 'two', but must be a whole number" in said
 
 
 @pytest.mark.parametrize(

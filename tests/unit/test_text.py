@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.action import lock as lock_action
-from ansible_collections.wavesmith.provision.plugins.action import plan as plan_action
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import lockfile
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import Plan
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks import tasks
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files, text, variables
@@ -56,7 +56,7 @@ def read(planned: Plan) -> str:
 
 def phases(*environments: Environment) -> dict[str, Any]:
     locks = locked(*environments)
-    return plan_action.phases(decide(*environments, locks=locks), locks)
+    return tasks(decide(*environments, locks=locks), locks)
 
 
 # Read by people

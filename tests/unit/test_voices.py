@@ -12,8 +12,15 @@ from typing import Any
 
 import numpy
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import models as judged
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import structure
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Context, Failed, Skipped, Spec
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import (
+    Context,
+    Failed,
+    Skipped,
+    Spec,
+    perform,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import (
     adapters,
     diffrhythm2,
@@ -21,11 +28,16 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.models import 
     fish_speech,
     fish_speech_s1,
     keys,
+    measure,
     openvoice,
+    sound,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.models.kept import Unusable
 from ansible_collections.wavesmith.provision.plugins.module_utils.models.sound import Sound
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import models as plan_models
 from ansible_collections.wavesmith.provision.plugins.module_utils.structures import tried
+
+from .test_plan import CATALOG
 
 SPOKEN = Sound(22050, numpy.zeros(22050, "float32"))
 
@@ -311,3 +323,83 @@ def test_what_is_wrong_first_is_what_a_structure_fails_with() -> None:
         tried.judged({"first": False, "second": True, "third": True}, {"seen": 1})
     assert failed.value.evidence == {"seen": 1}
     tried.judged({"first": False}, {})
+
+
+# What is sung
+
+RATE, NOTES = 48000, (262, 330, 392, 523, 440, 349, 294, 262)
+
+
+def song(seconds: float = 10.0) -> Any:
+    """Notes of a plucked string, each half a second: they begin at once and fade."""
+    times = numpy.arange(RATE // 2) / RATE
+    notes = [
+        sum(
+            numpy.exp(-times * (2 + order)) * numpy.sin(2 * numpy.pi * hertz * order * times) / order
+            for order in (1, 2, 3)
+        )
+        for hertz in NOTES
+    ]
+    whole = numpy.concatenate(notes * 4)[: int(RATE * seconds)]
+    return (whole / numpy.abs(whole).max() * 0.5).astype("float32")
+
+
+def noise(like: Any) -> Any:
+    return numpy.random.default_rng(2).standard_normal(len(like)) * 0.1
+
+
+def chopped(samples: Any) -> Any:
+    frames = samples[: len(samples) // 480 * 480].reshape(-1, 480)
+    return numpy.random.default_rng(1).permutation(frames).reshape(-1)
+
+
+@pytest.mark.parametrize("seconds", [4.0, 6.5, 10.0])
+def test_a_song_is_taken_for_music(seconds: float) -> None:
+    assert measure.music_problems(measure.measure(song(seconds), RATE), judged.SUNG) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "rate", "said"),
+    [
+        (noise, RATE, "as flat as noise"),
+        (lambda x: x * 0, RATE, "its level is -200.0 dBFS"),
+        (lambda x: numpy.clip(x * 32768, -1, 1), RATE, "are clipped"),
+        (lambda x: numpy.sin(numpy.arange(len(x)) * 0.05) * 0.3, RATE, "its loudness is constant"),
+        (chopped, RATE, "jumps like chopped sound"),
+        (lambda x: x, RATE // 2, "it lasts 20.00 s"),
+        (lambda x: x[: 3 * RATE], RATE, "it lasts 3.00 s"),
+    ],
+)
+def test_what_is_no_music_is_told_by_number(spoil: Any, rate: int, said: str) -> None:
+    problems = measure.music_problems(measure.measure(spoil(song()), rate), judged.SUNG)
+    assert any(said in problem for problem in problems), problems
+
+
+def singing(tmp_path: Path, samples: Any) -> Context:
+    """A generation with DiffRhythm 2, whose command writes these samples."""
+    for folder in ("evidence", "scratch", "prefix/wavesmith/models"):
+        (tmp_path / folder).mkdir(parents=True)
+    sound.write(tmp_path / "made.wav", Sound(RATE, numpy.asarray(samples, "float32")))
+    answer = {
+        "model": "diffrhythm2",
+        "rate": RATE,
+        "measured": measure.measure(sound.read(tmp_path / "made.wav").samples, RATE),
+        "real_time_factor": 1.0,
+    }
+    command = tmp_path / "prefix" / "wavesmith" / "models" / "diffrhythm2"
+    command.write_text(
+        f"#!{sys.executable}\nimport shutil, sys\nassert sys.argv[sys.argv.index('--seconds') + 1] == '10'\n"
+        f"shutil.copy({str(tmp_path / 'made.wav')!r}, sys.argv[sys.argv.index('--out') + 1])\nprint({json.dumps(answer)!r})\n"
+    )
+    command.chmod(0o755)
+    entry: Any = {**plan_models.model_of(CATALOG.models["diffrhythm2"]), "refused": ""}
+    spec = Spec("speech", "one", tmp_path / "prefix", tmp_path, models={"diffrhythm2": entry})
+    return Context(spec, tmp_path / "evidence", tmp_path / "scratch")
+
+
+@pytest.mark.parametrize(("spoil", "verdict"), [(lambda x: x, "pass"), (noise, "fail"), (chopped, "fail")])
+def test_a_model_of_music_is_judged_by_the_file_that_it_wrote(tmp_path: Path, spoil: Any, verdict: str) -> None:
+    there = singing(tmp_path, spoil(song()))
+    (check,) = [check for check in judged.checks(there.spec.models) if check.id == "models.sings.diffrhythm2"]
+    result = perform(check, there)
+    assert (result["verdict"], (there.evidence / "diffrhythm2.wav").is_file()) == (verdict, True), result

@@ -283,11 +283,11 @@ def test_text_stays_text_where_text_is_wanted() -> None:
     [
         ("root", 5, "must be text"),
         ("root", None, "must be text"),
-        ("root", "relative/path", "not a folder of our own"),
-        ("root", "~/wavesmith", "not a folder of our own"),
-        ("root", "/", "not a folder of our own"),
-        ("root", "/opt/", "not a folder of our own"),
-        ("root", '/srv/"$(reboot)"', "not a folder of our own"),
+        ("root", "relative/path", "not usable as Wavesmith's folder"),
+        ("root", "~/wavesmith", "not usable as Wavesmith's folder"),
+        ("root", "/", "not usable as Wavesmith's folder"),
+        ("root", "/opt/", "not usable as Wavesmith's folder"),
+        ("root", '/srv/"$(reboot)"', "not usable as Wavesmith's folder"),
         ("stack", ["cpu"], "must be text"),
         ("python", 3.12, "must be text"),
         ("python", "3", "not a Python version"),
@@ -341,11 +341,11 @@ def test_a_wrong_setting_is_refused_by_its_environment(settings: Any, problem: s
 
 @pytest.mark.parametrize("name", ["", "Speech", "../etc", "a/b", "current ", "1st", "a" * 41, "a\n"])
 def test_an_environment_is_named_as_a_folder_can_be(name: str) -> None:
-    assert "not usable as a folder" in refusal({"wavesmith_environments": {name: {}}}).problem
+    assert "cannot be used as a folder's name" in refusal({"wavesmith_environments": {name: {}}}).problem
 
 
 def test_a_name_that_is_no_text_is_refused() -> None:
-    assert "not usable as a folder" in refusal({"wavesmith_environments": {7: {}}}).problem
+    assert "cannot be used as a folder's name" in refusal({"wavesmith_environments": {7: {}}}).problem
 
 
 def test_a_wrong_environment_does_not_hide_a_right_one() -> None:
@@ -451,3 +451,27 @@ def test_a_folder_or_an_address_is_a_place(name: str, place: str) -> None:
 def test_what_is_neither_a_folder_nor_an_address_is_refused(name: str, place: str) -> None:
     found = refusal({f"wavesmith_{name}": place})
     assert found.item == f"variable wavesmith_{name}" and place in found.problem and "/srv/wheels" in found.remedy
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [
+        (3.12, 'write it as text: wavesmith_python: "3.12"'),
+        (3.1, 'write it as text: wavesmith_python: "3.10" (without quotes, YAML reads 3.10 as the number 3.1)'),
+        (3, 'write it as text: wavesmith_python: "3"'),
+        (["3.12"], "write it as text"),
+    ],
+)
+def test_a_value_that_must_be_text_is_shown_as_text(value: object, remedy: str) -> None:
+    _, (refusal,) = read({"wavesmith_python": value})
+    assert refusal.remedy == remedy
+
+
+def test_a_secret_is_not_shown_as_text_either() -> None:
+    _, (refusal,) = read({"wavesmith_hub_token": 12345})
+    assert "12345" not in str(refusal)
+
+
+@pytest.mark.parametrize(("name", "remedy"), [("speech", "use one of: ears, voice"), ("voic", "did you mean voice?")])
+def test_only_near_names_are_suggested(name: str, remedy: str) -> None:
+    assert suggest(name, ["voice", "ears"]) == remedy

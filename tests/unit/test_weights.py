@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import removal
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import kept
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import models
@@ -111,6 +112,25 @@ def test_a_file_that_two_sets_share_is_fetched_once(tmp_path: Path, job: Job, hu
     assert len(list((tmp_path / "models/blobs").iterdir())) == 2
 
 
+def test_what_was_fetched_can_be_removed_again(tmp_path: Path, job: Job, hub: Hub) -> None:
+    hub.files["ours/other", "other.bin"] = b"other"
+    wanted, other = of_hub(), of_hub("ours/other", {"other.bin": b"other"})
+    key, stays = bring(job, tmp_path, hub, wanted, other)
+    removal.remove(str(tmp_path), [f"weights {key}"], check=False)
+    assert [path.stem for path in (tmp_path / layout.KEPT).iterdir()] == [stays]
+    assert not Path(task(wanted, tmp_path)["folder"]).exists()
+    assert [path.read_bytes() for path in (tmp_path / layout.BLOBS).iterdir()] == [b"other"]
+
+
+def test_a_record_of_before_is_written_again_without_a_download(tmp_path: Path, job: Job, hub: Hub) -> None:
+    (key,) = bring(job, tmp_path, hub, of_hub())
+    record = tmp_path / layout.KEPT / f"{key}.json"
+    record.write_text('{"name": "voice", "files": []}')
+    asked = len(hub.asked)
+    assert bring(job, tmp_path, hub, of_hub()) == [key]
+    assert len(hub.asked) == asked and removal.kept(str(record))
+
+
 def test_a_model_finds_its_weights_there(tmp_path: Path, job: Job, hub: Hub) -> None:
     bring(job, tmp_path, hub, of_hub())
     model = models.model_of(replace(CATALOG.models["swift_f0"], weights=(of_hub(),)), str(tmp_path))
@@ -161,7 +181,9 @@ def test_a_download_that_is_cut_again_and_again_goes_on_where_it_ended(tmp_path:
 
 def test_what_came_before_a_failure_is_gone_on_from_by_the_next_run(tmp_path: Path, job: Job, hub: Hub) -> None:
     hub.cut_after = 50_000
-    with pytest.raises(Failed, match=r"weights voice \(ours/voice\), model.bin: .*it ended early.*what came is kept"):
+    with pytest.raises(
+        Failed, match=r"weights voice \(ours/voice\), model.bin: .*it ended early.*what was downloaded is kept"
+    ):
         bring(job, tmp_path, hub, of_hub(files={"model.bin": BIG}))
     assert not (tmp_path / "models/kept").exists()
     hub.cut_after, hub.asked[:] = 0, []
@@ -180,7 +202,7 @@ def test_a_download_longer_than_its_file_begins_again(tmp_path: Path, job: Job, 
 def test_another_file_of_the_same_size_is_refused_and_not_kept(tmp_path: Path, job: Job, hub: Hub) -> None:
     hub.files["ours/voice", "model.bin"] = BIG[:-3] + b"END"
     with pytest.raises(
-        Failed, match=r"model.bin: what came has sha256 \w+…, the catalog names \w+….* Remedy: find out"
+        Failed, match=r"model.bin: the downloaded file has sha256 \w+…, the catalog names \w+….* Remedy: find out"
     ):
         bring(job, tmp_path, hub, of_hub())
     assert hashlib.sha256(BIG).hexdigest() not in {path.name for path in (tmp_path / "models/blobs").iterdir()}

@@ -222,7 +222,7 @@ def test_a_key_that_is_there_is_never_replaced_by_another_wheel(builder: Builder
 
 def test_a_wheel_under_another_key_is_refused(builder: Builder, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
-    with pytest.raises(Untrusted, match="the manifest of wheel fedc.* is not one"):
+    with pytest.raises(Untrusted, match="the manifest of wheel fedc.* is not valid"):
         wheels_wheelhouse.publish(
             wheels_wheelhouse.taker(f"{builder.folder}/"), str(tmp_path / "there"), OTHER, builder.signers
         )
@@ -395,15 +395,15 @@ def test_a_good_wheel_takes_the_place_of_one_that_was_changed(
 ) -> None:
     push(builder, tmp_path / "house")
     (tmp_path / "house" / KEY / name).write_text("evil")
-    assert push(builder, tmp_path / "house")["mended"] == {KEY: reason}
+    assert push(builder, tmp_path / "house")["replaced"] == {KEY: reason}
     assert (tmp_path / "house" / KEY / name).read_bytes() == (builder.folder / name).read_bytes()
-    assert push(builder, tmp_path / "house") == {"published": [], "refused": {}, "mended": {}}
+    assert push(builder, tmp_path / "house") == {"published": [], "refused": {}, "replaced": {}}
 
 
 def test_a_wheel_that_lacks_a_file_is_mended(builder: Builder, tmp_path: Path) -> None:
     push(builder, tmp_path / "house")
     (tmp_path / "house" / KEY / WHEEL).unlink()
-    assert push(builder, tmp_path / "house")["mended"] == {KEY: f"{WHEEL} is not there"}
+    assert push(builder, tmp_path / "house")["replaced"] == {KEY: f"{WHEEL} is not there"}
 
 
 def test_what_was_changed_stays_where_nobody_has_a_good_one(builder: Builder, tmp_path: Path) -> None:
@@ -411,14 +411,14 @@ def test_what_was_changed_stays_where_nobody_has_a_good_one(builder: Builder, tm
     for folder in (tmp_path / "house" / KEY, builder.folder):
         (folder / WHEEL).write_bytes(b"evil")
     answer = push(builder, tmp_path / "house")
-    assert answer["mended"] == {} and "is not the file that thor01 signed" in answer["refused"][KEY]
+    assert answer["replaced"] == {} and "is not the file that thor01 signed" in answer["refused"][KEY]
     assert (tmp_path / "house" / KEY / WHEEL).read_bytes() == b"evil"
 
 
 def test_a_wheel_of_a_signer_that_others_may_trust_is_left_alone(builder: Builder, tmp_path: Path) -> None:
     stranger = Builder(tmp_path / "stranger", "spark01")
     push(stranger, tmp_path / "house")
-    assert push(builder, tmp_path / "house") == {"published": [], "refused": {}, "mended": {}}
+    assert push(builder, tmp_path / "house") == {"published": [], "refused": {}, "replaced": {}}
 
 
 def test_a_host_never_replaces_its_own_wheel(builder: Builder, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What would mend the catalog, as a diff with its sources."""
+"""What would correct the catalog, as a diff with its sources."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.libraries import some
 from ansible_collections.wavesmith.provision.plugins.module_utils.audit.verdict import Artifact
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.names import normal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import cuda_version
 from packaging.requirements import InvalidRequirement, Requirement
@@ -72,7 +72,7 @@ def _within(version: str, specifier: str) -> bool:
         return True
 
 
-def said(place: str, item: str, file: File, held: wheels.Said, stack: Mapping[str, Any], name: str) -> list[Fact]:
+def said(place: str, item: str, file: File, held: wheels.Said, stack: Parsed, name: str) -> list[Fact]:
     """Whether what a wheel of the family requires, and the CUDA it was built for, are those of its stack."""
     found = []
     cuda = cuda_version(stack["backend"])
@@ -139,7 +139,7 @@ def index_wheels(
     artifact: Artifact,
     requires: Iterable[str],
     architecture: str,
-    pinned: Mapping[str, Any],
+    pinned: Parsed,
 ) -> Fact:
     """Whether an index's wheels are what the catalog says: for the CPU, or for one CUDA and some GPUs."""
     if artifact.skipped:
@@ -191,7 +191,7 @@ def requirement(place: str, line: str, project: Project, source: str) -> Fact:
     return Fact(place, line, WRONG, f"no release answers it: {known_text}", source)
 
 
-def archive(path: Path, place: str, item: str, project: Project, release: Mapping[str, Any], source: str) -> list[Fact]:
+def archive(path: Path, place: str, item: str, project: Project, release: Parsed, source: str) -> list[Fact]:
     """Whether a source archive is on the index with the sha256 of the recipe, and whether there is a newer one."""
     name, digest, version = release["source"]["index"], release["source"]["sha256"], release["version"]
     file = next((file for file in project.files if file.name == name), None)
@@ -215,9 +215,7 @@ def archive(path: Path, place: str, item: str, project: Project, release: Mappin
     return found
 
 
-def _newer(
-    path: Path, place: str, item: str, project: Project, release: Mapping[str, Any], newest: Version, source: str
-) -> Fact:
+def _newer(path: Path, place: str, item: str, project: Project, release: Parsed, newest: Version, source: str) -> Fact:
     archives = [file for file in project.files if file.version == newest and not file.is_wheel and file.sha256]
     if not archives or release.get("patches"):
         why = "its patches are for this one" if release.get("patches") else "it has no source archive"
@@ -302,7 +300,7 @@ def gcc(path: Path, place: str, version: str, found: str, pinned: Mapping[str, s
     return Fact(place, item, RIGHT, f"gcc to {found}", file.name)
 
 
-def compiled(place: str, version: str, found: Sequence[str], sms: Mapping[str, Any], file: File) -> Fact:
+def compiled(place: str, version: str, found: Sequence[str], sms: Parsed, file: File) -> Fact:
     """Whether a toolkit compiles for the compute capabilities that the catalog says, and for no others."""
     item = f"CUDA {version} compute capabilities"
     if not found:

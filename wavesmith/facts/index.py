@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import sources
@@ -164,7 +164,14 @@ def _files(name: str, address: str, text: str, is_json: bool) -> list[File]:
     return files
 
 
-def _of_json(text: str) -> list[dict[str, Any]]:
+_Listed = TypedDict(
+    "_Listed",
+    {"filename": str, "url": str, "sha256": str, "size": int, "yanked": bool, "requires-python": str},
+)
+"""A file as a page of an index lists it; `size` in bytes, 0 where it does not say."""
+
+
+def _of_json(text: str) -> list[_Listed]:
     return [
         {
             "filename": file["filename"],
@@ -181,7 +188,7 @@ def _of_json(text: str) -> list[dict[str, Any]]:
 class _Links(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[dict[str, Any]] = []
+        self.found: list[_Listed] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = dict(attrs)
@@ -199,7 +206,7 @@ class _Links(HTMLParser):
             )
 
 
-def _of_html(text: str) -> list[dict[str, Any]]:
+def _of_html(text: str) -> list[_Listed]:
     page = _Links()
     page.feed(text)
     return page.found

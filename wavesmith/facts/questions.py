@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.common.yaml import yaml_load
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.names import name_of, normal
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -59,11 +60,11 @@ def questions(folder: Path, name: str = "") -> list[Question]:
     return [question for question in found if name in ("", Path(question.place).stem)]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> Parsed:
     return dict(yaml_load(path.read_text(encoding="utf-8")))
 
 
-def _files(folder: Path, kind: str) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+def _files(folder: Path, kind: str) -> Iterator[tuple[Path, str, Parsed]]:
     for path in sorted((folder / kind).glob("*.yml")):
         yield path, f"{kind}/{path.name}", _read(path)
 
@@ -98,7 +99,7 @@ def _stacks(folder: Path) -> Iterator[Question]:
 
 
 def _member(
-    path: Path, place: str, stack: Mapping[str, Any], origin: Mapping[str, Any], name: str, version: str, local: str
+    path: Path, place: str, stack: Parsed, origin: Parsed, name: str, version: str, local: str
 ) -> Callable[[Tools], list[Fact]]:
     """A package of the torch family as an index has it."""
 
@@ -128,9 +129,7 @@ def _member(
     return ask
 
 
-def _from_source(
-    path: Path, place: str, stack: Mapping[str, Any], name: str, version: str
-) -> Callable[[Tools], list[Fact]]:
+def _from_source(path: Path, place: str, stack: Parsed, name: str, version: str) -> Callable[[Tools], list[Fact]]:
     """A package that is built: what upstream's wheel of that release says holds for it too."""
 
     def ask(tools: Tools) -> list[Fact]:
@@ -171,7 +170,7 @@ def _packages(folder: Path) -> Iterator[Question]:
             yield Question(place, item, _source(path, place, item, package["name"], release))
 
 
-def _lines(entry: Mapping[str, Any], by_itself: Sequence[str] = ()) -> Iterator[str]:
+def _lines(entry: Parsed, by_itself: Sequence[str] = ()) -> Iterator[str]:
     """Every requirement that an entry states, in whichever way."""
     yield from entry.get("requires", by_itself)
     yield from entry.get("overrides", ())
@@ -186,7 +185,7 @@ def _models(folder: Path) -> Iterator[Question]:
 
 
 def _index_wheels(
-    path: Path, place: str, package: Mapping[str, Any], architecture: str, held: Mapping[str, Any]
+    path: Path, place: str, package: Parsed, architecture: str, held: Parsed
 ) -> Callable[[Tools], list[Fact]]:
     name = package["name"]
     asked = next((line for line in package.get("requires", [name]) if name_of(line) == normal(name)), name)
@@ -216,7 +215,7 @@ def _newest_wheel(project: Project, requirement: str, architecture: str) -> Any:
     return None
 
 
-def _source(path: Path, place: str, item: str, name: str, release: Mapping[str, Any]) -> Callable[[Tools], list[Fact]]:
+def _source(path: Path, place: str, item: str, name: str, release: Parsed) -> Callable[[Tools], list[Fact]]:
     source, version = release["source"], release["version"]
 
     def ask(tools: Tools) -> list[Fact]:
@@ -276,9 +275,7 @@ def _toolkits(folder: Path) -> Iterator[Question]:
     yield Question(place, "CUDA toolkits", newer)
 
 
-def _toolkit(
-    path: Path, place: str, version: str, held: Mapping[str, Any], sms: Mapping[str, Any]
-) -> Callable[[Tools], list[Fact]]:
+def _toolkit(path: Path, place: str, version: str, held: Parsed, sms: Parsed) -> Callable[[Tools], list[Fact]]:
     """The compilers of a toolkit are wheels: NVIDIA's own, one set of names for CUDA 12 and one from 13 on."""
 
     def ask(tools: Tools) -> list[Fact]:

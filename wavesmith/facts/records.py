@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RIGHT, NEW, UNASKED, WRONG = "right", "new", "unasked", "wrong"
-"""Verdicts, the worst last: as the catalog says; something newer is there; nobody could be asked; the catalog is wrong."""
+"""Verdicts, the worst last: as the catalog says; something newer is there; the source could not be asked; the catalog is wrong."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Fact:
         verdict: `RIGHT`, `NEW`, `UNASKED` or `WRONG`.
         detail: What was compared, or why it was not.
         source: Who was asked.
-        change: What would mend it, where that is known.
+        change: What would fix it, where that is known.
     """
 
     place: str

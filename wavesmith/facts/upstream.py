@@ -8,9 +8,9 @@ import re
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.kinds import Parsed
 
 from .index import Unreachable
 from .records import RIGHT, UNASKED, WRONG, Change, Fact
@@ -18,7 +18,7 @@ from .records import RIGHT, UNASKED, WRONG, Change, Fact
 PATIENCE = 30
 
 
-def tag(path: Path, place: str, item: str, source: Mapping[str, Any], version: str) -> Fact:
+def tag(path: Path, place: str, item: str, source: Parsed, version: str) -> Fact:
     """Whether the commit of a recipe is that of the release's tag.
 
     Raises:
@@ -56,7 +56,7 @@ def tag(path: Path, place: str, item: str, source: Mapping[str, Any], version: s
     return Fact(place, item, RIGHT, f"its tag is {commit[:12]}", url)
 
 
-def archive(place: str, item: str, source: Mapping[str, Any], most: int | None) -> Fact:
+def archive(place: str, item: str, source: Parsed, most: int | None) -> Fact:
     """Whether an archive at an address has the sha256 of its recipe; one of more than `most` bytes is not fetched.
 
     Raises:

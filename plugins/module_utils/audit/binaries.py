@@ -47,7 +47,7 @@ def inspect(path: str) -> Artifact:
         if place.is_dir():
             return _prefix(path, place)
         start = b""
-        # A pipe would keep us waiting; what is not there is for open to say.
+        # A pipe would keep us waiting; open reports what is not there.
         if place.is_file() or not place.exists():
             with place.open("rb") as stream:
                 start = stream.read(4)
@@ -114,7 +114,7 @@ def read_wheel(file: IO[bytes], path: str, most: int | None = None) -> Artifact:
                     unread.append((member.filename, "a compression that wheels do not have"))
                     continue
                 if member.file_size > _LARGE and member.file_size > _DENSEST * member.compress_size:
-                    unread.append((member.filename, "compressed more than any library can be"))
+                    unread.append((member.filename, "compressed more than any library could be"))
                     continue
                 with archive.open(member) as source:
                     start = source.read(4)

@@ -58,7 +58,7 @@ def read_object(path: Path) -> tuple[Code, Dynamic]:
     except (MemoryError, OSError) as error:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        raise NotElf("a damaged ELF file: an offset or a size that cannot be") from error
+        raise NotElf("a damaged ELF file: an offset or a size that is impossible") from error
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
         # Of hundreds of megabytes only some thousand headers and the constants are wanted.
         if hasattr(data, "madvise"):

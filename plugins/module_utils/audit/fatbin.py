@@ -102,7 +102,7 @@ def read(data: Bytes) -> Code:
 def sections(data: Bytes) -> Iterator[tuple[str, int, int]]:
     """The name, start and end of every section with content; ends are never behind the end of the file.
 
-    Sections do not overlap: a table that says so is somebody's trap, and its rest is left unread.
+    Sections do not overlap: a table that says so is malicious, and the rest of it is not read.
     """
     left = len(data)
     try:
@@ -118,12 +118,12 @@ def sections(data: Bytes) -> Iterator[tuple[str, int, int]]:
         return
     for number in range(min(count, (len(data) - table) // size, _MOST_SECTIONS)):
         name, kind, _flags, _address, offset, length, _link, _info = _SECTION.unpack_from(data, table + number * size)
-        if kind == 8 or offset >= len(data):  # SHT_NOBITS
+        if kind in (0, 8) or offset >= len(data):  # SHT_NULL, SHT_NOBITS
             continue
         left -= min(length, len(data) - offset)
         if left < 0:
             return
-        word = data[text + name : text + name + _WHOLE_NAME] if text + name < len(data) else b""
+        word = data[text + name : text + name + _WHOLE_NAME]
         yield word.split(b"\0", 1)[0].decode("ascii", "replace"), offset, min(offset + length, len(data))
 
 

@@ -1,6 +1,6 @@
 """Read a file of a package index in parts: only what is looked at travels.
 
-Servers that give parts answer 206 (RFC 9110, section 14); one that sends the whole file instead is taken at its word where the file is
+Servers that give parts answer 206 (RFC 9110, section 14); one that sends the whole file instead is used as it is where the file is
 small, and left alone where it is not.
 """
 
@@ -78,7 +78,7 @@ class _Parts(io.RawIOBase):
             return data
         data, start, _ = self._ask(f"bytes={span[0]}-{span[1] - 1}")
         if start != span[0]:
-            raise NoParts("the server gave another part than it was asked for")
+            raise NoParts("the server sent another range than was asked for")
         return data
 
     def _ask(self, span: str) -> tuple[bytes, int, int]:
@@ -108,14 +108,14 @@ class _Parts(io.RawIOBase):
             unit, _, rest = answer.headers.get("Content-Range", "").partition(" ")
             span, _, total = rest.partition("/")
             if unit != "bytes" or not total.isdigit():
-                raise NoParts("the server does not say which part it gave")
+                raise NoParts("the server does not state which range it sent")
             return answer.read(), int(span.partition("-")[0]), int(total)
         length = int(answer.headers.get("Content-Length") or 0)
         if part and not 0 < length <= WHOLE:
-            raise NoParts("the server does not give parts of files")
+            raise NoParts("the server does not serve ranges")
         data = answer.read(WHOLE + 1)
         if len(data) > WHOLE:
-            raise NoParts("the server does not give parts of files")
+            raise NoParts("the server does not serve ranges")
         return data, 0, len(data)
 
     def readable(self) -> bool:

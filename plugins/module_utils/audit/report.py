@@ -55,7 +55,7 @@ def unfit(report: AuditReport, owners: Mapping[str, str], built: Iterable[str], 
                 finding(
                     "no_code_for_gpu",
                     f"it cannot serve SM {verdict['sm']} of this host ({'; '.join(verdict['reasons'])})",
-                    "choose a stack with code for it (wavesmith_explain=true says which), or build it from source",
+                    "choose a stack with code for it (wavesmith_explain=true lists them), or build it from source",
                 )
             )
     own = set(built)
@@ -68,7 +68,7 @@ def unfit(report: AuditReport, owners: Mapping[str, str], built: Iterable[str], 
         problems.append(
             finding(
                 "prebuilt_cuda_code",
-                f"CUDA code of {some(sorted(foreign))} was built by others, and the policy of this host wants it built from source",
+                f"CUDA code of {some(sorted(foreign))} was built elsewhere, and this host's policy requires it to be built from source",
                 "add recipes for them, or add index to wavesmith_policy",
             )
         )

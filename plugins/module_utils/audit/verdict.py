@@ -29,7 +29,7 @@ PREFIX: Literal["prefix"] = "prefix"
 LIBRARY: Literal["library"] = "library"
 SERVES: Literal["serves"] = "serves"
 CPU_ONLY: Literal["cpu_only"] = "cpu_only"
-"""Most of what people install is this, and right so; where it has a build for GPUs, somebody wants to know."""
+"""Most packages are of this kind, and rightly so; where one also has a build for GPUs, that is worth a warning."""
 CANNOT: Literal["cannot_serve"] = "cannot_serve"
 BEST_FIRST: list[Verdict] = [SERVES, CPU_ONLY, CANNOT]
 
@@ -181,8 +181,8 @@ def parse_sm(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a compute capability (an example: 11.0)")
     if match[3] and int(match[3]) < 20:
-        # CUDA knows nothing below 2.0 any more, so nobody means 1.1 with 11; but we do not guess.
-        raise ValueError(f"{text!r} is not clear as a compute capability: did you mean {match[3]}.0 (or {match[3]}0)?")
+        # CUDA knows nothing below 2.0 any more, so 11 cannot mean 1.1; but it is not guessed.
+        raise ValueError(f"{text!r} is ambiguous as a compute capability: did you mean {match[3]}.0 (or {match[3]}0)?")
     return int(match[3]) if match[3] else int(match[1]) * 10 + int(match[2])
 
 
@@ -387,7 +387,7 @@ def _shown(key: str) -> str:
 
 
 def _beside(artifact: Artifact, counted: Sequence[Library], code: bool) -> tuple[Verdict, list[str]]:
-    """The verdict on what has, or lacks, GPU code that runs; and what to say of it."""
+    """The verdict on what has, or lacks, GPU code that runs; and its message."""
     without = cpu_only(artifact.libraries)
     built = f"{some(without)} {'is' if len(without) == 1 else 'are'} built for the CPU only" if without else ""
     if "torch" in without:

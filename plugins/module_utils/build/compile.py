@@ -123,7 +123,8 @@ class Compilation:
             settings["PYTORCH_NVCC"] = os.path.join(folder, "nvcc")
             settings["CMAKE_CUDA_COMPILER_LAUNCHER"] = program
         if self.remote:
-            settings["CCACHE_REMOTE_STORAGE"] = self.remote
+            # ccache 4.7 renamed it (doc/NEWS.adoc), and takes the old name too; Ubuntu 22.04 has 4.5.
+            settings["CCACHE_REMOTE_STORAGE"] = settings["CCACHE_SECONDARY_STORAGE"] = self.remote
         return settings
 
     def _remember(self, gib: float) -> None:

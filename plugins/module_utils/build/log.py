@@ -16,7 +16,7 @@ SHOWN = 12
 LONGEST = 2**22
 """Characters at the end of an output that are searched: what fails ends a build."""
 MEMORY, OTHER = "memory_exhausted", "error"
-"""Kinds that are no matter of the base alone: a build is tried again for want of memory, and what nobody knows is still shown."""
+"""Kinds that are no matter of the base alone: a build is tried again for want of memory, and an unknown failure is shown as it is."""
 
 _NINJA = re.compile(r"^\[(\d+)/(\d+)\] ", re.MULTILINE)
 _MAKE = re.compile(r"^\[ *(\d+)%\] ", re.MULTILINE)
@@ -83,7 +83,7 @@ def diagnose(text: str, known: Base, facts: Mapping[str, str] | None = None) -> 
         return Diagnosis(cause.id, problem(cause), remedy(cause), _around(lines, cause.line))
     compared = comparable(shown).rstrip("\n").split("\n")
     number = _first_error(compared)
-    return Diagnosis(OTHER, _said(compared, number), "the lines below are the compiler's own", _around(lines, number))
+    return Diagnosis(OTHER, _said(compared, number), "see the compiler's own output below", _around(lines, number))
 
 
 def _said(lines: Sequence[str], number: int) -> str:
@@ -98,7 +98,7 @@ def _said(lines: Sequence[str], number: int) -> str:
 def _first_error(lines: Sequence[str]) -> int:
     errors = [number for number, line in enumerate(lines) if _ERROR.search(line)]
     real = [number for number in errors if not _ECHO.search(lines[number])]
-    # A Python exception is said last, after the lines that lead to it; a compiler's first error is the one that counts.
+    # A Python exception comes last, after the lines that lead to it; a compiler's first error is the one that counts.
     return next(iter(real or errors), len(lines) - 1)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from ..audit.fatbin import SASS
 from ..audit.libraries import DRIVER_LIBRARIES
@@ -99,12 +98,12 @@ def _sms(names: Collection[str]) -> str:
     return ", ".join(f"SM {name[:-1]}.{name[-1]}" if name.isdigit() else f"SM {name}" for name in names)
 
 
-def sbom(build: WheelSpec, wheel: str, sha256: str, tools: Mapping[str, str]) -> dict[str, Any]:
+def sbom(build: WheelSpec, wheel: str, sha256: str, tools: Mapping[str, str]) -> dict[str, object]:
     """What went into a wheel, as a CycloneDX 1.6 document (https://cyclonedx.org/docs/1.6/json/)."""
     source = build["source"]
     itself = f"pkg:pypi/{build['name']}@{build['version']}"
     git = source["kind"] == "git"
-    origin: dict[str, Any] = {
+    origin: dict[str, object] = {
         "type": "library",
         "bom-ref": "source",
         "name": source["name"],

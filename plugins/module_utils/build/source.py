@@ -58,7 +58,7 @@ def fetch(
     """Return the proven source: the path of an archive, or the folder of a checkout; the bundle is asked first, where there is one.
 
     Raises:
-        Failed: nobody has it, or what they have is something else.
+        Failed: no source has it, or what they have is another file.
     """
     place = cached(root, source)
     os.makedirs(os.path.dirname(place), exist_ok=True)
@@ -67,7 +67,7 @@ def fetch(
     if os.path.exists(place):
         if sha256(place) == source["digest"]:
             return place
-        os.unlink(place)  # fetched anew: somebody changed it, or the disk did
+        os.unlink(place)  # fetched again: it was changed, or the disk is failing
 
     def addresses() -> Iterator[str]:
         if bundle:
@@ -81,7 +81,7 @@ def fetch(
 
 
 def _default_index(root: str, tools: dict[str, str]) -> str:
-    """The index pip asks when nobody names one, from the toolbox's own pip."""
+    """pip's default index, from the toolbox's own pip."""
     python = os.path.join(root, "toolbox", "current", "bin", "python")
     query = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
     done = subprocess.run([python, "-I", "-c", query], env=tools, capture_output=True, text=True, check=False)
@@ -165,7 +165,7 @@ def _download(job: Job, urls: Iterable[str], place: str, source: SourceSpec) -> 
     if os.path.exists(partial):
         os.unlink(partial)
     raise Failed(
-        f"{source['name']} could not be had ({'; '.join(tried)}). Remedy: look who changed the file, or add a mirror to its recipe"
+        f"{source['name']} could not be fetched ({'; '.join(tried)}). Remedy: find out who changed the file, or add a mirror to its recipe"
     )
 
 
@@ -189,10 +189,10 @@ def _checkout(job: Job, place: str, source: SourceSpec, tools: dict[str, str], b
         if _clean(partial, source["digest"], tools):
             os.rename(partial, place)
             return place
-        tried.append(f"{split_url(url).shown}: what came is not commit {source['digest']}")
+        tried.append(f"{split_url(url).shown}: the repository sent something else than commit {source['digest']}")
     shutil.rmtree(partial, ignore_errors=True)
     raise Failed(
-        f"commit {source['digest']} of {source['name']} could not be had ({'; '.join(tried)}). "
+        f"commit {source['digest']} of {source['name']} could not be fetched ({'; '.join(tried)}). "
         "Remedy: check that the commit is there and the network answers, or add a mirror to its recipe"
     )
 
@@ -221,14 +221,14 @@ def pack(place: str, folder: str, tools: dict[str, str]) -> None:
         done = subprocess.run(argv, env=tools, input=b"HEAD\n", stdout=file, stderr=subprocess.PIPE, check=False)
     if done.returncode:
         raise Failed(
-            f"{place} cannot be packed: {done.stderr.decode(errors='replace').strip()}. Remedy: remove it, start again"
+            f"{place} cannot be packed: {done.stderr.decode(errors='replace').strip()}. Remedy: remove it and start again"
         )
     for path in _submodules(place, tools):
         pack(os.path.join(place, path), folder, tools)
 
 
 def _restore(job: Job, sources: str, place: str, commit: str, tools: dict[str, str]) -> None:
-    """Check a commit and its submodules out from packs. Git hashes every object anew: nothing else of the bundle is believed."""
+    """Check a commit and its submodules out from packs. Git hashes every object again, so nothing else in the bundle has to be trusted."""
     job.run(["git", "init", "--quiet", place], tools)
     packed = os.path.join(place, ".git", "objects", "pack", "pack-bundle.pack")
     with _open(f"{sources}/{commit}/{PACK}") as answer, open(packed, "wb") as file:
@@ -315,5 +315,5 @@ def _extract(archive: str, folder: str) -> None:
                 folder, os.path.dirname(member.name) if member.issym() else "", member.linkname or member.name
             )
             if not (os.path.realpath(target) + os.sep).startswith(base) or member.isdev():
-                raise tarfile.TarError(f"{member.name} leads out of the archive")
+                raise tarfile.TarError(f"{member.name} points outside of the archive")
         opened.extractall(folder)

@@ -80,7 +80,7 @@ def precisions(context: Context) -> Finding:
     import torch
 
     device = device_of(context)
-    evidence: dict[str, Any] = {"device": device, "tolerances": TOLERANCES}
+    evidence: dict[str, object] = {"device": device, "tolerances": TOLERANCES}
     right, without = [], []
     for kind, tolerance in TOLERANCES.items():
         try:
@@ -170,7 +170,7 @@ def operations(context: Context) -> Finding:
     import torch
 
     device = device_of(context)
-    evidence: dict[str, Any] = {"device": device, "tolerance": 1e-4}
+    evidence: dict[str, object] = {"device": device, "tolerance": 1e-4}
     if device == "cuda":
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
         evidence["cuDNN"] = torch.backends.cudnn.version()

@@ -34,7 +34,7 @@ def disk(context: Context) -> Finding:
 
 
 def memory(context: Context) -> Finding:
-    """There is memory to work with; swap is told."""
+    """There is memory to work with; swap is reported."""
     del context
     with open(_MEMINFO, encoding="ascii") as file:
         found = meminfo(file.read())
@@ -94,7 +94,7 @@ def power(context: Context) -> Finding:
             name = file.read().strip()
         found[name] = found.get(name, 0) + 1
     if not found:
-        raise Skipped("this kernel does not tell how the processor's clock is governed")
+        raise Skipped("this kernel does not report the processor's frequency governor")
     note = (
         "; measurements will be slow: sudo cpupower frequency-set -g performance" if set(found) == {"powersave"} else ""
     )

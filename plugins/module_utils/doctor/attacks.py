@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from .base import REPAIR, Context, Failed, Finding, Ran, below, calm, command
 
@@ -32,13 +32,37 @@ def origin(name):
         return ""
     return spec.origin or list(spec.submodule_search_locations or [""])[0]
 print("WAVESMITH-PROBE " + json.dumps({
-    "prefix": sys.prefix, "base_prefix": sys.base_prefix, "base": getattr(sys, "_base_executable", ""),
-    "executable": sys.executable, "version": list(sys.version_info[:2]), "path": [p for p in sys.path if p],
+    "prefix": sys.prefix, "base": getattr(sys, "_base_executable", ""),
+    "version": list(sys.version_info[:2]), "path": [p for p in sys.path if p],
     "user_site": bool(site.ENABLE_USER_SITE), "stdlib": os.path.dirname(os.__file__),
     "origins": {name: origin(name) for name in json.loads(sys.argv[1])},
     "environ": {name: os.environ.get(name) for name in json.loads(sys.argv[2])},
 }))
 """
+
+
+class Started(TypedDict):
+    """Where an interpreter stands, as it says itself.
+
+    Attributes:
+        prefix: `sys.prefix`.
+        base: The interpreter that a virtual environment was made with.
+        version: Major and minor version.
+        path: `sys.path` without the working directory.
+        user_site: Whether the user site is enabled.
+        stdlib: Folder of the standard library.
+        origins: Where each module that was asked for would be imported from; empty where it is not found.
+        environ: Value of each variable that was asked for; `None` where it is not set.
+    """
+
+    prefix: str
+    base: str
+    version: list[int]
+    path: list[str]
+    user_site: bool
+    stdlib: str
+    origins: dict[str, str]
+    environ: dict[str, str | None]
 
 
 @dataclass(frozen=True)
@@ -67,14 +91,14 @@ def probe(
     cleared: tuple[str, ...] = (),
     python: Path | None = None,
     through: tuple[str, ...] = (),
-) -> tuple[dict[str, Any] | None, Ran]:
+) -> tuple[Started | None, Ran]:
     """Ask an interpreter, started `through` other commands, where it stands; None when it did not answer."""
     argv: list[str | Path] = [*through, python or context.spec.python, "-c", _PROBE]
     argv += [json.dumps(names), json.dumps(cleared)]
     ran = command(argv, env, context.scratch)
     for line in ran.out.splitlines():
         if ran.code == 0 and line.startswith(MARK):
-            answer: dict[str, Any] = json.loads(line[len(MARK) :])
+            answer: Started = json.loads(line[len(MARK) :])
             return answer, ran
     return None, ran
 
@@ -113,7 +137,7 @@ def leaks(
     if answer["user_site"]:
         found.append("the user site is enabled")
     found += [f"sys.path holds {entry}" for entry in answer["path"] if any(below(entry, bad) for bad in attack.hostile)]
-    origins: dict[str, str] = answer["origins"]
+    origins = answer["origins"]
     if origins[DECOY]:
         found.append(f"{DECOY} can be imported from {origins[DECOY]}")
     for name in attack.shadows:
@@ -125,7 +149,7 @@ def leaks(
 
 
 def judge(context: Context, attacks: list[Attack], marks: Path, good: str) -> Finding:
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, object] = {}
     for attack in attacks:
         for old in marks.glob("*.executed"):
             old.unlink()
@@ -133,7 +157,7 @@ def judge(context: Context, attacks: list[Attack], marks: Path, good: str) -> Fi
     return sum_up(evidence, good, WRAPPER_REMEDY)
 
 
-def sum_up(evidence: Mapping[str, Any], good: str, remedy: str) -> Finding:
+def sum_up(evidence: Mapping[str, object], good: str, remedy: str) -> Finding:
     bad = [(name, outcome) for name, outcome in evidence.items() if isinstance(outcome, list)]
     if bad:
         first = f"{bad[0][0]}: {bad[0][1][0]}"

@@ -131,7 +131,7 @@ def soundfile_files(context: Context) -> Finding:
     whole, path = (tone(context) * 32767).astype("int16"), context.scratch / "integers.wav"
     soundfile.write(path, whole, RATE)
     if not numpy.array_equal(numpy.asarray(read_wav(path)[1], dtype="int16"), whole):
-        raise Failed("int16 samples come back from soundfile changed")
+        raise Failed("int16 samples read back by soundfile differ")
     return Finding(f"{finding.detail}; int16 keeps its values")
 
 

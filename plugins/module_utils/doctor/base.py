@@ -131,7 +131,7 @@ class Spec:
         return spec
 
 
-def _entry(raw: Mapping[str, Any], name: str, kind: type, default: Any = None) -> Any:
+def _entry(raw: Mapping[str, object], name: str, kind: type, default: Any = None) -> Any:
     value = raw.get(name, default)
     if value is None and default is None:
         raise SpecError(f"the specification lacks '{name}'")
@@ -140,7 +140,7 @@ def _entry(raw: Mapping[str, Any], name: str, kind: type, default: Any = None) -
     return value
 
 
-def _texts(raw: Mapping[str, Any], name: str) -> dict[str, str]:
+def _texts(raw: Mapping[str, object], name: str) -> dict[str, str]:
     value = _entry(raw, name, dict, {})
     wrong = [key for key, text in value.items() if not isinstance(text, str)]
     if wrong:
@@ -308,7 +308,7 @@ def command(argv: Sequence[str | Path], env: Mapping[str, str], cwd: Path, timeo
             errors="replace",
         )
     except subprocess.TimeoutExpired:
-        return Ran(-1, "", f"{words[0]} gave no answer within {timeout:g} s")
+        return Ran(-1, "", f"{words[0]} did not answer within {timeout:g} s")
     except OSError as error:
         return Ran(-1, "", f"cannot run {words[0]}: {error.strerror or error}")
     return Ran(done.returncode, done.stdout, done.stderr)

@@ -1,4 +1,4 @@
-"""What a failed check's own words mean: the known failure in them, and what mends it. Pure."""
+"""What a failed check's own words mean: the known failure in them, and what fixes it. Pure."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional, TypedDict
 
 from . import words
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped
@@ -13,21 +13,26 @@ TOLERANCE = 1e-4
 
 
 def torch_computes(context: Context) -> Finding:
-    """Compute on the CPU, and on the accelerator where the environment is for one; never the CPU in its stead."""
+    """Compute on the CPU, and on the accelerator where the environment is for one; never on the CPU instead."""
     context.needs("numpy")
     import torch
 
-    evidence: dict[str, Any] = {"torch": torch.__version__, "tolerance": TOLERANCE, "threads": torch.get_num_threads()}
+    about: Accelerator = {}
+    evidence: dict[str, object] = {
+        "torch": torch.__version__,
+        "tolerance": TOLERANCE,
+        "threads": torch.get_num_threads(),
+    }
     devices = ["cpu"]
     if context.spec.backend == "directml":
-        raise Skipped("nobody tried yet what of this DirectML computes; the CPU part works as far as packages import")
+        raise Skipped("DirectML was not tried here; on the CPU, packages import")
     if context.spec.accelerated:
         devices.append("cuda")  # torch's ROCm build has this name too
-        evidence["accelerator"] = accelerator(torch)
+        evidence["accelerator"] = about = accelerator(torch)
         if not torch.cuda.is_available():
             raise Failed(
                 f"the environment is for {context.spec.backend or 'an accelerator'}, "
-                f"and torch {torch.__version__} sees none: {evidence['accelerator'].get('error', 'no device')}",
+                f"and torch {torch.__version__} sees none: {about.get('error', 'no device')}",
                 "install or update the accelerator's driver (nvidia-smi or rocminfo must answer), "
                 "or choose the stack `cpu` for this host",
                 evidence,
@@ -49,13 +54,29 @@ def torch_computes(context: Context) -> Finding:
                 "",
                 evidence,
             )
-    where = evidence["accelerator"]["name"] if context.spec.accelerated else "the CPU"
+    where = about["name"] if context.spec.accelerated else "the CPU"
     return Finding(f"matmul, conv1d, STFT and gradients on {where} agree with numpy within {TOLERANCE:g}", evidence)
 
 
-def accelerator(torch: Any) -> dict[str, Any]:
+Accelerator = TypedDict(
+    "Accelerator",
+    {
+        "cuda": Optional[str],
+        "hip": Optional[str],
+        "code for": list[str],
+        "name": str,
+        "capability": str,
+        "memory": int,
+        "error": str,
+    },
+    total=False,
+)
+"""What torch says about an accelerator; `memory` in bytes."""
+
+
+def accelerator(torch: Any) -> Accelerator:
     """What torch says about its first accelerator; `error` where it cannot start it."""
-    about: dict[str, Any] = {
+    about: Accelerator = {
         "cuda": torch.version.cuda,
         "hip": getattr(torch.version, "hip", None),
         "code for": torch.cuda.get_arch_list(),

@@ -59,7 +59,7 @@ def judged(found: list[Gpu]) -> tuple[str, str, str]:
     for gpu in found:
         if gpu.errors:
             return (
-                f"{gpu.name}: {gpu.errors} errors of its memory that ECC could not mend",
+                f"{gpu.name}: {gpu.errors} errors of its memory that ECC could not correct",
                 "reset or replace the GPU",
                 "",
             )
@@ -174,7 +174,7 @@ _LACKING = {
     "Python.h": "triton compiles against Python's headers, and they are not there (apt-get install python3-dev)",
     "TooOldForTriton": "triton has no code for a GPU as old as this one",
 }
-"""Why nothing can be compiled that is no fault of the environment, by what is said then."""
+"""Reasons outside of the environment why nothing can be compiled, by their message."""
 
 
 def _compiled(run: Callable[[], Any]) -> Any:
@@ -234,7 +234,7 @@ def ctranslate2(context: Context) -> Finding:
     back = numpy.array(there.to_device(translate.Device.cpu))
     kinds = sorted(translate.get_supported_compute_types("cuda"))
     if not numpy.array_equal(values, back):
-        raise Failed("numbers come back changed from ctranslate2's GPU memory")
+        raise Failed("numbers read back from ctranslate2's GPU memory differ")
     return Finding(f"ctranslate2 sees {count} GPU(s), and has {', '.join(kinds)}", {"compute types": kinds})
 
 

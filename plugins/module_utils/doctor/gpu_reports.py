@@ -16,7 +16,7 @@ FIELDS = (
     "temperature.gpu",
     "clocks_throttle_reasons.active",
 )
-# nvml.h, nvmlClocksEventReasons: what holds a GPU back although it has work. Idle and a clock that somebody set are none of it.
+# nvml.h, nvmlClocksEventReasons: what holds a GPU back although it has work. Idle, and clocks that were set on purpose, do not count.
 _SLOWED = {
     0x04: "its power limit",
     0x08: "a hardware slowdown (power or heat)",
@@ -33,7 +33,7 @@ class Gpu:
     Attributes:
         used: MiB in use.
         total: MiB.
-        errors: Errors of its memory that ECC could not mend, since the driver was loaded.
+        errors: Errors of its memory that ECC could not correct, since the driver was loaded.
         clock: MHz.
         fastest: The highest clock, MHz.
         degrees: Celsius.

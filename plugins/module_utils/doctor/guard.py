@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from .base import Check, Context, Failed, Finding, Skipped
 from .prefixes import site_packages
@@ -37,7 +36,7 @@ def stack_guard(context: Context) -> Finding:
             raise Failed(f"{', '.join(here)} was installed by hand, and the environment has no stack to say which")
         raise Skipped("the stack names no versions")
     wrong: list[str] = []
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, object] = {}
     for name in stack:
         folders = [folder for site in site_packages(prefix) for folder in _metadata(site, name)]
         found = [_described(folder) for folder in folders]
@@ -83,7 +82,7 @@ def _problems(folders: list[Path], version: str, record: str) -> Iterator[str]:
         yield "has no RECORD any more"
         return
     if hashlib.sha256(text).hexdigest() != record:
-        yield f"was installed again ({_described(folder)}): its RECORD is not the sealed one"
+        yield f"was reinstalled ({_described(folder)}): its RECORD is not the sealed one"
     for row in csv.reader(text.decode("utf-8", "replace").splitlines()):
         if (
             len(row) == 3
@@ -116,4 +115,4 @@ def _constrained(prefix: Path, packages: dict[str, str]) -> bool:
     return pins == {f"{name}=={version}" for name, version in packages.items()} and f"constraint = {path}" in settings
 
 
-CHECKS = (Check("stack.guard", "nobody replaced the stack", stack_guard, REMEDY),)
+CHECKS = (Check("stack.guard", "the stack was not replaced", stack_guard, REMEDY),)

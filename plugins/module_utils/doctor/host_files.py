@@ -17,5 +17,5 @@ def meminfo(text: str) -> dict[str, int]:
 
 
 def owners(groups: Sequence[str]) -> str:
-    """The groups that a user lacks, as ``usermod -aG`` takes them; root's own is nobody's to join."""
+    """The groups that a user lacks, as ``usermod -aG`` takes them; root's own group is left out."""
     return ",".join(sorted({name for name in groups if name != "root"})) or "render,video"

@@ -1,4 +1,4 @@
-"""Which modules an installed distribution has, as its own metadata says: for packages that nobody described."""
+"""Which modules an installed distribution has, as its own metadata says: for packages that the catalog does not describe."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from .attacks import DECOY, STARTUP_MODULES, WRAPPER_REMEDY, Attack, judge, leaks, plant, probe, scratch, sum_up
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped, below, calm, command
@@ -72,7 +71,7 @@ def pythonhome(context: Context) -> Finding:
 def system_site(context: Context) -> Finding:
     """No package folder of the system, and no package that only the system has."""
     home = scratch(context)
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, object] = {}
     if not is_conda(context.spec.prefix):
         settings = read_pyvenv(context.spec.prefix / "pyvenv.cfg")
         evidence["include-system-site-packages"] = settings.get("include-system-site-packages", "")
@@ -94,18 +93,18 @@ def system_site(context: Context) -> Finding:
     bad += [
         f"{name} from {origin}"
         for name, origin in answer["origins"].items()
-        if origin.startswith("/") and _foreign(origin, context, answer)
+        if origin.startswith("/") and _foreign(origin, context, answer["stdlib"])
     ]
     if bad:
         raise Failed(f"a system package can be imported: {bad[0]}", REPAIR, {**evidence, "leaks": bad})
     return Finding(f"none of {len(names)} packages of the system can be imported", evidence)
 
 
-def _foreign(path: str, context: Context, answer: Mapping[str, Any]) -> bool:
+def _foreign(path: str, context: Context, stdlib: str) -> bool:
     if below(path, context.spec.prefix):
         return False
     inner = os.path.realpath(path)
-    return not below(inner, answer["stdlib"]) or "site-packages" in inner or "dist-packages" in inner
+    return not below(inner, stdlib) or "site-packages" in inner or "dist-packages" in inner
 
 
 def _system_folders(context: Context, home: Path, base: str) -> list[Path]:
@@ -147,16 +146,19 @@ def pth_files(context: Context) -> Finding:
     answer, ran = probe(context, calm(scratch(context)))
     if answer is None:
         problems.append(f"Python does not start: {ran.tail}")
-        answer = {"path": [], "stdlib": "/"}
-    version = "".join(str(part) for part in answer.get("version", ()))
-    for entry in answer["path"]:
+    entries = answer["path"] if answer else []
+    if answer:
+        version = "".join(str(part) for part in answer["version"])
         archive = os.path.join(os.path.dirname(answer["stdlib"]), f"python{version}.zip")
-        if entry != archive and _foreign(entry, context, answer):
-            problems.append(f"sys.path holds {entry}")
-    evidence = {"pth files": seen, "sys.path": answer["path"], "problems": problems}
+        problems += [
+            f"sys.path holds {entry}"
+            for entry in entries
+            if entry != archive and _foreign(entry, context, answer["stdlib"])
+        ]
+    evidence = {"pth files": seen, "sys.path": entries, "problems": problems}
     if problems:
         raise Failed(problems[0], f"remove the package that placed it, or {REPAIR}", evidence)
-    return Finding(f"{len(seen)} .pth file(s) and {len(answer['path'])} sys.path entries stay inside", evidence)
+    return Finding(f"{len(seen)} .pth file(s) and {len(entries)} sys.path entries stay inside", evidence)
 
 
 def pth_problems(path: Path, prefix: Path) -> list[str]:
@@ -189,7 +191,7 @@ def console_scripts(context: Context) -> Finding:
         if not below(os.path.dirname(interpreter), prefix / "bin"):
             problems.append(f"bin/{path.name} starts {interpreter}")
     activate = prefix / "bin/activate"
-    evidence: dict[str, Any] = {"scripts": scripts}
+    evidence: dict[str, object] = {"scripts": scripts}
     if not activate.is_file():
         problems.append("bin/activate is missing")
     else:
@@ -282,7 +284,7 @@ def libraries(context: Context) -> Finding:
 
     # All at once first: only where something gets through is it worth to load the package again for each.
     together = attempt({key: value for variables in attacks.values() for key, value in variables.items()})
-    evidence: dict[str, Any] = dict.fromkeys(attacks, together)
+    evidence: dict[str, object] = dict.fromkeys(attacks, together)
     if together != "no effect":
         evidence = {attack: attempt(variables) for attack, variables in {"nothing hostile": {}, **attacks}.items()}
     remedy = f"a library of the system is found first: {WRAPPER_REMEDY}"
@@ -307,7 +309,7 @@ def activated(context: Context) -> Finding:
         "PATH": f"{other}/bin:/usr/local/bin:/usr/bin:/bin",
     }
     attack = Attack("started by its path", place, variables, (other,), (), ("VIRTUAL_ENV", "CONDA_PREFIX"))
-    evidence: dict[str, Any] = {attack.name: leaks(context, attack, place / "marks") or "no effect"}
+    evidence: dict[str, object] = {attack.name: leaks(context, attack, place / "marks") or "no effect"}
     lines = '. "$1" && command -v python && command -v pip && echo "${VIRTUAL_ENV:-$CONDA_PREFIX}"'
     ran = command(
         ["bash", "--noprofile", "--norc", "-c", lines, "bash", prefix / "bin/activate"],

@@ -46,7 +46,7 @@ class _Plain(types.ModuleType):
 
 
 def without() -> None:
-    """Let this process load librosa without numba, which else compiles for a quarter of a minute what nobody calls here.
+    """Let this process load librosa without numba, which would otherwise spend 15 seconds compiling what is not called here.
 
     `compiles` judges numba itself.
     """

@@ -26,6 +26,9 @@ WORD_ERRORS, EDGE, PITCH = 0.15, 0.15, 0.03
 """Share of words that may be wrong; seconds by which an edge and share by which a pitch may be off."""
 COPIED_SECONDS, CONVERTED_SECONDS = 0.1, 0.2
 """By how much a sound may be longer or shorter once it was decoded, or converted: a frame and its edges."""
+LYRICS, STYLE = "[verse]\nthe river sings a song for you\nand all the world is new", "a quiet folk song with a guitar"
+SUNG = (4.0, 10.0)
+"""Seconds that a song may last: it is told the last."""
 ANSWER = 900.0
 """Seconds that a model's command has for an answer."""
 WEIGHTS_REMEDY = f"a file of its weights is not the one that the catalog names: {REPAIR}"
@@ -80,6 +83,10 @@ def checks(models: Mapping[str, ModelOf]) -> tuple[Check, ...]:
         )
         for name in tasks.get("convert", ())
     ]
+    found += [
+        _check(f"sings.{name}", f"{name} makes music", _sings(name), cost=60.0, timeout=ANSWER + 60)
+        for name in tasks.get("music", ())
+    ]
     if tasks.get("pitch"):
         found.append(_check("pitch", "its pitch is agreed on", pitch(tasks["pitch"]), after=heard, cost=6.0))
     return tuple(found)
@@ -127,7 +134,7 @@ def files(context: Context) -> Finding:
         found = kept.files(context.spec.prefix, model)
         count, size = count + len(found), size + sum(path.stat().st_size for path in found)
     if not count:
-        raise Skipped("no model here has weights that are pinned")
+        raise Skipped("no model here has pinned weights")
     return Finding(f"{count} files of weights, {size / 2**20:.0f} MiB, have the sha256 of the catalog", {"bytes": size})
 
 
@@ -147,7 +154,7 @@ def _speaks(name: str) -> Any:
     return speaks
 
 
-def _listen(context: Context, measured: Mapping[str, float], text: str, evidence: Mapping[str, Any]) -> None:
+def _listen(context: Context, measured: Mapping[str, float], text: str, evidence: Mapping[str, object]) -> None:
     problems = measure.speech_problems(dict(measured), text)
     if problems:
         raise Failed(f"what was spoken is no speech: {'; '.join(problems)}", "", evidence)
@@ -219,7 +226,7 @@ def spoken(context: Context) -> Finding:
 def _heard(context: Context, rate: int) -> sound.Sound:
     path = context.evidence / SPOKEN
     if not path.is_file():
-        raise Skipped("nothing was spoken that it could be judged by")
+        raise Skipped("no speech was made that it could be tested with")
     return sound.read(path, rate)
 
 
@@ -275,6 +282,25 @@ def _converts(name: str) -> Any:
     return converts
 
 
+def _sings(name: str) -> Any:
+    def sings(context: Context) -> Finding:
+        """What a model makes of two lines is music by number, and as long as it was told; it may end before."""
+        out, asked = context.evidence / f"{name}.wav", SUNG[1]
+        words: list[str | Path] = ["--text", LYRICS, "--style-text", STYLE, "--seconds", f"{asked:g}"]
+        made = _answer(context, _program(context, name), words, out, "does not sing")
+        got, evidence = made["measured"], {"file": out.name, **made}
+        problems = measure.music_problems(got, SUNG)
+        if problems:
+            raise Failed(f"what it made is no music: {'; '.join(problems)}", "", evidence)
+        write_spectrograms(out.with_suffix(".png"), [(made["rate"], sound.read(out).samples)])
+        return Finding(
+            f"{got['seconds']:.2f} s at {made['rate']} Hz, {got['rms']:.1f} dBFS, real-time factor {made['real_time_factor']}",
+            evidence,
+        )
+
+    return sings
+
+
 def _program(context: Context, name: str) -> Path:
     return context.spec.prefix / "wavesmith" / "models" / name
 
@@ -287,7 +313,7 @@ def _understands(name: str) -> Any:
         text = work(heard)
         (context.evidence / TRANSCRIPT).write_text(f"{text}\n", encoding="utf-8")
         errors = measure.word_errors(SENTENCE, text)
-        evidence: dict[str, Any] = {
+        evidence: dict[str, object] = {
             "file": TRANSCRIPT,
             "said": SENTENCE,
             "heard": text,
@@ -298,7 +324,7 @@ def _understands(name: str) -> Any:
         noise = measure.word_errors(SENTENCE, work(_noise(heard)))
         evidence["word errors of noise"] = round(noise, 3)
         if noise <= WORD_ERRORS:
-            raise Failed("it hears the sentence in noise too: it does not listen", "", evidence)
+            raise Failed("it recognises the sentence in noise too: it does not use its input", "", evidence)
         return Finding(f"word error rate {errors:.0%} (allowed {WORD_ERRORS:.0%}): {text}", evidence)
 
     return understands
@@ -306,11 +332,11 @@ def _understands(name: str) -> Any:
 
 def _edges(name: str) -> Any:
     def edges(context: Context) -> Finding:
-        """A model finds where the sentence begins and ends, and nobody who speaks in noise and silence."""
+        """A model finds where the sentence begins and ends, and no speech in noise or silence."""
         heard = _heard(context, context.spec.models[name]["sample_rate"])
         work = _work(context, name)
         wanted, found = measure.edges(heard.samples, heard.rate), work(heard)
-        evidence: dict[str, Any] = {"by level": wanted, "found": found, "tolerance": EDGE}
+        evidence: dict[str, object] = {"by level": wanted, "found": found, "tolerance": EDGE}
         if not found:
             raise Failed("it finds no speech in the sentence", "", evidence)
         got = (found[0][0], found[-1][1])
@@ -340,7 +366,7 @@ def pitch(names: list[str]) -> Any:
         jit.without()
         import numpy
 
-        evidence: dict[str, Any] = {"tolerance": PITCH}
+        evidence: dict[str, object] = {"tolerance": PITCH}
         found = {}
         for name in names:
             rate, work = context.spec.models[name]["sample_rate"], _work(context, name)

@@ -7,7 +7,6 @@ import ctypes.util
 import importlib
 import os
 import shutil
-from typing import Any
 
 from ..audit.libraries import Part, link, remedy
 from ..audit.linkage import from_python, resolve, shared_objects, system_libraries
@@ -38,7 +37,7 @@ def libraries(context: Context) -> Finding:
         parts.append(Part(short, dynamic.needed, tuple(lacking), dynamic.opens, bool(code.fatbins)))
     linkage = link(parts, provided | system, context.spec.backend)
     linkage = linkage.plus(from_python(context.spec.imports, provided | system))
-    evidence: dict[str, Any] = {
+    evidence: dict[str, object] = {
         "objects": len(objects),
         "needed": sum(len(dynamic.needed) for _, _, _, dynamic in objects),
         "loaded first by their package": {name: len(paths) for name, paths in sorted(preloaded.items())},
@@ -74,7 +73,7 @@ def ffmpeg(context: Context) -> Finding:
     tone = place / "tone.wav"
     write_tone(tone, rate, frequency, seconds=1.0)
     version = command([program, "-version"], quiet(context), place).out.split("\n")[0]
-    evidence: dict[str, Any] = {"ffmpeg": version}
+    evidence: dict[str, object] = {"ffmpeg": version}
     for kind in ("flac", "mp3", "ogg"):
         coded, decoded = place / f"tone.{kind}", place / f"from-{kind}.wav"
         for source, target in ((tone, coded), (coded, decoded)):
@@ -84,14 +83,15 @@ def ffmpeg(context: Context) -> Finding:
         got_rate, samples = read_wav(decoded)
         crossings = sum(1 for left, right in zip(samples, samples[1:]) if left < 0 <= right)
         seconds = len(samples) / got_rate
-        evidence[kind] = {"seconds": round(seconds, 3), "hertz": round(crossings / seconds, 1)}
+        measured = {"seconds": round(seconds, 3), "hertz": round(crossings / seconds, 1)}
+        evidence[kind] = measured
         if abs(seconds - 1.0) > 0.15 or abs(crossings / seconds - frequency) > 0.15 * frequency:
-            raise Failed(f"a tone of {frequency:g} Hz comes back from {kind} changed: {evidence[kind]}", "", evidence)
+            raise Failed(f"a tone of {frequency:g} Hz comes back from {kind} changed: {measured}", "", evidence)
         if "soundfile" in context.spec.imports:
             import soundfile
 
             _, read_rate = soundfile.read(coded)
-            evidence[kind]["soundfile"] = read_rate
+            measured["soundfile"] = read_rate
     if "audioread" in context.spec.imports:
         audioread = importlib.import_module("audioread")
         with audioread.audio_open(str(place / "tone.mp3")) as stream:
@@ -103,7 +103,7 @@ def ffmpeg(context: Context) -> Finding:
 def espeak(context: Context) -> Finding:
     """phonemizer's espeak backend loads its library; where it does not, the dynamic linker's own words are shown."""
     names = [os.environ.get("PHONEMIZER_ESPEAK_LIBRARY"), ctypes.util.find_library("espeak-ng"), "libespeak-ng.so.1"]
-    evidence: dict[str, Any] = {"espeak-ng": shutil.which("espeak-ng")}
+    evidence: dict[str, object] = {"espeak-ng": shutil.which("espeak-ng")}
     loaded, reasons = "", []
     for name in dict.fromkeys(name for name in names if name):
         try:
@@ -199,7 +199,7 @@ def sherpa_onnx(context: Context) -> Finding:
         or len(written) != len(tone)
         or float(numpy.abs(written - tone).max()) > 1e-3
     ):
-        raise Failed("samples come back changed from sherpa-onnx", "", evidence)
+        raise Failed("samples read back from sherpa-onnx differ", "", evidence)
     return Finding(f"{getattr(sherpa, 'version', '')} buffers and writes audio (no model needed)", evidence)
 
 

@@ -1,6 +1,6 @@
 """How fast this host computes, measured while nothing else of the doctor runs, and compared with what it did before.
 
-Every number is a rate: the more the better. One that is far below the host's own median is said with the cause, where one is found.
+Every number is a rate: the more the better. One that is far below the host's own median is reported, with the cause where one is found.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def causes(context: Context) -> str:
         for path in Path("/sys/devices/system/cpu").glob("cpu*/cpufreq/scaling_governor")
     }
     if governors == {"powersave"}:
-        found.append("the processor's clock is governed by powersave")
+        found.append("the processor's frequency governor is powersave")
     return "; ".join(found) or "no cause was found: compare gpu.state, gpu.power and the host's own load"
 
 

@@ -7,7 +7,6 @@ import tempfile
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from .attacks import DECOY, WRAPPER_REMEDY, scratch, sum_up
 from .base import REPAIR, Context, Failed, Finding, below, calm, command
@@ -38,10 +37,10 @@ def pip_user(context: Context) -> Finding:
     """
     prefix, place = context.spec.prefix, scratch(context)
     if not (prefix / "bin/pip").exists():
-        raise Failed(f"{prefix}/bin/pip is missing: a pip of the system would be used in its stead", REPAIR)
+        raise Failed(f"{prefix}/bin/pip is missing: the system's pip would be used instead", REPAIR)
     wheel = decoy_wheel(place / "wheel")
     options = ["install", "--no-index", "--no-deps", "--no-cache-dir", "--no-compile", "--disable-pip-version-check"]
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, object] = {}
 
     home = place / "home"
     home.mkdir()
@@ -110,7 +109,7 @@ def pip_settings(context: Context) -> Finding:
     found = [f"{path}:{number}: {what}" for path in files for number, what in pip_traps(path)]
     evidence = {"files": [path for path in files if os.path.isfile(path)], "passed over": found}
     if not found:
-        return Finding("no setting of the user's would make pip install elsewhere", evidence)
+        return Finding("none of the user's settings makes pip install elsewhere", evidence)
     return Finding(f"{found[0]}" + (f" (and {len(found) - 1} more)" if len(found) > 1 else ""), evidence)
 
 
@@ -127,9 +126,9 @@ def pip_traps(path: str) -> list[tuple[int, str]]:
         if key in ("no-user", "no_user") and value.lower() in _TRUE:
             found.append((number, f"`{key} = {value}` means the opposite to pip, `user = true`; write `user = false`"))
         elif key == "user" and value.lower() in _TRUE:
-            found.append((number, "`user = true` is passed over here; write `user = false`"))
+            found.append((number, "`user = true` is ignored here; write `user = false`"))
         elif key in ("target", "prefix", "root", "python") and value:
-            found.append((number, f"`{key} = {value}` is passed over here; remove the line"))
+            found.append((number, f"`{key} = {value}` is ignored here; remove the line"))
     return found
 
 

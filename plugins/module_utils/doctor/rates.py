@@ -8,7 +8,7 @@ from statistics import median
 BELOW = 0.75
 """The share of the median from which on a number is too low."""
 LEAST = 2
-"""Earlier numbers without which nothing is said."""
+"""Earlier measurements that are needed for a comparison."""
 
 
 def compared(measured: Mapping[str, float], past: Mapping[str, Sequence[float]]) -> list[str]:

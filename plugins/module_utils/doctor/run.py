@@ -189,10 +189,12 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="PREFIX",
-        help="run only checks whose id begins so; may be repeated",
+        help="run only checks whose id starts with this; may be repeated",
     )
-    parser.add_argument("--performance", action="store_true", help="also measure how fast this host computes (20 s)")
-    parser.add_argument("--list", action="store_true", help="print the checks, and run none")
+    parser.add_argument(
+        "--performance", action="store_true", help="also measure how fast this host computes (about 20 s)"
+    )
+    parser.add_argument("--list", action="store_true", help="list the checks and run none")
     command.ask(parser.add_mutually_exclusive_group())
     command.elsewhere(parser)
     parser.add_argument("--json", action="store_true", help="print the verdict, or what was recognised, as JSON")

@@ -8,10 +8,10 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict
 
 from ..records.generation import CheckResult
 from . import words
@@ -57,6 +57,16 @@ class _Nursery:
         return self.process.wait()
 
 
+class _Message(TypedDict, total=False):
+    """What a nursery says: that it is ready, that it started a check in a process, or that one ended with an exit code."""
+
+    ready: bool
+    started: str
+    pid: int
+    ended: str
+    code: int
+
+
 @dataclass
 class _Running:
     check: Check
@@ -75,7 +85,7 @@ class Schedule:
         self.waiting = sorted(checks, key=lambda check: (check.alone, -_span(check, checks)))
         self.running: dict[str, _Running] = {}
         self.results: dict[str, CheckResult] = {}
-        self.heard: queue.Queue[tuple[_Nursery, Mapping[str, Any] | None]] = queue.Queue()
+        self.heard: queue.Queue[tuple[_Nursery, _Message | None]] = queue.Queue()
         self.nurseries: dict[bool, _Nursery] = {}
         self.starts: dict[bool, int] = {}
 
@@ -197,7 +207,7 @@ class Schedule:
             del self.running[check.id]
             text = self._log(check)
             line = words.summary(text)
-            detail = f"it gave no answer within {check.timeout:g} s" + (f": {line}" if line else "")
+            detail = f"it did not answer within {check.timeout:g} s" + (f": {line}" if line else "")
             remedy = LATE.format(id=check.id)
             self.results[check.id] = check.result(UNJUDGED, detail, _evidence(text), remedy, now - running.began)
         for nursery in list(self.nurseries.values()):

@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from ..audit.binaries import problems
 from . import words
@@ -63,7 +63,7 @@ def versions(context: Context) -> Finding:
     if ran.code or not marked:
         raise Failed(f"the installed versions cannot be read: {ran.tail}")
     found: dict[str, str] = json.loads(marked[0].split(" ", 1)[1])
-    evidence: dict[str, Any] = {
+    evidence: dict[str, object] = {
         name: {"wanted": version, "found": found[name] or None} for name, version in wanted.items()
     }
     wrong = [
@@ -100,7 +100,7 @@ def imports(context: Context) -> Finding:
         raise Skipped("the environment names no packages to import")
     wanted, bare, gone = modules_of(context.spec.prefix, context.spec.imports)
     results = import_all(context, wanted)
-    evidence: dict[str, Any] = {name: {"modules": "none: its wheel has none"} for name in bare}
+    evidence: dict[str, object] = {name: {"modules": "none: its wheel has none"} for name in bare}
     wrong = [f"{name}: it is not installed" for name in gone]
     for package, result in results.items():
         error = result["error"]
@@ -114,14 +114,36 @@ def imports(context: Context) -> Finding:
         raise Failed(wrong[0] + more, "", evidence)
     if not results:
         return Finding(f"{', '.join(bare)}: no module to import", evidence)
-    slowest = max(results, key=lambda name: float(results[name]["seconds"]))
+    slowest = max(results, key=lambda name: results[name]["seconds"])
     return Finding(f"{len(results)} packages import; slowest {slowest}, {results[slowest]['seconds']:.1f} s", evidence)
 
 
-def import_all(context: Context, wanted: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+class Imported(TypedDict):
+    """What became of the import of a package.
+
+    Attributes:
+        package: Its distribution.
+        error: Why it does not import; empty where it does.
+        file: Where its module is; empty where that is not known.
+        seconds: How long it took.
+    """
+
+    package: str
+    error: str
+    file: str
+    seconds: float
+
+
+class _Line(Imported, total=False):
+    """A line of the process that imports: that it starts with a package, or what became of one."""
+
+    start: str
+
+
+def import_all(context: Context, wanted: Mapping[str, str]) -> dict[str, Imported]:
     """Import every package; after a crash, go on with the rest in a new process."""
     left = list(wanted.items())
-    results: dict[str, dict[str, Any]] = {}
+    results: dict[str, Imported] = {}
     end = time.monotonic() + IMPORT_TIMEOUT
     while left:
         lines, reason = _import_process(context, left, max(5.0, end - time.monotonic()))
@@ -132,17 +154,17 @@ def import_all(context: Context, wanted: Mapping[str, str]) -> dict[str, dict[st
             else:
                 results[line["package"]] = line
         if started and started not in results:
-            results[started] = {"error": reason, "file": "", "seconds": 0.0}
+            results[started] = {"package": started, "error": reason, "file": "", "seconds": 0.0}
         if not started or time.monotonic() > end:
             for package, _ in left:
-                results.setdefault(package, {"error": reason or "not tried", "file": "", "seconds": 0.0})
+                results.setdefault(
+                    package, {"package": package, "error": reason or "not tried", "file": "", "seconds": 0.0}
+                )
         left = [(package, module) for package, module in left if package not in results]
     return {package: results[package] for package in wanted}
 
 
-def _import_process(
-    context: Context, pairs: Sequence[tuple[str, str]], timeout: float
-) -> tuple[list[dict[str, Any]], str]:
+def _import_process(context: Context, pairs: Sequence[tuple[str, str]], timeout: float) -> tuple[list[_Line], str]:
     with (
         tempfile.TemporaryFile("w+", dir=context.scratch) as said,
         tempfile.TemporaryFile("w+", dir=context.scratch) as complained,

@@ -16,6 +16,8 @@ from .host_files import meminfo
 
 ALONE_FROM = 3.0
 """GiB of memory from which a check runs by itself."""
+USUAL_SECONDS = 30.0
+"""What a structure takes that does not say so."""
 STRUCTURE_TIMEOUT, IMPORT_TIMEOUT = 1200.0, 600.0
 
 
@@ -54,7 +56,7 @@ def checks(name: str, model: ModelOf) -> list[Check]:
                 heavy=True,
                 timeout=STRUCTURE_TIMEOUT,
                 after=("voice.resample",),
-                cost=30.0,
+                cost=getattr(tried, "SECONDS", USUAL_SECONDS),
                 alone=tried.MEMORY_GIB > ALONE_FROM,
             )
         )
@@ -67,7 +69,7 @@ def imports(name: str) -> Callable[[Context], Finding]:
     def check(context: Context) -> Finding:
         model = context.spec.models[name]
         code, stood_in = enter(context, model)
-        evidence: dict[str, Any] = {"commit": model["code"]["commit"], "folder": os.getcwd(), "stand-ins": stood_in}
+        evidence: dict[str, object] = {"commit": model["code"]["commit"], "folder": os.getcwd(), "stand-ins": stood_in}
         for module in model["code"]["modules"]:
             try:
                 loaded = importlib.import_module(module)

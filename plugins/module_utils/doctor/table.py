@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
-from typing import Any
+
+from ..records.generation import Verdict
 
 MARKS = {"pass": "✓", "fail": "✗", "skip": "·", "unjudged": "?"}
 NARROWEST = 60
@@ -41,7 +41,7 @@ def wrap(text: str, width: int) -> list[str]:
     return lines
 
 
-def render(verdict: Mapping[str, Any], width: int = 110) -> str:
+def render(verdict: Verdict, width: int = 110) -> str:
     """Draw a verdict as plain text.
 
     Args:

@@ -22,7 +22,7 @@ def _task(torch: Any) -> tuple[Any, Any, Any]:
 def _judge(losses: list[float], how: str) -> Finding:
     evidence = {"losses": [round(loss, 4) for loss in losses[:: max(1, STEPS // 6)]]}
     if not all(loss == loss for loss in losses):
-        raise Failed(f"the loss is not a number any more ({how})", "", evidence)
+        raise Failed(f"the loss is no longer a number ({how})", "", evidence)
     if not losses[-1] < FALL * losses[0]:
         raise Failed(f"the loss does not fall ({how}): from {losses[0]:.3f} to {losses[-1]:.3f}", "", evidence)
     return Finding(f"the loss falls from {losses[0]:.3f} to {losses[-1]:.3f} in {STEPS} steps ({how})", evidence)

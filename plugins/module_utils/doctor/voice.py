@@ -75,7 +75,7 @@ def resample(context: Context) -> Finding:
         raise Failed("ffmpeg is not on PATH")
     rate, samples = read_wav(source)
     wanted = len(samples) / rate
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, object] = {}
     for rate in RATES:
         path = _speech_path(context, rate)
         argv: list[str | Path] = [
@@ -177,7 +177,7 @@ def mel(context: Context) -> Finding:
         f_max=RATE / 2,
     )
     mine = transform(torch.from_numpy(samples)).numpy()
-    evidence: dict[str, Any] = {"librosa": list(theirs.shape), "torchaudio": list(mine.shape)}
+    evidence: dict[str, object] = {"librosa": list(theirs.shape), "torchaudio": list(mine.shape)}
     if mine.shape != theirs.shape:
         raise Failed(f"librosa gives {theirs.shape}, torchaudio {mine.shape}", "", evidence)
     difference = float(numpy.abs(mine - theirs).max() / theirs.max())

@@ -80,7 +80,7 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
     """
     watch = Watch(context.spec.prefix, context.spec.root)
     say = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints must not mix with what is said
+    os.dup2(2, 1)  # what a library prints must not mix with our own output
     try:
         for module in modules:
             if importlib.util.find_spec(module) is not None:

@@ -32,7 +32,7 @@ SIGNERS = "allowed_signers"
 def _fetch(job: Job, root: str, spec: FetchTask, index: str, command: str, folder: str) -> None:
     """Let the toolbox's pip get everything a lock names; the lock's hashes decide what is taken.
 
-    Where the host lacks the Python they are for, because it comes from a channel, pip is told its version.
+    Where the host lacks the Python they are for, because it comes from a channel, pip gets its version as an option.
     """
     lock = os.path.join(folder, ".lock.txt")
     os.makedirs(folder, exist_ok=True)
@@ -277,7 +277,7 @@ def _add(staging: str, final: str) -> None:
                 continue
             if part != "locks" and os.path.exists(to):
                 if not filecmp.cmp(path, to, shallow=False):
-                    raise Failed(f"{to} is there with other bytes. Remedy: make a bundle of its own for this host")
+                    raise Failed(f"{to} exists with other contents. Remedy: make a separate bundle for this host")
                 continue
             moves.append((path, to))
     for path, to in moves:

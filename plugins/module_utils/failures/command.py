@@ -15,9 +15,13 @@ from .say import data, lines, needs_mending
 
 FINE, BROKEN, UNUSABLE, UNKNOWN = 0, 1, 2, 3
 EXITS = (
-    f"Exit code: {FINE} all that was recognised is harmless, {BROKEN} something has to be mended, {UNUSABLE} the text cannot be read, "
+    f"Exit code: {FINE} all that was recognised is harmless, {BROKEN} something has to be fixed, {UNUSABLE} the text cannot be read, "
     f"{UNKNOWN} nothing was recognised."
 )
+
+
+MOST = 8 << 20
+"""Bytes at the end of a text that are read: what fails ends a log, and each MiB takes seconds."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,18 +34,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def ask(what: argparse._MutuallyExclusiveGroup) -> None:
     """Add what can be asked for."""
-    what.add_argument("--known", action="store_true", help="print all known failures as JSON, and nothing else")
+    what.add_argument("--known", action="store_true", help="print only all known failures, as JSON")
     what.add_argument(
         "--paste",
         metavar="FILE",
-        help="say which known failures a text shows: an error, a build's log or an installation's output; - reads standard input",
+        help="file with an error message, a build log or an installer's output; - reads standard input",
     )
 
 
 def elsewhere(parser: argparse.ArgumentParser) -> None:
     """Add how it is asked."""
     parser.add_argument(
-        "--elsewhere", action="store_true", help="the text is of another machine: look for nothing on this one"
+        "--elsewhere", action="store_true", help="the text is from another machine: do not check this one"
     )
 
 
@@ -51,11 +55,14 @@ def run(options: argparse.Namespace, known: FailureBase, prefix: str = "") -> in
         print(json.dumps(known, indent=1, ensure_ascii=False))
         return FINE
     try:
-        text = _text(options.paste)
+        whole = _text(options.paste)
     except OSError as error:
         problem = f"{options.paste} cannot be read ({error.strerror or error}). Remedy: name a text file, or - for standard input"
         print(f"error: {problem}", file=sys.stderr)
         return UNUSABLE
+    if len(whole) > MOST:
+        print(f"only the last {MOST >> 20} MiB of {options.paste} are read", file=sys.stderr)
+    text = whole[-MOST:].decode(errors="replace")
     place = None if options.elsewhere else Place(Host(), prefix)
     found = [data(item, seen.here, seen.detail) for item, seen in examine(text, Base(known), place)]
     if options.json:
@@ -76,8 +83,8 @@ def _exit(found: Sequence[Recognised]) -> int:
     return BROKEN if needs_mending(found) else FINE
 
 
-def _text(path: str) -> str:
+def _text(path: str) -> bytes:
     if path == "-":
-        return sys.stdin.buffer.read().decode(errors="replace")
+        return sys.stdin.buffer.read()
     with open(path, "rb") as file:
-        return file.read().decode(errors="replace")
+        return file.read()

@@ -14,7 +14,7 @@ SHOWN = 6
 """Lines of a text that a person gets to see around a failure."""
 WIDEST = 400
 
-# Words before or behind a message by which somebody tells of it; a tool prints it without.
+# Words around a message with which a person reports it; a tool prints it without them.
 _TOLD_BEFORE = re.compile(
     r"(?i)(?:^|[\s(\"'*_])(?:i|you|we|they|he|she|it's|my|your|our|if|when|whenever|since|why|how|what|means?|meaning|says?|saying|said|gets?"
     r"|getting|got|gives?|gave|sees?|saw|seeing|seen|shows?|threw|throws|complains?|about|called|messages?|words|errors? like|errors? such|fix(?:e[sd])?|fixing"
@@ -106,7 +106,7 @@ def _first(failure: Failure, text: str) -> re.Match[str] | None:
 
 
 def _told(text: str, match: re.Match[str]) -> bool:
-    """Whether somebody tells of a message, in place of a tool that prints it."""
+    """Whether a person reports a message, as opposed to a tool printing it."""
     end = text.find("\n", match.end())
     before = text[text.rfind("\n", 0, match.start()) + 1 : match.start()]
     if _TOLD_BEHIND.match(text, match.end(), len(text) if end < 0 else end):

@@ -11,6 +11,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "owner",
     "removal",
     "rooms",
+    "services",
     "status",
     "store",
     "tools",

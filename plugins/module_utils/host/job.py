@@ -45,7 +45,7 @@ class Failed(Exception):
 
 
 class Job:
-    """What a worker uses to say how far it is, and to run commands with their output in the job's log.
+    """What a worker uses to report progress, and to run commands with their output in the job's log.
 
     Attributes:
         known: The failures that are known, for what fails here.
@@ -137,7 +137,7 @@ def follow(
     Args:
         root: The host's folder.
         name: The job's name, the same for the same work.
-        run: Names the run that asks; a job of a run that nobody follows any more is taken over.
+        run: Names the run that asks; a job whose run has gone is taken over.
         work: What to do; its result is kept as JSON.
         wait: Seconds.
         seen: What the follower has shown already, as `state` of the last answer.
@@ -217,7 +217,7 @@ def _note_follower(folder: str) -> None:
 
 
 def _abandoned(folder: str) -> bool:
-    """Whether nobody follows a job any more; watches it as long as it takes to know.
+    """Whether no run follows a job any more; watches it as long as it takes to know.
 
     A call of a module outlives its controller by some seconds, but only a controller that is there makes the next call: so
     a job counts as followed when its follower changes, and as abandoned when the last one is gone and no other comes.
@@ -296,7 +296,7 @@ def _work(
         sys.stderr.flush()
         lines = traceback.format_exc().strip().splitlines()
         outcome = {
-            "failure": f"{name} met a defect of Wavesmith: {lines[-1]}. Remedy: report it with {folder}/log",
+            "failure": f"{name} failed because of a defect in Wavesmith: {lines[-1]}. Remedy: report it with {folder}/log",
             "log": lines[-LOG_TAIL:],
         }
     write_json(os.path.join(folder, "result.json"), outcome)

@@ -33,7 +33,7 @@ def package_index(given: str) -> str:
 
 
 def settle(module: AnsibleModule, root: str) -> None:
-    """Before anything is written: our own umask, and a root that nobody else can change."""
+    """Before anything is written: our own umask, and a root folder that no other user can write to."""
     owner.settle()
     problem, remedy = owner.trouble(root)
     if problem:

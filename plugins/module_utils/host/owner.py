@@ -1,4 +1,4 @@
-"""Whose a host's folder is: nobody but who runs here, and root, may be able to change what is run from it."""
+"""Who owns a host's folder: only the user who runs this, and root, may be able to change what is run from it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def trouble(root: str) -> tuple[str, str]:
             )
         if status.st_mode & stat.S_IWOTH and not stat.S_ISLNK(status.st_mode):
             return (
-                f"everybody may write to {path}, so anybody could change what runs from it",
+                f"every user may write to {path}, so any user could change what runs from it",
                 f"chmod o-w {path}, and check what is in it",
             )
     return "", ""

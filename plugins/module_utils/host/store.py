@@ -51,7 +51,7 @@ class Busy(StoreError):
 
 
 def default_roots() -> tuple[str, str]:
-    """Where things go when nothing else is said: with root's rights, and without."""
+    """The default root folder: with root's rights, and without."""
     return "/opt/wavesmith", os.path.join(os.path.expanduser("~"), "wavesmith")
 
 
@@ -182,7 +182,7 @@ def take_lock(root: str, purpose: str) -> int:
         except OSError as error:
             found = holder(root)
             if found is None and not last and error.errno in (errno.EAGAIN, errno.EACCES):
-                time.sleep(0.02)  # somebody only looked who holds it: for that instant it was shared
+                time.sleep(0.02)  # another process was only checking who holds it: for that instant it was shared
                 continue
             os.close(descriptor)
             if error.errno not in (errno.EAGAIN, errno.EACCES):
@@ -209,7 +209,7 @@ def locked(root: str, purpose: str) -> Iterator[None]:
 
 
 def holder(root: str) -> Holder | None:
-    """Who holds the host's lock now (pid, purpose, since), or `None` when nobody does."""
+    """Who holds the host's lock now (pid, purpose, since), or `None` where it is free."""
     try:
         descriptor = os.open(lock_path(root), os.O_RDONLY)
     except OSError:
@@ -258,7 +258,7 @@ def _mark(prefix: str, relative: str, status: os.stat_result) -> list[Any]:
 
 
 def marks(prefix: str) -> Iterator[tuple[str, list[Any]]]:
-    """Every file and link below a prefix but our own notes, with what changes when somebody writes it."""
+    """Every file and link below a prefix except our own records, with the attributes that change when it is written."""
     for relative, status in _entries(prefix):
         yield relative, _mark(prefix, relative, status)
 
@@ -274,7 +274,7 @@ def seal(prefix: str, manifest: GenerationManifest) -> None:
 def damage(prefix: str) -> list[str]:
     """What differs from the sealed state: `missing`, `changed`, and `added` for a package that was installed into it by hand.
 
-    Files are told by size, modification time and inode, so tens of thousands are compared in a fraction of a second; an added
+    Files are compared by size, modification time and inode, so tens of thousands are compared in a fraction of a second; an added
     file that belongs to no package is no damage.
     """
     files = read_json(os.path.join(prefix, FILES))
@@ -477,6 +477,8 @@ def rollback_target(root: str, environment: str, wanted: str = "") -> str:
     """
     current = pointed(environment_folder(root, environment))
     known = {item["name"]: item for item in generations(root, environment)}
+    if wanted and wanted == current and wanted in known:
+        return wanted
     history = read_json(os.path.join(root, "state", f"{environment}.history.json")) or []
     earlier = [item["before"] for item in reversed(history) if item.get("generation") == current]
     # What was switched away from last comes first; else any other healthy one, newest first.
@@ -488,14 +490,19 @@ def rollback_target(root: str, environment: str, wanted: str = "") -> str:
         if not damage(generation_folder(root, environment, name)):
             return str(name)
     listed = ", ".join(f"{name}{' (current)' if name == current else ''}" for name in known) or "none"
+    remedy = (
+        "name another one: wavesmith generations lists them"
+        if wanted
+        else "there is nothing to go back to; wavesmith provision makes a new one"
+    )
     raise StoreError(
-        f"environment {environment} has no {'generation ' + wanted if wanted else 'other generation'} that is healthy and intact "
-        f"(on this host: {listed}). Remedy: provision again"
+        f"environment {environment}: there is no {'generation ' + wanted if wanted else 'other generation'} that is healthy and intact "
+        f"(on this host: {listed}). Remedy: {remedy}"
     )
 
 
-def prunable(root: str, environment: str, keep: int) -> list[str]:
-    """Generations that may go: all but the current one and the newest healthy and intact ones, `keep` in all.
+def kept(root: str, environment: str, keep: int) -> dict[str, str]:
+    """Generations that stay, each with the reason: the current one and the newest healthy and intact ones, `keep` in all.
 
     The one that a rollback would go to always stays, and so does one that shares no file with the others, where there is one.
     Unfinished ones always go: their run holds the lock while it works on them, and pruning needs that lock.
@@ -510,13 +517,25 @@ def prunable(root: str, environment: str, keep: int) -> list[str]:
     listed = generations(root, environment)
     found = [item for item in listed if item["name"] != current]
     good = [item for item in found if item["exit"] == 0 and not damage(os.path.join(folder, item["name"]))]
-    kept = [item["name"] for item in good[max(0, len(good) - (keep - 1)) :]] if keep > 1 else []
+    stays = {current: "current"} if current in [item["name"] for item in listed] else {}
     if good and current is not None:
-        kept.append(rollback_target(root, environment))
+        stays[rollback_target(root, environment)] = "a rollback goes there"
+    newest = good[max(0, len(good) - (keep - 1)) :] if keep > 1 else []
+    stays |= {item["name"]: f"one of the newest {keep}" for item in newest if item["name"] not in stays}
     apart = [item["name"] for item in listed if not item["shares_files"] and (item in good or item["name"] == current)]
-    if apart and not {current, *kept} & {*apart}:
-        kept.append(apart[-1])
-    return [item["name"] for item in found if item["name"] not in kept]
+    if apart and not {*stays} & {*apart}:
+        stays[apart[-1]] = "shares no file with the others"
+    return {str(name): why for name, why in stays.items()}
+
+
+def prunable(root: str, environment: str, keep: int) -> list[str]:
+    """Generations that may go: all that need not be `kept`.
+
+    Raises:
+        StoreError: `keep` is not 1 or more.
+    """
+    stays = kept(root, environment, keep)
+    return [item["name"] for item in generations(root, environment) if item["name"] not in stays]
 
 
 def changed_apart(root: str, environment: str) -> dict[str, str]:

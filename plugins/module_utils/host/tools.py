@@ -110,7 +110,7 @@ def make_toolbox(root: str, digest: str, lock: str, package_index: str) -> bool:
         _command(
             [*pip, "install", "--quiet", "--require-hashes", "--only-binary=:all:", "-r", requirements],
             tools,
-            "see whether the package index answers (wavesmith_package_index names a mirror)",
+            "check that the package index answers (wavesmith_package_index can name a mirror)",
         )
         store.point(folder, digest)
         for name in os.listdir(folder):
@@ -160,7 +160,7 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
     known_one = package or cause
     if known_one:
         return _told(error, item, problem(known_one), remedy(known_one))
-    return _told(error, item, str(error), "the lines below are the tool's own")
+    return _told(error, item, str(error), "see the tool's own output below")
 
 
 _NO_FAULT_OF_IT = ("hash_mismatch", "disk_full", "index_unreachable")

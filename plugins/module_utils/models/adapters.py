@@ -32,7 +32,7 @@ def cast_time(transformer: Any) -> Any:
     DiffRhythm 2's ``cfm.py`` makes it half precision whatever the model is, and the CPU cannot multiply the two.
     """
 
-    def cast(module: Any, given: Any, named: dict[str, Any]) -> Any:
+    def cast(module: Any, given: Any, named: Any) -> Any:
         if "time" in named:
             named = {**named, "time": named["time"].to(next(module.parameters()).dtype)}
         return given, named

@@ -29,11 +29,11 @@ def choose(model: str, able: Sequence[str], found: Sequence[str], asked: str = "
         if asked not in able:
             raise NoDevice(f"{model} cannot compute on {asked}. Remedy: say --device {' or '.join([*able, 'auto'])}")
         if asked not in there:
-            raise NoDevice(f"{asked} is not here or not usable. Remedy: say --device {' or '.join(sorted(there))}")
+            raise NoDevice(f"{asked} is not there or not usable. Remedy: use --device {' or '.join(sorted(there))}")
         return asked, "it was asked for"
     device = next(device for device in PRIORITY if device in there and device in able)
     if device != "cpu":
-        return device, "it is the best that is here"
+        return device, "it is the best one here"
     unused = [name for name in PRIORITY if name in there and name != "cpu"]
     if unused:
         return device, f"{model} cannot compute on {unused[0]}, which stays unused"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import runpy
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,6 +68,21 @@ def prepared(folder: Path, device: str) -> Parts:
     manager = importlib.import_module("fish_speech.inference_engine.vq_manager").VQManager()
     manager.decoder_model, manager.load_audio = codec, lambda heard, _rate: heard
     return Parts(model, step, manager, text.generate_long)
+
+
+def serve(files: Sequence[Path], device: str, port: int) -> None:
+    """Be upstream's own server, on the loopback; it speaks a sentence before it listens (tools/server/model_manager.py)."""
+    list_audio_backends()
+    folder = files[0].parent
+    sys.argv = [
+        "api_server.py",
+        "--llama-checkpoint-path",
+        str(folder),
+        "--decoder-checkpoint-path",
+        str(folder / "codec.pth"),
+    ]
+    sys.argv += ["--device", "cpu" if device == "cpu" else "cuda", "--listen", f"127.0.0.1:{port}"]
+    runpy.run_module("tools.api_server", run_name="__main__")
 
 
 def speaker(parts: Parts) -> Callable[..., Sound]:

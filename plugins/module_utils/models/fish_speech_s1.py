@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .fish_speech import DEVICES, load
+from .fish_speech import DEVICES, load, serve
 
-__all__ = ["DEVICES", "load"]
+__all__ = ["DEVICES", "load", "serve"]

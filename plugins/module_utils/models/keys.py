@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from .kept import Unusable
@@ -47,7 +48,7 @@ def exact(computed: Sequence[str] = ()) -> Iterator[None]:
 
     module.load_state_dict = tolerant
     try:
-        with _pretrained(wrong, computed):
+        with _pretrained(wrong, computed), _dispatched(wrong, computed):
             yield
     except Exception as error:
         if wrong:  # upstream says the same in its own way
@@ -62,7 +63,7 @@ def exact(computed: Sequence[str] = ()) -> Iterator[None]:
 @contextmanager
 def _pretrained(wrong: list[tuple[Any, str]], computed: Sequence[str]) -> Iterator[None]:
     """Note what transformers draws at random because its weights lack it: it warns at most. Weights for more than the model are usual there."""
-    transformers = sys.modules.get("transformers")
+    transformers: Any = sys.modules.get("transformers")
     if transformers is None:
         yield
         return
@@ -81,6 +82,36 @@ def _pretrained(wrong: list[tuple[Any, str]], computed: Sequence[str]) -> Iterat
         yield
     finally:
         base.from_pretrained = load
+
+
+@contextmanager
+def _dispatched(wrong: list[tuple[Any, str]], computed: Sequence[str]) -> Iterator[None]:
+    """Compare the keys of a file that accelerate loads: torch.distributed fills in what it lacks from the module before anybody can tell."""
+    accelerate: Any = sys.modules.get("accelerate")
+    if accelerate is None:
+        yield
+        return
+    load = accelerate.load_checkpoint_and_dispatch
+
+    def noted(model: Any, checkpoint: Any, *given: Any, **named: Any) -> Any:
+        loaded = load(model, checkpoint, *given, **named)
+        file = Path(checkpoint)
+        file = file / "model.safetensors" if file.is_dir() else file
+        if file.suffix == ".safetensors":
+            with importlib.import_module("safetensors").safe_open(file, "pt") as opened:
+                there = set(opened.keys())
+            known = model.state_dict().keys()
+            missing = [key for key in _untied(model, sorted(known - there)) if not _is_one(key, computed)]
+            unknown = [key for key in sorted(there - known) if not _is_one(key, computed)]
+            if missing or unknown:
+                wrong.append((model, mismatch(type(model).__name__, missing, unknown)))
+        return loaded
+
+    accelerate.load_checkpoint_and_dispatch = noted
+    try:
+        yield
+    finally:
+        accelerate.load_checkpoint_and_dispatch = load
 
 
 def mismatch(name: str, missing: Sequence[str], unknown: Sequence[str]) -> str:

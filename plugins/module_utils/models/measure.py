@@ -17,6 +17,8 @@ CLIPPED, FLATNESS, VOICED, STEADY = 0.001, 0.3, 0.25, 0.8
 DISTANCE, COPIED_PITCH = 10.0, 0.05
 """At most so many dB between a sound and what a codec makes of it, and so far a pitch off. Of espeak-ng's speech Opus at 6 kbit/s is 5.9 dB away
 and MP3 at 8 kbit/s 9.0; the same speech a second later is 15.7, in shuffled pieces 16.4, and noise 22.9."""
+LOUDEST, MOVING = -5.0, 0.5
+"""dBFS up to which music is; its envelope moves, less steadily than a voice's: drums begin at once."""
 SPEED = (8.5, 22.0)
 """Letters a second between which English is read aloud."""
 
@@ -123,6 +125,25 @@ def copy_problems(given: dict[str, float], measured: dict[str, float], distance:
     if given["hertz"] and not abs(measured["hertz"] / given["hertz"] - 1) <= COPIED_PITCH:
         problems.append(
             f"its pitch is {measured['hertz']:.0f} Hz, that of what was given {given['hertz']:.0f} Hz (allowed {COPIED_PITCH:.0%})"
+        )
+    return problems
+
+
+def music_problems(measured: dict[str, float], seconds: tuple[float, float]) -> list[str]:
+    """Why a measured sound is no music that lasts between so many seconds; empty where it may be."""
+    problems = []
+    rms, least, most = measured["rms"], *seconds
+    if not least <= measured["seconds"] <= most:
+        problems.append(f"it lasts {measured['seconds']:.2f} s, not between {least:g} and {most:g}")
+    if not RMS[0] <= rms <= LOUDEST:
+        problems.append(f"its level is {rms:.1f} dBFS, not between {RMS[0]:g} and {LOUDEST:g}")
+    if measured["clipped"] > CLIPPED:
+        problems.append(f"{measured['clipped']:.1%} of its samples are clipped, more than {CLIPPED:.1%}")
+    if measured["flatness"] > FLATNESS:
+        problems.append(f"its spectrum is as flat as noise ({measured['flatness']:.2f}, more than {FLATNESS:g})")
+    if measured["steady"] < MOVING:
+        problems.append(
+            f"its loudness is constant, or jumps like chopped sound ({measured['steady']:.2f}, less than {MOVING:g})"
         )
     return problems
 

@@ -38,18 +38,7 @@ def load(files: Sequence[Path], device: str, steps: int = STEPS) -> Callable[...
     """What speaks a text with a voice; `files` are those of amphion/MaskGCT and facebook/w2v-bert-2.0."""
     import torch
 
-    upstream: Any = importlib.import_module("models.tts.metis.metis")
-    work(Path.cwd(), files)
-    tokenizer: Any = importlib.import_module("models.tts.metis.audio_tokenizer")
-    tokenizer.build_acoustic_codec = _ready(tokenizer.build_acoustic_codec)
-    config = importlib.import_module("utils.util").load_config(CONFIG)
-    with keys.exact():
-        model = upstream.Metis(
-            ckpt_path=str(amphion.find(files, _SPEAKS)),
-            cfg=config,
-            device=amphion.torch_device(device),
-            model_type="tts",
-        )
+    model = opened(files, device)
 
     def speak(text: str, voice: Sound | None = None, voice_text: str = "", seconds: str = "") -> Sound:
         heard, says = amphion.prompt(voice, voice_text)
@@ -69,6 +58,22 @@ def load(files: Sequence[Path], device: str, steps: int = STEPS) -> Callable[...
         return Sound(amphion.RATE, samples)
 
     return speak
+
+
+def opened(files: Sequence[Path], device: str) -> Any:
+    """Upstream's own ``Metis`` for speech from text, with weights that fit exactly."""
+    upstream: Any = importlib.import_module("models.tts.metis.metis")
+    work(Path.cwd(), files)
+    tokenizer: Any = importlib.import_module("models.tts.metis.audio_tokenizer")
+    tokenizer.build_acoustic_codec = _ready(tokenizer.build_acoustic_codec)
+    config = importlib.import_module("utils.util").load_config(CONFIG)
+    with keys.exact():
+        return upstream.Metis(
+            ckpt_path=str(amphion.find(files, _SPEAKS)),
+            cfg=config,
+            device=amphion.torch_device(device),
+            model_type="tts",
+        )
 
 
 def work(tree: Path, files: Sequence[Path]) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import device, kept, measure, place, sound
+from . import device, kept, measure, place, serve, sound
 
 if TYPE_CHECKING:  # this room travels without that one
     from ..records.model import Gives, ModelAnswer, ModelOf
@@ -104,6 +104,8 @@ def main(argv: Sequence[str]) -> int:
         if runner(name) is None:
             raise kept.Unusable(_no_runner(model))
         options = _options(model, words)
+        if getattr(options, "serve", None):
+            return _serve(Path(prefix), model, options)
         answer = _run(Path(prefix), model, options)
     except (kept.Unusable, device.NoDevice, ValueError, OSError) as problem:
         print(f"wavesmith-run: {problem}", file=sys.stderr)
@@ -119,7 +121,7 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
         description=f"{model['name']}: {model['does']}{f' ({languages})' if languages else ''}.",
     )
     if model["takes"] == "text":
-        parser.add_argument("--text", required=True, help="the text")
+        parser.add_argument("--text", help="the text")
     else:
         parser.add_argument("--in", dest="source", type=Path, required=True, metavar="WAV", help="a 16-bit WAV")
     for name, what in model["may_take"].items():
@@ -136,10 +138,35 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
         "--device",
         choices=("auto", *device.PRIORITY),
         default="auto",
-        help="what to compute on [auto: the best that is here]",
+        help="what to compute on [auto: the best one here]",
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON")
-    return parser.parse_args(words)
+    if model["takes"] == "text" and model["gives"] == "sound":
+        parser.add_argument(
+            "--serve",
+            type=int,
+            metavar="PORT",
+            help="be a server at this port of the loopback, with a page for browsers",
+        )
+    options = parser.parse_args(words)
+    if model["takes"] == "text" and options.text is None and not getattr(options, "serve", None):
+        parser.error("the following arguments are required: --text")
+    return options
+
+
+def _serve(prefix: Path, model: ModelOf, options: argparse.Namespace) -> int:
+    """Be a server: upstream's own where the runner has one, else ours."""
+    backend = runner(model["name"])
+    if hasattr(backend, "serve"):
+        chosen, why = device.choose(model["name"], backend.DEVICES, devices_here(backend.DEVICES), options.device)
+        place.enter(prefix, model)
+        print(f"device  {chosen}: {why}", flush=True)
+        backend.serve(kept.files(prefix, model), chosen, options.serve)
+        return 0
+    work, chosen, why = loaded(prefix, model["name"], options.device)
+    print(f"device  {chosen}: {why}\nserving http://127.0.0.1:{options.serve}/", flush=True)
+    serve.server(model, work, options.serve).serve_forever()
+    return 0
 
 
 def _run(prefix: Path, model: ModelOf, options: argparse.Namespace) -> ModelAnswer:

@@ -1,4 +1,4 @@
-"""sherpa-onnx finds where somebody speaks, with Silero's network in ONNX."""
+"""sherpa-onnx finds where there is speech, with Silero's network in ONNX."""
 
 from __future__ import annotations
 

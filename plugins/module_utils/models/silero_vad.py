@@ -1,4 +1,4 @@
-"""Silero's voice activity detector finds where somebody speaks."""
+"""Silero's voice activity detector finds where there is speech."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whisper tiny.en writes down what is said."""
+"""Whisper tiny.en transcribes speech."""
 
 from __future__ import annotations
 

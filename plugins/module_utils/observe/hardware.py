@@ -72,7 +72,7 @@ def find_cpu(host: Host, architecture: str, cpu: Cpu, findings: list[Finding]) -
             texts.finding(
                 "cpu.architecture",
                 f"The CPU architecture {architecture or 'unknown'} has no wheels of torch",
-                "Take a host with x86_64 or aarch64.",
+                "Use a host with x86_64 or aarch64.",
             )
         )
     elif cpu.isa == "generic" and cpu.cores:
@@ -80,7 +80,7 @@ def find_cpu(host: Host, architecture: str, cpu: Cpu, findings: list[Finding]) -
             texts.finding(
                 "cpu.level",
                 f"{cpu.model or 'The CPU'} has {'no AVX2' if architecture == 'x86_64' else 'no ARMv8.2 half precision'}",
-                "Let a virtual machine see its host's CPU, or take a newer machine; nothing is compiled for this level.",
+                "Let a virtual machine see its host's CPU, or use a newer machine; nothing is compiled for this level.",
             )
         )
     return {
@@ -185,7 +185,7 @@ def find_machine(
         findings.append(
             texts.finding(
                 "jetson.l4t_missing",
-                f"This is a Jetson ({why}), but nothing tells its L4T release",
+                f"This is a Jetson ({why}), but its L4T release cannot be read",
                 "In a container, mount the host's /etc/nv_tegra_release into it.",
             )
         )
@@ -194,7 +194,7 @@ def find_machine(
             texts.finding(
                 "jetson.l4t_unknown",
                 f"L4T {l4t} is not known; it is treated as JetPack {jetpack.version}, the nearest older one",
-                "Update Wavesmith, or check that what was chosen fits.",
+                "Update Wavesmith, or check that the chosen stack fits.",
             )
         )
     said = texts.version_in(re.split(r"[+-]", packages.get("nvidia-jetpack", ""), maxsplit=1)[0])

@@ -94,7 +94,7 @@ def read_log(text: str) -> tuple[Said, ...]:
 
 
 def first(said: Iterable[Said], *kinds: str) -> Said | None:
-    """Return what was said of one of these kinds, of the first kind that there is."""
+    """Return the messages of the first of these kinds that there are any of."""
     known: Sequence[Said] = tuple(said)
     return next((one for kind in kinds for one in known if one.kind == kind), None)
 

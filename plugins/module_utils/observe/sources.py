@@ -29,7 +29,7 @@ NETWORK = "Check name resolution, proxy and firewall, or configure a mirror."
 
 
 def find_package_index(host: Host, user: User, default: str = "") -> tuple[str, str]:
-    """Return the package index the host's own tools are set to, with credentials, and what says so.
+    """Return the package index that the host's own tools are set to, with credentials, and the file or variable that sets it.
 
     pip's order: variables, the user's file, then the system's; `default` when none names one.
     """

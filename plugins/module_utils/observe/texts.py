@@ -11,7 +11,7 @@ _NATURAL = re.compile(r"[0-9]{1,18}")
 
 MIB = 1024 * 1024
 ROOT_OWNER = "root.owner"
-"""The finding that somebody else could change what runs from our folder."""
+"""The finding that another user could change what runs from our folder."""
 
 
 def decode(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Why NVIDIA's GPUs do not answer where the driver is somebody else's: a container's host's, Windows', a Jetson's L4T's."""
+"""Why NVIDIA's GPUs do not answer where the driver belongs to another system: a container's host, Windows, a Jetson's L4T."""
 
 from __future__ import annotations
 

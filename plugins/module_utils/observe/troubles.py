@@ -1,4 +1,4 @@
-"""Why NVIDIA's GPUs do not answer, and what to do: by what was said, by what else is known, and by where it was said.
+"""Why NVIDIA's GPUs do not answer, and what to do: by the message, what else is known, and where the message was found.
 
 The same words have other causes on a host, in a container, in WSL and on a Jetson, and only on a host is its driver installed.
 """

@@ -38,8 +38,8 @@ class Tool(NamedTuple):
 # 3.0.0; the C code that 0.29 makes does not compile with Python 3.13 (tried: that of 0.29.37 does not, that of 3.0.8 does).
 TOOLS = (
     Tool("setuptools", "82", "2026-02-08", "it has no pkg_resources"),
-    Tool("cmake", "4", "2025-03-27", "it refuses cmake_minimum_required below 3.5"),
-    Tool("cython", "3", "2023-07-17", "it refuses code that 0.29 took", before_python="3.13"),
+    Tool("cmake", "4", "2025-03-27", "it rejects cmake_minimum_required below 3.5"),
+    Tool("cython", "3", "2023-07-17", "it rejects code that 0.29 accepted", before_python="3.13"),
 )
 # The first release that runs on a Python, or whose code compiles for it. setuptools: NEWS.rst, v66.1.0 (pkgutil.ImpImporter). Cython:
 # compiled here with CPython 3.12.1 and 3.13.0, release by release. numpy: the wheels that the package index has.

@@ -111,7 +111,7 @@ def _entry(name: str, package: Package | None, lines: Sequence[Asked]) -> tuple[
     if commits:
         if len(commits) > 1 or any(line.specifier for line in more):
             return package or Package(name, ()), (
-                f"{said}: one commit is asked for, and something else",
+                f"{said}: both a commit and something else are asked for",
                 "keep one line",
             )
         found = package or Package(name, ())
@@ -157,7 +157,7 @@ def _without_stack(item: str, result: Asks) -> list[Refusal]:
 
 
 def _pairs(item: str, packages: Sequence[Package], lines: Mapping[str, Sequence[Asked]]) -> list[Refusal]:
-    """What cannot be together: packages of which one's entry says so, and pins that no version satisfies."""
+    """What cannot be together: packages that conflict by their entries, and pins that no version satisfies."""
     there = {package.name: package for package in packages}
     found = [
         (name, other, why)
@@ -185,7 +185,9 @@ def _claim(who: str, name: str, specifier: str) -> str:
     return "which is asked for otherwise" if name_of(who) == normal(name) else f"{who} {name}{specifier}"
 
 
-def contradictions(item: str, asks: Asks, stack: Stack, projects: Sequence[Project]) -> list[Refusal]:
+def contradictions(
+    item: str, asks: Asks, stack: Stack, projects: Sequence[Project], others: Iterable[Stack] = ()
+) -> list[Refusal]:
     """What lines ask for that the stack, or an override, decides otherwise: it would be overridden without a word."""
     decided = {name: (f"=={version}", f"belongs to the stack {stack.name}") for name, version in stack.brings.items()}
     decided |= {
@@ -206,8 +208,19 @@ def contradictions(item: str, asks: Asks, stack: Stack, projects: Sequence[Proje
             specifier, why = decided.get(line.name, ("", ""))
             if line.specifier and specifier and asked.disagree([line.specifier, specifier]):
                 problem = f"package {line.said!r} contradicts {line.name}{specifier} ({why})"
-                found.append(Refusal(item, problem, "ask for what is decided, or choose another stack or environment"))
+                fitting = [other.name for other in others if _has(other, line)] if line.name in stack.versions else []
+                way = (
+                    f"set stack: {' or '.join(fitting)}, which has it"
+                    if fitting
+                    else "choose another stack or environment"
+                )
+                found.append(Refusal(item, problem, f"ask for the version that was decided, or {way}"))
     return found
+
+
+def _has(stack: Stack, line: Asked) -> bool:
+    version = stack.versions.get(line.name, "")
+    return bool(version) and not version.startswith(">=") and not asked.disagree([line.specifier, f"=={version}"])
 
 
 def overrides(lines: Iterable[str], asks: Mapping[str, Sequence[Asked]]) -> list[str]:
@@ -236,5 +249,5 @@ def unguarded(item: str, resolved: Iterable[str], held: Iterable[str]) -> list[R
     brought = sorted({*resolved} & {*held})
     if not brought:
         return []
-    problem = f"its lock brings in {', '.join(brought)}, but stack is none: nothing would say for which GPU"
+    problem = f"its lock brings in {', '.join(brought)}, but stack is none: the GPU to build it for would be unknown"
     return [Refusal(item, problem, "give the environment a stack (stack: auto), or remove the lock")]

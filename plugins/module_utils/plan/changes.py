@@ -44,8 +44,8 @@ def expected(item: EnvironmentPlan, before: GenerationManifest | None, lock: str
     imported: Mapping[str, str] = before.get("imports", {}) if before else {}
     if lock:
         after = wanted_packages(lock, item.wheels, item.projects)
-        if there:
-            return changes(there, after)
+        if there and before:
+            return changes(there, after) or _around(item, before)
         named = {name: after[name] for name in asked if name in after}
         more = len(after) - len(named)
         return [*changes({}, named), *([f"+ {more} that these need"] if more else [])]
@@ -60,6 +60,20 @@ def expected(item: EnvironmentPlan, before: GenerationManifest | None, lock: str
         if name in there and not _fits(there[name], said)
     }
     return [*(found[name] for name in sorted(found)), "all other versions: known after the lock"]
+
+
+def _around(item: EnvironmentPlan, before: GenerationManifest) -> list[str]:
+    """Why another generation is wanted though no package differs."""
+    pairs = (
+        ("stack", before.get("stack"), item.stack),
+        ("origin", before.get("origin"), item.origin),
+        ("engine", before.get("engine"), item.engine),
+        ("Python", before["python"]["version"] if "python" in before else "", item.python["version"]),
+    )
+    found = [f"{name} {old} → {new}" for name, old, new in pairs if old and old != new]
+    return found or [
+        "no package: what Wavesmith itself puts into an environment is another version now, or its settings are"
+    ]
 
 
 def _asked(line: str) -> tuple[str, str]:

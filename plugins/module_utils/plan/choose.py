@@ -143,9 +143,9 @@ def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog
         elif forced == "auto" and stack.channel != "stable":
             why = f"a {stack.channel} stack is taken only when it is forced"
         elif forced == "auto" and needs_cuda and family(stack.backend) != "cuda":
-            why = "this host has an NVIDIA GPU: what does without it is taken only when it is forced"
+            why = "this host has an NVIDIA GPU: a stack that does not use it is taken only when it is forced"
         elif forced == "auto" and starts and stack.backend == "cpu" and not choice.stack:
-            why = f"{starts} would start on this host's GPU and fail: what does without it is taken only when it is forced"
+            why = f"{starts} would start on this host's GPU and fail: a stack that does not use it is taken only when it is forced"
         elif choice.stack:
             why = f"{choice.stack.name} goes before it"
         elif forced == "auto" and (
@@ -160,7 +160,7 @@ def choose(environment: Environment, wanted: Wanted, observed: Observed, catalog
             choice.warnings += [f"{name} stays unused: {stack.name} has no code for it" for name in fit.unused]
             choice.warnings += [
                 f"{name} fails at its first matrix product: rocBLAS of {stack.name} has no kernels for it. "
-                "Remedy: hide it from what computes, with HIP_VISIBLE_DEVICES"
+                "Remedy: hide it with HIP_VISIBLE_DEVICES"
                 for name in fit.hidden
             ]
         choice.considered.append({"stack": stack.name, "taken": taken, "why": why})
@@ -190,7 +190,7 @@ def _forced(environment: Environment, wanted: Wanted) -> tuple[str, str]:
 
 
 def unknown_stack(item: str, name: str, catalog: Catalog) -> Refusal:
-    """What is said about a name that the catalog does not have."""
+    """The refusal of a name that the catalog does not have."""
     return Refusal(item, f"stack {name!r} is not in the catalog", suggest(name, [*catalog.stacks, "none", "auto"]))
 
 
@@ -258,6 +258,19 @@ def _nothing_fits(item: str, ranked: Sequence[Stack], fits: Mapping[str, Fit], g
         remedies.append("set wavesmith_stack: cpu if the CPU is enough")
     remedy = "; or ".join(text for text in remedies if text) or "add a stack to the catalog"
     return Refusal(item, f"no stack fits this host ({problem or 'the catalog has none for its accelerator'})", remedy)
+
+
+def alternatives(stack: Stack, observed: Observed, catalog: Catalog, policy: Sequence[str]) -> list[Stack]:
+    """The other stable stacks of the same family that work on a host."""
+    return [
+        other
+        for other in catalog.stacks.values()
+        if other.name != stack.name
+        and other.channel == "stable"
+        and stack.name in catalog.stacks
+        and family(other.backend) == family(stack.backend)
+        and not judge(other, observed, policy).problem
+    ]
 
 
 def judge(stack: Stack, observed: Observed, policy: Sequence[str], forced: bool = False) -> Fit:
@@ -373,7 +386,7 @@ def _rocm(stack: Stack, gpus: Sequence[Gpu]) -> Fit:
     if starting:
         return Fit(
             f"it has code for {', '.join(starting)}, but its rocBLAS has no kernels for that, only for {', '.join(works)}: "
-            "the first matrix product would end the process",
+            "the first matrix product would abort the process",
             "take AMD's own builds (TheRock), which are made for more GPUs: add a stack of them to wavesmith_catalog (docs/stacks.md#amds-own-builds)",
             starts=True,
         )

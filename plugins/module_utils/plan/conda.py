@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import TypedDict, cast
 
 from ..records.generation import PythonOf
 from ..records.host import SourceState
@@ -111,7 +111,7 @@ def refusals(environment: Environment, wanted: Wanted, architecture: str) -> lis
         problem = f"two channels are called {twice[0]!r}, so a lock could mean either"
         found.append(Refusal("variable wavesmith_conda_channels", problem, "keep one of them, or rename its folder"))
     if not names:
-        problem = "it is empty, and engine conda takes Python from a channel"
+        problem = "it is empty, but engine conda takes Python from a channel"
         found.append(Refusal("variable wavesmith_conda_channels", problem, "name one, such as conda-forge"))
     if architecture not in SUBDIRS:
         found.append(Refusal(item, f"channels have no packages for {architecture}", "use a host of another kind"))
@@ -215,16 +215,36 @@ def read_lock(text: str) -> list[ChannelPackage]:
     return found
 
 
+class _Info(TypedDict):
+    subdir: str
+
+
+_Page = TypedDict(
+    "_Page",
+    {
+        "info": _Info,
+        "packages": dict[str, dict[str, object]],
+        "packages.conda": dict[str, dict[str, object]],
+        "repodata_version": int,
+    },
+)
+"""A channel's ``repodata.json`` (conda's CEP 36)."""
+
+
 def repodata(records: Sequence[ChannelPackage]) -> dict[str, str]:
     """The index of channels that hold exactly these records, as relative path to text."""
-    pages: dict[str, dict[str, Any]] = {}
+    pages: dict[str, _Page] = {}
     for record in records:
         for subdir in ("noarch", *SUBDIRS.values()):
-            page = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": {}, "repodata_version": 1}
+            page: _Page = {"info": {"subdir": subdir}, "packages": {}, "packages.conda": {}, "repodata_version": 1}
             pages.setdefault(f"{record['channel']}/{subdir}/repodata.json", page)
-        facts = {"depends": [], **{key: value for key, value in record.items() if key not in ("channel", "fn")}}
-        kind = "packages.conda" if record["fn"].endswith(".conda") else "packages"
-        pages[f"{record['channel']}/{record['subdir']}/repodata.json"][kind][record["fn"]] = facts
+        facts: dict[str, object] = {
+            "depends": [],
+            **{key: value for key, value in record.items() if key not in ("channel", "fn")},
+        }
+        page = pages[f"{record['channel']}/{record['subdir']}/repodata.json"]
+        listed = page["packages.conda"] if record["fn"].endswith(".conda") else page["packages"]
+        listed[record["fn"]] = facts
     return {path: json.dumps(page, indent=1, sort_keys=True) + "\n" for path, page in pages.items()}
 
 

@@ -20,7 +20,7 @@ from ..wanted.project import Project
 from ..wanted.variables import Environment, Wanted
 from . import ask, conda, environ, models
 from .changes import expected
-from .choose import NO_STACK, choose, unknown_stack
+from .choose import NO_STACK, alternatives, choose, unknown_stack
 from .expect import unexpected
 from .fitness import tell, unfit, with_own_toolkit
 from .generation import settle
@@ -83,7 +83,7 @@ def plan(
     if result.steps and busy is not None:
         # No refusal: work that a killed run left behind is taken over; where its run still follows it, the step itself refuses.
         result.warnings.append(
-            f"another run's work goes on here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
+            f"another run's job is still running here: {busy.get('purpose', 'unknown')} (process {busy.get('pid', '?')})"
         )
     result.warnings += [
         f"{finding['detail']}. Remedy: {finding['remedy']}"
@@ -137,7 +137,7 @@ def _environment(
     item.python = item.builder if item.engine == "venv" else {"path": "", "version": minor}
     item.links = wanted.links
     item.variables = environ.variables(stack.backend, observed, wanted.native)
-    models.settle_models(item, asked, observed, result, bool(wanted.hub_token))
+    models.settle_models(item, asked, observed, result, bool(wanted.hub_token), environment.services)
     result.refusals += conda.refusals(environment, wanted, observed["cpu"]["architecture"])
     if len(result.refusals) > before:
         return item
@@ -154,15 +154,17 @@ def _environment(
                 Refusal(f"environment {item.name}", f"{said.full_name(name)} does not match torch: {problem}", remedy)
             )
     short = unfit(packages, stack, wanted.policy, observed)
+    limited = {entry.package for entry in short if entry.limit}
     projects = _projects(environment, stack, catalog, asked, result)
     item.projects = [project.wheel for project in projects if project.wheel]
     required = {names.name_of(line) for project in projects for line in project.requires}
     named = [name for name in stack.versions if name in {*asks.family, *required}]
-    result.refusals += ask.contradictions(f"environment {item.name}", asks, stack, projects)
+    others = alternatives(stack, observed, catalog, wanted.policy)
+    result.refusals += ask.contradictions(f"environment {item.name}", asks, stack, projects, others)
     for origin, why in origins_of(stack, wanted, current, observed):
         item.origin, item.origin_url, item.origin_why = origin.name, origin.url, why
         item.wheels, unbuildable = wheels_of(
-            [*named, *(package.name for package in packages)],
+            [*named, *(package.name for package in packages if package.name not in limited)],
             stack,
             origin,
             target,
@@ -220,7 +222,7 @@ def _environment(
             f"environment {item.name} drifted: {item.damage[0]}{more}. Remedy: wavesmith provision makes a good generation{keep}"
         )
     result.warnings += [
-        f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so nothing goes back to it: "
+        f"environment {item.name}: generation {entry['name']}, which is not in use, was changed, so it cannot be rolled back to: "
         f"{entry['damage'][0]}. Remedy: wavesmith repair removes it"
         for entry in present["generations"]
         if entry.get("damage") and entry["name"] != item.current
@@ -255,12 +257,20 @@ def _projects(
         for line in project.overrides:
             if names.name_of(line) in {*stack.versions, *stack.brings}:
                 problem = f"its override {line} is on a package that belongs to the stack {stack.name}"
-                remedy = (
-                    f"leave it out; to have it, choose a stack for environment {environment.name} that has this version"
-                )
+                remedy = f"leave it out; for that version, choose a stack for environment {environment.name} that has this version"
                 name = project.name if project.name.startswith("model ") else f"project {project.name}"
                 result.refusals.append(Refusal(name, problem, remedy))
     return found
+
+
+def _other_python(wanted: Wanted, stack: Stack, observed: Observed) -> str:
+    """What else helps where no Python of a host fits."""
+    minors = {tuple(int(part) for part in python["version"].split(".")[:2]) for python in observed["pythons"]}
+    fit = [
+        ".".join(map(str, minor)) for minor in sorted(minors) if stack.python_minimum <= minor <= stack.python_maximum
+    ]
+    other = "or give the environment engine: conda, which brings its own"
+    return f"or set wavesmith_python to what is there ({', '.join(fit)})" if wanted.python and fit else other
 
 
 def _python(
@@ -286,7 +296,7 @@ def _python(
         Refusal(
             f"environment {environment.name}",
             f"stack {stack.name} needs Python {span}, this host has {seen}",
-            f"install Python {span} on the host, or set wavesmith_python",
+            f"install Python {span} on the host, {_other_python(wanted, stack, observed)}",
         )
     )
     return None

@@ -36,11 +36,11 @@ def elect(
     """Share out the wheels that the plans of a run's hosts miss.
 
     Keys that one was compiled against stay together, on one host. The longest work is given away first, each time to the
-    host with the least to do; equal ones are told apart by name, so that the same plans give the same answer.
+    host with the least to do; ties are broken by name, so that the same plans give the same answer.
 
     Args:
         plans: Each host's plan, as plain data.
-        builders: Where there are any, nobody else's wheel goes to another host: who finds none among them builds for itself.
+        builders: Where there are any, only their wheels go to other hosts: a host that finds none among them builds for itself.
         offered: Keys that the wheelhouse has.
     """
     shares = {host: Share() for host in sorted(plans)}

@@ -14,7 +14,7 @@ _WITHOUT_GPU = ("cpu", "none")
 
 
 def unexpected(wanted: Wanted, observed: Observed) -> list[Refusal]:
-    """A refusal for each thing that a host is not, though its group says so; none where every environment does without a GPU."""
+    """A refusal for each expectation of its group that a host does not meet; none where every environment does without a GPU."""
     expect = wanted.expect
     if expect == Expectation() or all(
         _stack(wanted, environment.stack) in _WITHOUT_GPU for environment in wanted.environments
@@ -73,11 +73,11 @@ def _missing(vendors: Sequence[str], observed: Observed) -> str:
 
 
 _WHERE = {
-    "": "see whether the PCI bus shows it (lspci) and the firmware has it turned on, put it in and give it power; in a virtual machine "
+    "": "check that the PCI bus shows it (lspci) and that it is enabled in the firmware, put it in and give it power; in a virtual machine "
     "let its host pass it through",
     "jetson": "its packages of JetPack are missing or broken: apt-get install --reinstall nvidia-l4t-core nvidia-l4t-cuda, or flash it again",
     "wsl2": "update the GPU's driver in Windows and WSL (`wsl --update`), then `wsl --shutdown`; /dev/dxg must be there",
-    "wsl1": "turn it into WSL 2: `wsl --set-version <distribution> 2`",
-    "container": "let the container's host give it the GPU (docker --gpus all, podman --device nvidia.com/gpu=all; for AMD /dev/kfd and "
+    "wsl1": "convert it to WSL 2: `wsl --set-version <distribution> 2`",
+    "container": "give the container access to the GPU (docker --gpus all, podman --device nvidia.com/gpu=all; for AMD /dev/kfd and "
     "/dev/dri)",
 }

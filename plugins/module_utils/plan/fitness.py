@@ -1,4 +1,4 @@
-"""Whether a package can be had with a stack, and whether an index's wheel of it uses the GPU: build it, another stack, or say so."""
+"""Whether a package can be had with a stack, and whether an index's wheel of it uses the GPU: build it, take another stack, or warn."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from ..audit.fatbin import Target
 from ..audit.verdict import capability, gpu_build, parse_sm, runs
 from ..records.host import Gpu, Observed
 from ..terms.refusal import Refusal
+from ..terms.versions import numbers
 from ..wanted.catalog import ALWAYS, SOURCE, WITH_STACK, Catalog, Package, Stack, cuda_version
 from .record import EnvironmentPlan
 
@@ -47,20 +48,27 @@ def _limited(package: Package, stack: Stack, observed: Observed) -> Unfit | None
         "backend": stack.backend.rstrip("_0123456789"),
         "machine": observed.get("machine", {}).get("kind", ""),
         "stack": stack.name,
+        "sm": _lowest(observed) if stack.backend.startswith("cuda") else "",
     }
     for limit in package.limits:
         if all(facts[fact] in values for fact, values in limit.when.items()):
             other = (
                 "choose another stack (wavesmith_explain=true lists them), or "
-                if "architecture" not in limit.when
+                if not {"architecture", "sm"} & limit.when.keys()
                 else ""
             )
             return Unfit(package.name, limit.why, False, False, f"{other}leave {package.name} out", limit=True)
     return None
 
 
+def _lowest(observed: Observed) -> str:
+    """The lowest compute capability of the host's NVIDIA GPUs; empty where none is known."""
+    known = [gpu["sm"] for gpu in observed["accelerators"] if gpu["vendor"] == "nvidia" and gpu["sm"]]
+    return min(known, key=numbers, default="")
+
+
 def unfit(packages: Sequence[Package], stack: Stack, policy: Collection[str], observed: Observed) -> list[Unfit]:
-    """The packages of an environment that cannot be had with a stack, and with one for CUDA those whose wheels do not use this host's GPUs."""
+    """The packages of an environment that cannot be had with a stack, and with one for a GPU those whose wheels do not use this host's."""
     found = []
     cuda = cuda_version(stack.backend)
     gpus = [gpu for gpu in observed["accelerators"] if gpu["vendor"] == "nvidia"]
@@ -70,7 +78,13 @@ def unfit(packages: Sequence[Package], stack: Stack, policy: Collection[str], ob
             found.append(limit)
             continue
         held = package.index_wheels.get(observed["cpu"]["architecture"])
-        if not cuda or held is None:
+        if held is None:
+            continue
+        if stack.backend.startswith("rocm"):
+            remedy = "for the GPU: a build of it for ROCm, from an index or a recipe of your own"
+            made = "the CPU" if held.backend == "cpu" else f"CUDA {held.backend.removeprefix('cuda')}"
+            found.append(Unfit(package.name, f"its wheels on the index are for {made} only", True, False, remedy))
+        if not cuda:
             continue
         if package.recipe and package.recipe.use == WITH_STACK and _from_source(stack):
             continue  # it is built with the stack
@@ -184,7 +198,7 @@ def with_own_toolkit(stack: Stack, catalog: Catalog, policy: Collection[str], ob
 
 
 def tell(item: EnvironmentPlan, found: Sequence[Unfit], other: str = "") -> tuple[list[str], list[Refusal]]:
-    """What is said of packages that do not use the GPU and are not built; also kept in `item.on_cpu`.
+    """Warnings about packages that do not use the GPU and are not built; also kept in `item.on_cpu`.
 
     Args:
         item: The environment.

@@ -34,6 +34,9 @@ def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) 
             }
         )
     current = present["current"]
+    if current and current["damage"]:
+        more = current["damaged"] - len(current["damage"])
+        item.damage = [*current["damage"], *([f"and {more} more"] if more > 0 else [])]
     if item.digest is None:
         item.state = "change" if current else "new"
         item.phases = [phase for phase in ("build", "lock") if needs(item, phase)] + ["install", "verify", "activate"]
@@ -41,7 +44,7 @@ def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) 
     short = item.digest[:16]
     same = [entry for entry in present["generations"] if entry["complete"] and entry["digest"] == item.digest]
     good = [entry for entry in same if entry["intact"] and not anew]
-    # Without a manifest nobody knows what it was: it counts as damaged, and is never made again in its place.
+    # Without a manifest its contents are unknown: it counts as damaged, and is never remade in place.
     if current and (not current["manifest"] or current["manifest"]["digest"] == item.digest):
         verdict = current["verdict"]
         if not current["damage"] and verdict and verdict.get("exit") == 0 and not anew:
@@ -49,8 +52,6 @@ def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) 
             return
         if current["damage"]:
             item.state = "drifted"
-            more = current["damaged"] - len(current["damage"])
-            item.damage = [*current["damage"], *([f"and {more} more"] if more > 0 else [])]
     if good:
         newest = max(good, key=lambda entry: (entry["exit"] == 0, entry["created"]))
         item.generation = newest["name"]

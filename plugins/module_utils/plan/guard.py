@@ -1,6 +1,6 @@
-"""The torch guard: what others require of packages that we decide on, and what they get in its stead.
+"""The torch guard: what others require of the packages that the stack decides, and what they get instead.
 
-A stack's packages are nobody's dependency. Whatever a package or a project declares, the overrides of the lock decide, and
+A stack's packages are never resolved as a dependency of another package. Whatever a package or a project declares, the overrides of the lock decide, and
 what they contradict is reported: who asked, what for, what it got, and why.
 """
 
@@ -23,7 +23,7 @@ WITHOUT_STACK = "belongs to a stack, and the environment has none"
 def held(
     stack: str, family: Iterable[str], packages: Iterable[tuple[str, Sequence[str]]], projects: Iterable[Project]
 ) -> dict[str, str]:
-    """The packages whose version nobody else decides, each with the reason.
+    """The packages whose version only the stack decides, each with the reason.
 
     Args:
         stack: Name of the stack; empty for none.

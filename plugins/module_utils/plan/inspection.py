@@ -39,7 +39,7 @@ class Judged:
 
     Attributes:
         refusals: What cannot work.
-        warnings: What somebody should know.
+        warnings: Warnings for the user.
         constraints: What archives must be built with.
         archives: The archives that will be built on the host.
     """
@@ -118,7 +118,7 @@ def judge(
 
 
 def _kernels(item: EnvironmentPlan, files: Sequence[InspectedFile], observed: Observed, result: Judged) -> None:
-    """A wheel whose rocBLAS has kernels for none of the host's GPUs: the first matrix product would end the process."""
+    """A wheel whose rocBLAS has kernels for none of the host's GPUs: the first matrix product would abort the process."""
     gpus = [
         f"{gpu['name']} ({gpu['gfx']})" for gpu in observed["accelerators"] if gpu["vendor"] == "amd" and gpu["gfx"]
     ]

@@ -66,7 +66,7 @@ def lock_of(
         for name, version in stack.versions.items()
         if name in named or name in resolved or name in built
     }
-    # Without a stack nobody decides on the torch family: what brings it in is refused. Only a line of the inventory can ask for one of it.
+    # Without a stack nothing decides the versions of the torch family, so what brings it in is refused. Only a line of the inventory can ask for one of it.
     banned = sorted(_deciding(asks.catalog) - set(asks.lines) - set(item.versions)) if not stack.versions else []
     item.lock = {
         "key": found.key,
@@ -107,7 +107,7 @@ def _deciding(catalog: Catalog) -> set[str]:
 
 
 def imports_of(packages: Sequence[Package], lock: str | None) -> dict[str, str]:
-    """The module of each package that must import; empty where only the installed package says it. A lock says what is there at all."""
+    """The module of each package that must import; empty where only the installed package has it. The lock lists what is there at all."""
     found = {package.name: package.module for package in packages if package.module}
     unknown = [
         package.name

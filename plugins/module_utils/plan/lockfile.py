@@ -1,7 +1,7 @@
 """The file of a lock: its name, its first line, and whether it is still what was resolved.
 
 A lock is named after what was asked for, so hosts that ask for different things never write over each other's. One that is
-damaged is refused, never resolved anew: only another wish may change what a fleet gets.
+damaged is refused and never resolved again by itself: only a changed request may change what a fleet gets.
 """
 
 from __future__ import annotations

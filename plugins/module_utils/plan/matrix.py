@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..terms.kinds import Parsed
 from ..terms.refusal import Refusal, suggest
 from ..terms.variant import ISA_LEVELS, Variant
 from ..terms.versions import Range, less, numbers
@@ -71,7 +72,7 @@ class Toolchain:
         sms: Compute capability to what is known of it.
         isas: CPU level to what is known of it.
         packages: Package to what is known of it.
-        matrix_sms: Compute capabilities of a matrix for which nobody named any.
+        matrix_sms: Compute capabilities of a matrix where none were named.
     """
 
     toolkits: Mapping[str, Range]
@@ -133,7 +134,7 @@ class Row:
         }
 
 
-def toolchain(data: Mapping[str, Any]) -> Toolchain:
+def toolchain(data: Parsed) -> Toolchain:
     """The toolchain from a checked file.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the models of an environment ask for, what they are refused, and what somebody should know before they are fetched."""
+"""What the models of an environment ask for, why they are refused, and what to know before they are fetched."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from ..wanted.weights import folder, key
 from .choose import family
 from .record import EnvironmentPlan, Plan
 
-RUNNER = 3
+RUNNER = 4
 """Version of what runs models in an environment; a change makes new generations of those that have models."""
+PAGE = "/make"
+"""Where our own server makes a sound (`models.serve`)."""
+NO_SERVICES: Mapping[str, int] = {}
 
 
 def with_projects(wanted: Wanted, models: Mapping[str, Model]) -> Wanted:
@@ -72,7 +75,12 @@ def narrowed(stack: Stack, models: Sequence[Model], packages: Sequence[Package] 
 
 
 def settle_models(
-    item: EnvironmentPlan, models: Sequence[Model], observed: Observed, result: Plan, token: bool
+    item: EnvironmentPlan,
+    models: Sequence[Model],
+    observed: Observed,
+    result: Plan,
+    token: bool,
+    services: Mapping[str, int] = NO_SERVICES,
 ) -> None:
     """Decide on the models of an environment whose stack is known: refusals, warnings, what the manifest keeps."""
     kind = family(item.backend)
@@ -90,6 +98,7 @@ def settle_models(
             result.warnings.append(f"model {model.name}: {_lacks(model.tree)}; the doctor tries it with stand-ins")
     item.code = list(dict.fromkeys(model.tree.archive for model in models if model.tree and model.tree.archive))
     item.models = [model_of(model, observed["root"]) for model in models]
+    result.refusals += _serve(item, models, services, observed)
     item.weights = to_fetch(item.models, observed.get("weights", ()))
     names = {weights["name"] for weights in item.weights}
     gated = {found.name: found for model in models for found in model.weights if found.gated and found.name in names}
@@ -98,6 +107,29 @@ def settle_models(
         problem = f"weights {first.name} ({first.place}) are gated, and there is no token"
         remedy = "accept their terms on the hub, and set HF_TOKEN in this command's environment, or wavesmith_hub_token in a vault"
         result.refusals.append(Refusal(f"environment {item.name}", problem, remedy))
+
+
+def _serve(
+    item: EnvironmentPlan, models: Sequence[Model], services: Mapping[str, int], observed: Observed
+) -> list[Refusal]:
+    """Note in the models of an environment which are run as services; why one cannot be."""
+    found = []
+    known = {model.name: (model, of) for model, of in zip(models, item.models)}
+    for name, port in services.items():
+        model, of = known.get(name, (None, None))
+        if model is None or of is None:
+            problem, remedy = "it is none of the environment's models", suggest(name, known)
+        elif not model.task.ask:
+            problem, remedy = f"a model of the task {model.task.name} cannot be run as one", "leave it out of services"
+        elif of["refused"]:
+            problem, _, remedy = of["refused"].partition(" Remedy: ")
+        elif observed["user"]["privilege"] != "root":
+            problem, remedy = "units of systemd need root's rights", "connect as root, or leave services out"
+        else:
+            of["service"] = {"port": port, "path": model.serves or PAGE, "ask": dict(model.task.ask)}
+            continue
+        found.append(Refusal(f"environment {item.name}", f"service {name}: {problem.rstrip('.')}", remedy))
+    return found
 
 
 def model_of(model: Model, root: str = "") -> ModelOf:
@@ -185,7 +217,7 @@ def to_fetch(models: Sequence[ModelOf], kept: Collection[str]) -> list[WeightsOf
 
 
 def _memory(model: Model, kind: str, observed: Observed) -> list[str]:
-    """What to say where the host has less memory than the model takes."""
+    """The warning where the host has less memory than the model takes."""
     if kind != "cpu" and model.memory_gpu is not None:
         sizes = [gpu["memory"] for gpu in observed["accelerators"] if gpu["memory"]]
         if sizes and max(sizes) < model.memory_gpu * 2**30:
@@ -207,11 +239,13 @@ def digested(models: Sequence[ModelOf]) -> dict[str, object]:
     }
     own = {model["name"]: model["runner"] for model in models if model["runner"]}
     code = {model["name"]: [model["code"], model.get("variables", {})] for model in models if "code" in model}
+    services = {model["name"]: model["service"] for model in models if "service" in model}
     return {
         "models": files,
         "runner": RUNNER,
         **({"own runners": own} if own else {}),
         **({"code": code} if code else {}),
+        **({"services": services} if services else {}),
     }
 
 
@@ -223,8 +257,9 @@ def lines(models: Sequence[ModelOf]) -> list[str]:
         licences = dict.fromkeys(weights["licence"] or "unknown" for weights in model["weights"])
         weighs = f"weights {', '.join(licences)}, {_bytes(size)}" if model["weights"] else "no weights"
         refused = f"; without its weights: {model['refused']}" if model["refused"] else ""
+        served = f"; service at 127.0.0.1:{model['service']['port']}" if "service" in model else ""
         found.append(
-            f"{model['name']}: {model['task']}; code {model['licence'] or 'of unknown licence'}, {weighs}{refused}"
+            f"{model['name']}: {model['task']}; code {model['licence'] or 'of unknown licence'}, {weighs}{served}{refused}"
         )
     return found
 

@@ -64,7 +64,7 @@ def origins_of(
     manifest = current["manifest"] if current else None
     in_use = manifest.get("origin") if manifest and manifest.get("stack") == stack.name else None
     allowed = allowed_origins(stack, wanted.policy)
-    found = [(origin, "in use by the current generation") for origin in allowed if origin.name == in_use]
+    found = [(origin, "used by the current generation") for origin in allowed if origin.name == in_use]
     passed: list[str] = []
     for origin in allowed:
         state = _state(origin, observed)

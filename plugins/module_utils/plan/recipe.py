@@ -70,7 +70,7 @@ _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
 class RecipeError(ValueError):
-    """A recipe that cannot be used here: `what` names it and says what is wrong."""
+    """A recipe that cannot be used here: `what` names it and what is wrong."""
 
     def __init__(self, what: str, remedy: str) -> None:
         super().__init__(f"{what}. Remedy: {remedy}")
@@ -150,7 +150,9 @@ def fill(text: str, values: Mapping[str, str], item: str) -> str:
             return values[name]
         if name in PLACES:
             return match[0]
-        raise RecipeError(f"{item}: {{{name}}} is no value of a recipe", f"use one of {', '.join((*FACTS, *PLACES))}")
+        raise RecipeError(
+            f"{item}: {{{name}}} is not a valid value in a recipe", f"use one of {', '.join((*FACTS, *PLACES))}"
+        )
 
     return _FIELD.sub(value, text)
 
@@ -410,7 +412,7 @@ def _of_index(name: str, other: str, catalog: Catalog, versions: Mapping[str, st
     lock = recipe.index_locks.get(written) if recipe else None
     if not lock:
         raise RecipeError(
-            f"recipe {name}: it is compiled against {other}, and no lock pins {other} {written or '(which this stack has not)'}",
+            f"recipe {name}: it is compiled against {other}, and no lock pins {other} {written or '(which this stack does not have)'}",
             f"add it to index_locks in catalog/packages/{other}.yml, or choose another origin",
         )
     return Against(other, version, lock=lock)

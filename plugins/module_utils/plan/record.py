@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ..records.generation import Override, PythonOf
 from ..records.host import SourceState
 from ..records.model import ModelOf, WeightsOf
-from ..records.plan import CondaPlan, Considered, Instead, LockPlan, Step
+from ..records.plan import CondaPlan, Considered, Instead, LockPlan, PlanFile, Step
 from ..records.wheel import WheelSpec
 from ..terms.refusal import Refusal
 from ..wanted import model, project
@@ -93,8 +93,8 @@ class EnvironmentPlan:
         accelerated: Whether torch must compute on a GPU.
         sms: Compute capabilities of the host that it serves.
         prebuilt: Whether prebuilt wheels with CUDA code are allowed.
-        held: The packages whose version nobody else decides, each with the reason.
-        overrides: What was decided otherwise than somebody asked.
+        held: The packages whose version only the stack decides, each with the reason.
+        overrides: Requirements that were overridden.
         projects: Wheels of projects.
         code: Source trees of its models.
         models: Its models.
@@ -167,7 +167,7 @@ class Plan:
         steps: The same in detail.
         unwanted: What is on the host and nothing of this needs: environments, weights, toolboxes.
         remove: What of it the playbook `remove` removes.
-        warnings: What somebody should know.
+        warnings: Warnings for the user.
         refusals: Why nothing will be done.
         seconds: Rough time in all.
         disk_gib: Rough room that it takes, GiB.
@@ -193,9 +193,9 @@ class Plan:
         """The environments that something has to be fetched for, be they refused or not."""
         return [item for item in self.environments if _FETCHES & {*item.phases}]
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> PlanFile:
         """The plan as plain data, ready for JSON."""
-        data: dict[str, Any] = _plain(self)
+        data: PlanFile = _plain(self)
         return data
 
 

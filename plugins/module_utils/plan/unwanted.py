@@ -1,4 +1,4 @@
-"""What is on a host and nobody wants any more: named by the plan, and removed by a playbook of its own only."""
+"""What is on a host and no longer wanted: the plan names it, and only its own playbook removes it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ CACHES = "caches"
 VARIABLE = "variable wavesmith_remove"
 _FIRST = {
     "environment": "take it out of wavesmith_environments first",
-    "weights": "take its model out of wavesmith_environments first, or mend what wavesmith plan refuses",
-    "toolbox": "keep it: the next toolbox takes its place",
+    "weights": "take its model out of wavesmith_environments first, or fix what wavesmith plan refuses",
+    "toolbox": "keep it: the next toolbox replaces it",
 }
 
 
@@ -77,7 +77,7 @@ def _named(items: Iterable[str]) -> dict[str, str]:
 
 
 def for_removal(plan: Plan, unread: Sequence[Refusal]) -> Plan:
-    """A plan that only removes: what cannot be made here, such as on a full disk, is no reason to keep what nobody wants.
+    """A plan that only removes: what cannot be made here, such as on a full disk, is no reason to keep what is no longer wanted.
 
     Args:
         plan: The host's plan.

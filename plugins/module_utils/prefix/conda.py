@@ -124,11 +124,11 @@ def _work(
         )
         answer = store.read_json(paths["answer.json"])
     except Failed as error:
-        raise Failed(f"{item}: {error}. Remedy: the lines below are the tool's own", error.log) from error
+        raise Failed(f"{item}: {error}. Remedy: see the tool's own output below", error.log) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     if answer is None or shape.problems(answer, ChannelAnswer):
-        raise Failed(f"{item}: the conda worker left no answer. Remedy: report it with {job.log_path}")
+        raise Failed(f"{item}: the conda worker wrote no answer. Remedy: report it with {job.log_path}")
     if "failure" in answer:
         raise Failed(f"{item}: {answer['failure']}")
     return cast(ChannelAnswer, answer)

@@ -79,7 +79,7 @@ async def _solve(spec: ChannelSolve) -> ChannelAnswer:
     if mixed:
         raise Wrong(
             f"{where} would bring {', '.join(mixed)} into an environment that has it from the system. "
-            "Remedy: set wavesmith_native: channel, for the two do not mix"
+            "Remedy: set wavesmith_native: channel; the two cannot be mixed"
         )
     return {"records": cast("list[ChannelPackage]", found)}
 
@@ -115,7 +115,7 @@ async def _archives(spec: ChannelFetch) -> list[Path]:
         if package["channel"] not in urls:
             known = ", ".join(urls)
             raise Wrong(
-                f"{package['fn']} is locked from the channel {package['channel']}, which is not among yours ({known}). "
+                f"{package['fn']} is locked from the channel {package['channel']}, which is not among those configured ({known}). "
                 "Remedy: add it to wavesmith_conda_channels, or remove the lock to have it resolved again"
             )
         url = f"{urls[package['channel']]}/{package['subdir']}/{package['fn']}"
@@ -200,7 +200,7 @@ async def _archive(client: Any, url: str, package: ChannelPackage, spec: Channel
         part.unlink()
         raise Wrong(
             f"the file {package['fn']} of the channel {package['channel']} is not the one its lock names (wrong sha256). Remedy: "
-            "look who changed the file on the channel; if the new one is wanted, remove the lock and resolve again"
+            "find out who changed the file on the channel; if the new one is wanted, remove the lock and resolve again"
         )
     part.replace(place)
     return place

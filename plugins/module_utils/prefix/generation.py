@@ -35,7 +35,7 @@ from .conda import channel_packages, link
 
 _PIP_CONF = """\
 # What this generation was verified with stays: a requirement that contradicts it is refused.
-# pip reads `no-user = true` as `user = true`, so both are said: whichever a user's own file has, ours is read after it.
+# pip reads `no-user = true` as `user = true`, so both are set: whichever a user's own file has, ours is read after it.
 [global]
 {virtualenv}[install]
 user = false
@@ -177,7 +177,7 @@ def _complete(prefix: str, spec: InstallTask) -> bool:
         return False
     if manifest.get("digest") != spec["digest"] or store.damage(prefix):
         raise Failed(
-            f"generation {spec['generation']} of {spec['environment']} is complete and is never touched. Remedy: plan again"
+            f"generation {spec['generation']} of {spec['environment']} is complete and must not be changed. Remedy: plan again"
         )
     return True
 
@@ -295,7 +295,7 @@ def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
 
 
 def _extras(name: str, spec: LockTask) -> str:
-    """The extras of a package that somebody asks for, as ``[train]``: an override stands for the whole requirement."""
+    """The extras of a package that are asked for, as ``[train]``: an override stands for the whole requirement."""
     asked = [
         re.match(r"\s*[\w.-]+\s*\[([^\]]*)\]", line) for line in spec["requirements"] if name_of(line) == normal(name)
     ]
@@ -347,7 +347,7 @@ _UNBUILT = re.compile(
 
 
 def _python(root: str, python: PythonOf) -> list[str]:
-    # The channel's Python is not there yet: the toolbox's stands in, and is told which version to think of.
+    # The channel's Python is not there yet: the toolbox's stands in, and gets the version as an option.
     tools = os.path.join(root, "toolbox", "current", "bin", "python")
     return (
         ["--python", python["path"]] if python["path"] else ["--python", tools, "--python-version", python["version"]]
@@ -460,7 +460,7 @@ def _fill(
         taken = sorted(name for name, mark in _own(prefix).items() | own.items() if own.get(name) != mark)
         if taken:
             raise Failed(
-                f"a package puts a file of its own in the place of {taken[0]}, which isolates this environment. "
+                f"a package replaces {taken[0]}, which isolates this environment. "
                 "Remedy: remove the package that has a script or data file of that name, or take another release"
             )
         job.progress("reading binaries", count, count)
@@ -515,7 +515,7 @@ _OURS = re.compile(
 
 
 def _own(prefix: str) -> dict[str, str]:
-    """What is ours in a prefix and no package's, each file with what changes when somebody writes it."""
+    """Files in a prefix that are ours and not a package's, each with the attributes that change when it is written."""
     return {name: json.dumps(mark) for name, mark in store.marks(prefix) if _OURS.fullmatch(name)}
 
 
@@ -559,7 +559,7 @@ def _overridden(
 
 
 def _record(site: str, package: str) -> str:
-    """sha256 of a package's RECORD, empty where it has none: another one means that somebody installed it again."""
+    """sha256 of a package's RECORD, empty where it has none: a different one means that it was reinstalled."""
     for name in os.listdir(site):
         record = os.path.join(site, name, "RECORD")
         if package_of(name) == package and os.path.exists(record):

@@ -45,13 +45,13 @@ _READ = ("pyproject.toml", "setup.py", "versioneer.py")
 
 
 def inspect(job: Job, root: str, spec: LockTask, lock: str, package_index: str) -> Inspection:
-    """Look at every file that an environment would get from a lock. What cannot be looked at is said, never raised."""
+    """Look at every file that an environment would get from a lock. What cannot be looked at is noted, never raised."""
     tools = environment(root, package_index)
     inspection: Inspection = {"schema": SCHEMA, "lock": body_digest(lock), "files": [], "problem": ""}
     try:
         files = list(_files(root, spec, lock, tools))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
-        inspection["problem"] = f"where they are could not be asked: {error}"
+        inspection["problem"] = f"the index could not be asked where they are: {error}"
         return inspection
     kept = os.path.join(root, "cache", "inspected")
     os.makedirs(kept, exist_ok=True)
@@ -92,7 +92,7 @@ def locked_files(text: str) -> Iterator[tuple[InspectedFile, str, int]]:
     """The files in a ``pylock.toml`` as uv writes it: one wheel for each package, or its archive (PEP 751; Python 3.9 has no TOML)."""
     for block in text.split("[[packages]]")[1:]:
         name, version = (_text(block, rf"^{key} = ") for key in ("name", "version"))
-        kinds = ("wheels", "sdist")  # where there is a wheel, nobody builds the archive
+        kinds = ("wheels", "sdist")  # where there is a wheel, the archive is not built
         # Of several wheels that fit, the first is taken.
         line = r"^({}) = (\[\n.*?^\]|[^\n]*)$"
         kind = next(

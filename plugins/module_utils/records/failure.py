@@ -12,7 +12,7 @@ class _RemedyOf(TypedDict):
 
 
 class RemedyOf(_RemedyOf, total=False):
-    """What mends a failure.
+    """What fixes a failure.
 
     Attributes:
         remedy: What to do, in words.
@@ -71,7 +71,7 @@ class FailureOf(_FailureOf, total=False):
         severity: ``deadly``: it does not work; ``degrades``: it works, but worse; ``harmless``: it can be ignored.
         patterns: Regular expressions, each enough; a blank stands for any white space, also a line's end. Named groups are captures.
         cause: Why it happens.
-        remedies: What mends it: the first that fits.
+        remedies: What fixes it: the first that fits.
         source: Addresses of the documents or threads that the facts are from.
         echo: Whether it says only that something else failed.
         unless: Patterns that must not be in the text.

@@ -15,7 +15,7 @@ class Override(TypedDict):
         by: Who asks.
         asked: What for.
         got: The version it got; ``left out`` where it is not installed.
-        why: The reason; empty where nobody gave one.
+        why: The reason; empty where none was given.
     """
 
     package: str
@@ -74,8 +74,8 @@ class GenerationManifest(_GenerationManifest, total=False):
         variables: What its processes find set.
         sms: Compute capabilities of the host that it serves.
         prebuilt: Whether prebuilt wheels with CUDA code were allowed.
-        held: The packages whose version nobody else decides, each with the reason.
-        overrides: What was decided otherwise than somebody asked.
+        held: The packages whose version only the stack decides, each with the reason.
+        overrides: Requirements that were overridden.
         lock_key: The lock that it was made from.
         wheels: Wheel key of each package that was built from source.
         packages: Version of every package in it.

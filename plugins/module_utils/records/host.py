@@ -55,7 +55,7 @@ class Machine(TypedDict):
     Attributes:
         model: As the firmware names it.
         kind: ``jetson``, ``dgx_spark`` (any machine with GB10), ``grace``, ``wsl2``, ``wsl1``, ``container``, ``board``, ``server``, ``workstation`` or ``unknown``.
-        why: What says so.
+        why: Where that was read.
         jetson: Whether it is a Jetson, in a container too.
         module: Name of a Jetson's module.
         l4t: Release of a Jetson's L4T.
@@ -76,7 +76,7 @@ class VectorUnit(TypedDict):
 
     Attributes:
         bits: Width of a register.
-        source: What says so.
+        source: Where that was read.
     """
 
     bits: int
@@ -138,7 +138,7 @@ class Gpu(TypedDict):
         sm: NVIDIA's compute capability, such as ``11.0``.
         gfx: AMD's target, such as ``gfx1100``.
         memory: Bytes; `None` when unified or unknown.
-        source: What says so; ``+`` joins what says of the GPU and what says of its `sm`.
+        source: Where that was read; ``+`` joins the sources of the GPU and of its `sm`.
     """
 
     vendor: str
@@ -154,9 +154,9 @@ class NvidiaDriver(TypedDict):
 
     Attributes:
         driver: Its version.
-        driver_source: What says so.
+        driver_source: Where that was read.
         cuda: The newest CUDA that it serves.
-        cuda_source: What says so.
+        cuda_source: Where that was read.
     """
 
     driver: Optional[str]
@@ -170,7 +170,7 @@ class Rocm(TypedDict):
 
     Attributes:
         version: Its version.
-        source: What says so.
+        source: Where that was read.
     """
 
     version: Optional[str]
@@ -183,7 +183,7 @@ class Toolkit(TypedDict):
     Attributes:
         version: Such as ``13.0``.
         path: Its folder.
-        source: What says so.
+        source: Where that was read.
         nvcc: Whether the compiler is there.
         sms: Compute capabilities that it compiles for; `None` where nvcc does not list them.
     """
@@ -362,7 +362,7 @@ class Store(TypedDict):
         all_environments: Names of all environments, those that were not asked about too.
         toolboxes: Digests of all toolboxes.
         build_memory: GiB per job that builds really took, by package.
-        busy: Who holds the lock; `None` when nobody does.
+        busy: Who holds the lock; `None` where it is free.
     """
 
     toolbox: Toolbox

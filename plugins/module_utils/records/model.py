@@ -54,6 +54,30 @@ class WeightsOf(TypedDict):
     unknown: str
 
 
+class ModelSet(TypedDict):
+    """Models that share an environment (``catalog/model_sets.yml``).
+
+    Attributes:
+        stack: Name of the stack.
+        models: Their names.
+    """
+
+    stack: str
+    models: list[str]
+
+
+class KeptWeights(TypedDict):
+    """``models/kept/<key>.json``: a set of weights that is complete on a host.
+
+    Attributes:
+        schema: Version of this record.
+        weights: The set.
+    """
+
+    schema: Literal[1]
+    weights: WeightsOf
+
+
 class CodeOf(TypedDict):
     """The part of a repository that holds a model's code.
 
@@ -74,6 +98,20 @@ class CodeOf(TypedDict):
     modules: list[str]
     adapters: list[str]
     absent: list[str]
+
+
+class ServiceOf(TypedDict):
+    """A model that is run as a service.
+
+    Attributes:
+        port: On the loopback.
+        path: Where it makes a sound.
+        ask: What it is asked for to see that it works.
+    """
+
+    port: int
+    path: str
+    ask: dict[str, str]
 
 
 class _ModelOf(TypedDict):
@@ -113,11 +151,13 @@ class ModelOf(_ModelOf, total=False):
         refused: Why it is not judged with its weights; empty where it is.
         runner: One's own code that runs it; empty where the project has some, or none.
         code: The tree of a repository that holds its code; left out where a package does.
+        service: How it is run as a service; left out where it is not.
         variables: What its own processes find set; ``{site}`` and ``{code}`` stand for site-packages and the tree.
     """
 
     may_say: dict[str, str]
     code: CodeOf
+    service: ServiceOf
     variables: dict[str, str]
 
 

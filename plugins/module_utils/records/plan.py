@@ -1,8 +1,11 @@
-"""The parts of a plan that are plain data; the plan itself is `plan.record.Plan`."""
+"""The parts of a plan that are plain data, and its file as others read it; the plan itself is `plan.record.Plan`."""
 
 from __future__ import annotations
 
 from typing import Optional, TypedDict
+
+from .generation import Override
+from .wheel import PlannedWheel
 
 
 class Step(TypedDict):
@@ -141,3 +144,50 @@ class ChannelPackage(TypedDict, total=False):
     timestamp: int
     track_features: str
     version: str
+
+
+class RefusalOf(TypedDict):
+    """Why nothing is done (`terms.refusal.Refusal`).
+
+    Attributes:
+        item: What it is about.
+        problem: What is wrong with it.
+        remedy: What to do.
+    """
+
+    item: str
+    problem: str
+    remedy: str
+
+
+class PlannedEnvironment(TypedDict, total=False):
+    """An environment in a plan's JSON, as far as others read it; `plan.record.EnvironmentPlan` explains each field."""
+
+    name: str
+    state: str
+    stack: str
+    stack_why: str
+    considered: list[Considered]
+    versions: dict[str, str]
+    variant: str
+    conda: CondaPlan
+    lock: LockPlan
+    wheels: list[PlannedWheel]
+    overrides: list[Override]
+    generation: Optional[str]
+    current: Optional[str]
+    phases: list[str]
+    changes: list[str]
+
+
+class PlanFile(TypedDict, total=False):
+    """A plan's JSON, ``artifacts/<host>/plan.json``, as far as others read it; `plan.record.Plan` explains each field."""
+
+    root: str
+    environments: list[PlannedEnvironment]
+    phases: list[str]
+    steps: list[Step]
+    unwanted: list[str]
+    warnings: list[str]
+    refusals: list[RefusalOf]
+    seconds: int

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, Optional, TypedDict
 
-from .generation import CheckResult
+from .generation import CheckResult, Override, Verdict
+from .host import Gpu, KeptEnvironment, Machine, OperatingSystem, Processor
+from .plan import PlanFile
 
 
 class GenerationRow(TypedDict):
@@ -36,12 +38,12 @@ class EnvironmentRow(TypedDict):
         considered: Each other stack and why it was not taken.
         variant: What its compiled wheels are for.
         versions: Version of each package of the stack.
-        verdict: ``healthy``, ``failed``, ``unjudged``, or ``unknown`` where nobody judged it.
+        verdict: ``healthy``, ``failed``, ``unjudged``, or ``unknown`` where it was not verified.
         seconds: How long the doctor took.
         checks: What each check found.
         generations: Oldest first.
         wheels: Packages that are built from source.
-        overrides: What was decided otherwise than somebody asked.
+        overrides: Requirements that were overridden.
         evidence: Files that can be heard and seen, relative to the artifacts.
         performance: Measured numbers by what was measured.
     """
@@ -99,3 +101,73 @@ class Fleet(TypedDict):
 
     schema: Literal[1]
     hosts: list[HostRow]
+
+
+class EnvironmentReport(TypedDict):
+    """An environment at the end of a run.
+
+    Attributes:
+        environment: Its name.
+        generation: What is current; `None` where nothing is.
+        stack: Name of the stack.
+        verdict: What the doctor found; `None` where it was not verified.
+        changes: What the run changed, a line each.
+        overrides: Requirements that were overridden.
+    """
+
+    environment: str
+    generation: Optional[str]
+    stack: str
+    verdict: Optional[Verdict]
+    changes: list[str]
+    overrides: list[Override]
+
+
+class HostReport(TypedDict):
+    """``artifacts/<host>/report.json``: how a run left a host.
+
+    Attributes:
+        schema: Version of this record.
+        host: Its name.
+        root: Wavesmith's folder on it.
+        environments: Its environments.
+        warnings: What the plan warned of.
+    """
+
+    schema: Literal[1]
+    host: str
+    root: str
+    environments: list[EnvironmentReport]
+    warnings: list[str]
+
+
+History = dict[str, dict[str, dict[str, str]]]
+"""``artifacts/<host>/history.json``: version of each package, by environment and generation."""
+
+
+class ObservedBefore(TypedDict, total=False):
+    """``artifacts/<host>/observed.json`` as far as a report reads it; `records.host.Observed` explains each field."""
+
+    os: OperatingSystem
+    machine: Machine
+    cpu: Processor
+    accelerators: list[Gpu]
+    environments: dict[str, KeptEnvironment]
+
+
+class KeptOfHost(TypedDict, total=False):
+    """What the controller keeps of a host; a run that ended early leaves only some of it.
+
+    Attributes:
+        plan: Its plan.
+        observed: What was observed.
+        report: How the last run left it.
+        history: Packages of earlier generations.
+        evidence: Files of each environment that can be heard and seen, relative to the artifacts.
+    """
+
+    plan: PlanFile
+    observed: ObservedBefore
+    report: HostReport
+    history: History
+    evidence: dict[str, list[str]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union
@@ -35,7 +35,7 @@ class WrongRecord(ValueError):
 
 
 @cache
-def hints(record: Any) -> dict[str, Any]:
+def hints(record: Any) -> Mapping[str, object]:
     """The type of each field of a record."""
     return typing.get_type_hints(record)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Optional, TypedDict
+from typing import Optional, TypedDict, Union
 
 from .generation import Override, PythonOf
-from .model import ModelOf
+from .model import ModelOf, WeightsOf
 from .plan import ChannelOf, ChannelPackage, CondaPlan
-from .wheel import KeptWheel, SourceSpec
+from .wheel import KeptWheel, SourceSpec, WheelSpec
 
 
 class OwnWheelFile(TypedDict):
@@ -274,7 +274,7 @@ class Installed(TypedDict):
         generation: Its folder's name.
         packages: How many packages are in it; `None` where it was there already.
         contents: Version of each of them; empty where it was there already.
-        overrides: What was decided otherwise than somebody asked.
+        overrides: Requirements that were overridden.
     """
 
     environment: str
@@ -294,3 +294,25 @@ class VerifyTask(TypedDict):
 
     environment: str
     generation: str
+
+
+class Tasks(TypedDict):
+    """What the roles of each phase get from the plan of a host.
+
+    Attributes:
+        build: Wheels to build, each once.
+        lock: Locks to resolve.
+        weights: Weights to fetch, each set once.
+        install: Generations to make.
+        verify: Generations to judge.
+        activate: The generation to switch each environment to.
+        current: Generations in use.
+    """
+
+    build: list[WheelSpec]
+    lock: list[Union[LockTask, ChannelLockTask]]
+    weights: list[WeightsOf]
+    install: list[InstallTask]
+    verify: list[VerifyTask]
+    activate: dict[str, str]
+    current: list[VerifyTask]

@@ -252,6 +252,32 @@ class Transfer(TypedDict):
     source: str
 
 
+class Brought(TypedDict):
+    """What became of wheels that were to be brought.
+
+    Attributes:
+        published: Keys of those that are there now.
+        refused: Why each other one is not, by its key.
+        replaced: What was wrong with each that was replaced, by its key.
+    """
+
+    published: list[str]
+    refused: dict[str, str]
+    replaced: dict[str, str]
+
+
+class Signed(TypedDict):
+    """What signing wheels gave.
+
+    Attributes:
+        changed: Whether one of them was not signed before.
+        public: The builder's public key.
+    """
+
+    changed: bool
+    public: str
+
+
 class PlannedWheel(TypedDict):
     """A package built from source, as a plan's JSON has it.
 

@@ -3,93 +3,90 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from ..records.report import EnvironmentRow, Fleet, GenerationRow, HostRow
+from ..records.host import Gpu, KeptEnvironment, KeptGeneration
+from ..records.plan import PlannedEnvironment, RefusalOf
+from ..records.report import EnvironmentReport, EnvironmentRow, Fleet, GenerationRow, HostRow, KeptOfHost
+from ..terms.refusal import Refusal
 
 
-def fleet(kept: Mapping[str, Mapping[str, Any]]) -> Fleet:
+def fleet(kept: Mapping[str, KeptOfHost]) -> Fleet:
     """The rows of a fleet.
 
     Args:
-        kept: By host what its files have: ``plan``, ``observed``, ``report``, ``history``, and ``evidence`` (paths by environment).
-            A host whose run ended early has only some of them.
+        kept: By host what its files have.
     """
     return {"schema": 1, "hosts": [_host(name, kept[name]) for name in sorted(kept)]}
 
 
-def _host(name: str, kept: Mapping[str, Any]) -> HostRow:
-    plan, observed, report = (kept.get(part) or {} for part in ("plan", "observed", "report"))
-    cpu, machine = observed.get("cpu") or {}, observed.get("machine") or {}
-    gpus = [_gpu(gpu) for gpu in observed.get("accelerators") or ()]
-    processor = f"{cpu.get('model') or 'CPU'}, {cpu.get('cores', '?')} cores" if cpu else ""
-    planned = {item["name"]: item for item in plan.get("environments") or ()}
-    reported = {row["environment"]: row for row in report.get("environments") or ()}
-    stored = observed.get("environments") or {}
+def _host(name: str, kept: KeptOfHost) -> HostRow:
+    plan, observed, report = kept.get("plan", {}), kept.get("observed", {}), kept.get("report")
+    cpu, machine, system = observed.get("cpu"), observed.get("machine"), observed.get("os")
+    gpus = [_gpu(gpu) for gpu in observed.get("accelerators", ())]
+    processor = f"{cpu['model'] or 'CPU'}, {cpu['cores']} cores" if cpu else ""
+    planned = {item["name"]: item for item in plan.get("environments", ())}
+    reported = {row["environment"]: row for row in (report["environments"] if report else ())}
+    stored = observed.get("environments", {})
     names = sorted(planned.keys() | reported.keys())
     return {
         "name": name,
-        "system": " ".join(
-            filter(None, [(observed.get("os") or {}).get("pretty_name", ""), cpu.get("architecture", "")])
-        ),
-        "machine": machine.get("model") or machine.get("kind") or "",
+        "system": " ".join(filter(None, [system["pretty_name"] if system else "", cpu["architecture"] if cpu else ""])),
+        "machine": (machine["model"] or machine["kind"]) if machine else "",
         "processor": processor,
         "accelerators": gpus,
         "sibling": ", ".join(gpus) or processor,
-        "refusals": [_refusal(item) for item in plan.get("refusals") or ()],
-        "warnings": [str(item) for item in report.get("warnings") or plan.get("warnings") or ()],
+        "refusals": [_refusal(item) for item in plan.get("refusals", ())],
+        "warnings": list((report["warnings"] if report else []) or plan.get("warnings", [])),
         "environments": [
-            _environment(one, planned.get(one) or {}, reported.get(one) or {}, stored.get(one) or {}, kept)
-            for one in names
+            _environment(one, planned.get(one, {}), reported.get(one), stored.get(one), kept) for one in names
         ],
     }
 
 
-def _gpu(gpu: Mapping[str, Any]) -> str:
-    sm = f" (SM {gpu['sm']})" if gpu.get("sm") else ""
-    return f"{gpu.get('name') or gpu.get('vendor') or 'GPU'}{sm}"
+def _gpu(gpu: Gpu) -> str:
+    sm = f" (SM {gpu['sm']})" if gpu["sm"] else ""
+    return f"{gpu['name'] or gpu['vendor']}{sm}"
 
 
-def _refusal(item: Any) -> str:
-    if not isinstance(item, Mapping):
-        return str(item)
-    said = ": ".join(str(item[part]) for part in ("item", "problem") if item.get(part))
-    return f"{said}. Remedy: {item['remedy']}" if item.get("remedy") else said
+def _refusal(item: RefusalOf) -> str:
+    return str(Refusal(**item))
 
 
 def _environment(
-    name: str, planned: Mapping[str, Any], row: Mapping[str, Any], stored: Mapping[str, Any], kept: Mapping[str, Any]
+    name: str,
+    planned: PlannedEnvironment,
+    row: EnvironmentReport | None,
+    stored: KeptEnvironment | None,
+    kept: KeptOfHost,
 ) -> EnvironmentRow:
-    current = stored.get("current") or {}
-    verdict = row.get("verdict") or current.get("verdict") or {}
-    generation = row.get("generation") or current.get("generation") or ""
-    history = ((kept.get("history") or {}).get(name)) or {}
+    current = stored["current"] if stored else None
+    verdict = (row and row["verdict"]) or (current and current.get("verdict"))
+    generation = (row and row["generation"]) or (current["generation"] if current else "")
+    history = kept.get("history", {}).get(name, {})
     return {
         "name": name,
         "generation": generation,
-        "stack": row.get("stack") or planned.get("stack") or "",
-        "stack_why": planned.get("stack_why") or "",
-        "considered": [
-            f"{one['stack']}: {one['why']}" for one in planned.get("considered") or () if not one.get("taken")
-        ],
-        "variant": planned.get("variant") or "",
-        "versions": dict(planned.get("versions") or {}),
-        "verdict": verdict.get("verdict") or "unknown",
-        "seconds": float(verdict.get("seconds") or 0.0),
-        "checks": list(verdict.get("checks") or ()),
-        "generations": _generations(stored.get("generations") or (), generation, history),
-        "wheels": sorted(f"{one['name']} {one.get('version') or ''}".strip() for one in planned.get("wheels") or ()),
+        "stack": row["stack"] if row else planned.get("stack", ""),
+        "stack_why": planned.get("stack_why", ""),
+        "considered": [f"{one['stack']}: {one['why']}" for one in planned.get("considered", ()) if not one["taken"]],
+        "variant": planned.get("variant", ""),
+        "versions": dict(planned.get("versions", {})),
+        "verdict": verdict["verdict"] if verdict else "unknown",
+        "seconds": verdict.get("seconds", 0.0) if verdict else 0.0,
+        "checks": list(verdict["checks"]) if verdict else [],
+        "generations": _generations(stored["generations"] if stored else (), generation, history),
+        "wheels": sorted(f"{one['name']} {one['version']}" for one in planned.get("wheels", ())),
         "overrides": [
             f"{one['package']}: {one['by']} asks for {one['asked']}, got {one['got']}"
-            for one in row.get("overrides") or ()
+            for one in (row["overrides"] if row else ())
         ],
-        "evidence": sorted((kept.get("evidence") or {}).get(name) or ()),
-        "performance": {key: float(value) for key, value in (verdict.get("performance") or {}).items()},
+        "evidence": sorted(kept.get("evidence", {}).get(name, ())),
+        "performance": dict(verdict.get("performance", {})) if verdict else {},
     }
 
 
 def _generations(
-    stored: Sequence[Mapping[str, Any]], current: str, history: Mapping[str, Mapping[str, str]]
+    stored: Sequence[KeptGeneration], current: str, history: Mapping[str, Mapping[str, str]]
 ) -> list[GenerationRow]:
     rows: list[GenerationRow] = []
     before: Mapping[str, str] | None = None
@@ -98,7 +95,7 @@ def _generations(
         rows.append(
             {
                 "name": one["name"],
-                "created": float(one.get("created") or 0.0),
+                "created": one.get("created", 0.0),
                 "exit": one.get("exit"),
                 "current": one["name"] == current,
                 "changes": changes(before, packages) if before is not None and packages is not None else [],

@@ -50,7 +50,15 @@ def terminal(fleet: Fleet) -> str:
     for host in fleet["hosts"]:
         lines += [f"{_MARK['failed']} {host['name']}: {refusal}" for refusal in host["refusals"]]
     total = ", ".join(f"{count} {verdict}" for verdict, count in counts(fleet).items() if count)
-    return "\n".join([*lines, f"{len(fleet['hosts'])} hosts: {total or 'no environment'}"]) + "\n"
+    return (
+        "\n".join(
+            [
+                *lines,
+                f"{len(fleet['hosts'])} host{'' if len(fleet['hosts']) == 1 else 's'}: {total or 'no environment'}",
+            ]
+        )
+        + "\n"
+    )
 
 
 def junit(fleet: Fleet) -> str:

@@ -6,7 +6,7 @@ model has
 - ``structure(context, code)``, which returns a `Finding`, or raises `Failed` or `Skipped`. It is called in a process of its own, with
   the model's variables set, its source tree first on ``sys.path``, and in the working folder that the catalog names. `code` is a copy
   of the tree that it may write into; for a model whose code is a package, the folder of the environment's packages.
-- ``MEMORY_GIB``, about how much memory that takes.
+- ``MEMORY_GIB``, about how much memory that takes, and ``SECONDS``, about how long on two cores: left out, half a minute.
 - ``STAND_INS``, where the catalog says that a mirror may lack files: for each of their paths a function that writes one of ours to a
   path. It is called only for a file that is really missing.
 

@@ -66,7 +66,7 @@ def _tried(context: Context) -> Finding:
         torch.manual_seed(1)
         made.append(torch.from_numpy(sing(_LYRICS, heard, seconds=str(_SECONDS)).samples))
     whole = _SECONDS * diffrhythm2.LATENTS * _PER_LATENT
-    evidence: dict[str, Any] = {"samples": len(made[0]), "rate": 48000}
+    evidence: dict[str, object] = {"samples": len(made[0]), "rate": 48000}
     tried.judged(
         {
             f"{_SECONDS} s became {len(made[0])} samples, not {whole}": len(made[0]) != whole,
@@ -87,11 +87,11 @@ def _tried(context: Context) -> Finding:
         evidence,
     )
     forward = _forward(model)
-    evidence["autocast"] = tried.halves(lambda: forward("cpu"))
+    evidence["autocast"] = halves = tried.halves(lambda: forward("cpu"))
     evidence["gpu"] = tried.on_gpu(forward)
     return Finding(
         f"tier structure: {whole} samples of {whole // _PER_LATENT} latents, twice the same, styles of {_STYLE} from words and sound, "
-        f"finite in {' and '.join(evidence['autocast'])}, under 4 s refused; {evidence['gpu']} (random weights)",
+        f"finite in {' and '.join(halves)}, under 4 s refused; {evidence['gpu']} (random weights)",
         evidence,
     )
 

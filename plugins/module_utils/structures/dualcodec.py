@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from ..models import dualcodec
 from ..models.amphion import RATE
 from . import amphion, cut, tried
 
-MEMORY_GIB = 4.0
+MEMORY_GIB, SECONDS = 4.0, 40.0
 _SECONDS = 2.0
 # DualCodec 12hz_v1: dualcodec/conf/model/dualcodec_12hz_16384_4096_8vq.yaml of 0.4.2.
 _CONFIG, _STATISTICS = "dualcodec_12hz_16384_4096_8vq.yaml", "w2vbert2_mean_var_stats_emilia.pt"
@@ -33,15 +34,18 @@ def structure(context: Context, code: Path) -> Finding:
         samples = torch.from_numpy(heard.samples)[None, None]
         first, again = (inference.encode(samples, n_quantizers=dualcodec.BOOKS) for _ in range(2))
         decoded = inference.decode(*first)
-    evidence = {
-        "weights": "random, written by us and read by dualcodec.get_model",
+    shapes = {
         "semantic codes": list(first[0].shape),
         "acoustic codes": list(first[1].shape),
         "samples": [samples.shape[-1], decoded.shape[-1]],
+    }
+    evidence = {
+        "weights": "random, written by us and read by dualcodec.get_model",
+        **shapes,
         "GPU": tried.on_gpu(_forward(inference.model)),
         "peak GiB": tried.peak_gib(),
     }
-    problem = wrong(evidence, int(first[0].max()), int(first[1].max()))
+    problem = wrong(shapes, int(first[0].max()), int(first[1].max()))
     if not problem and not all(torch.equal(one, other) for one, other in zip(first, again)):
         problem = "the same sound gave other codes the second time"
     if not problem and not bool(torch.isfinite(decoded).all()):
@@ -88,7 +92,7 @@ def _forward(model: Any) -> Any:
     return forward
 
 
-def wrong(found: dict[str, Any], largest_semantic: int, largest_acoustic: int) -> str:
+def wrong(found: Mapping[str, Sequence[int]], largest_semantic: int, largest_acoustic: int) -> str:
     """What is wrong with the shapes and ranges of DualCodec's codes; empty where nothing is."""
     given, back = found["samples"]
     frames = given // _HOP

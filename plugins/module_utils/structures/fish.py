@@ -50,11 +50,12 @@ def judge(folder: Path, context: Context, rate: int, exact: bool) -> Finding:
         torch.manual_seed(1)
         made = speak(_TEXT, heard, _SAID, str(_FOR * fish_speech.FRAME / rate))
         spoken.append(torch.from_numpy(made.samples))
-    evidence: dict[str, Any] = {
+    largest = int(codes.max())
+    evidence: dict[str, object] = {
         "rate": parts.rate,
         "given": len(samples),
         "codes": list(codes.shape),
-        "largest code": int(codes.max()),
+        "largest code": largest,
         "samples": back.shape[-1],
         "spoken": len(spoken[0]),
         "codec parameters": sum(value.numel() for value in parts.codec.decoder_model.parameters()),
@@ -69,7 +70,7 @@ def judge(folder: Path, context: Context, rate: int, exact: bool) -> Finding:
                 "codes"
             ]
             != [BOOKS, FRAMES],
-            f"codes up to {evidence['largest code']} are outside of {CODES}": evidence["largest code"] >= CODES,
+            f"codes up to {largest} are outside of {CODES}": largest >= CODES,
             f"{FRAMES} frames became {back.shape[-1]} samples": back.shape[-1] != FRAMES * fish_speech.FRAME,
             "what was decoded is no number": not bool(torch.isfinite(back).all() and torch.isfinite(spoken[0]).all()),
             "the same sound gave other codes the second time": not torch.equal(codes, again),
@@ -80,10 +81,10 @@ def judge(folder: Path, context: Context, rate: int, exact: bool) -> Finding:
     )
     del parts, speak
     model, forward = _trained(folder)
-    evidence["autocast"] = tried.halves(lambda: forward("cpu"))
+    evidence["autocast"] = halves = tried.halves(lambda: forward("cpu"))
     evidence["gpu"] = tried.on_gpu(forward)
     inputs = _inputs(model)
-    evidence["training"] = tried.step(
+    evidence["training"] = trained = tried.step(
         model.cpu(),
         lambda module: torch.nn.functional.cross_entropy(
             module(inp=inputs[..., :-1], labels=inputs[..., 1:]).token_logits.flatten(0, 1).float(),
@@ -93,8 +94,8 @@ def judge(folder: Path, context: Context, rate: int, exact: bool) -> Finding:
     )
     return Finding(
         f"tier structure: codes [{BOOKS}, {FRAMES}] and {back.shape[-1]} samples of {len(samples)}, twice the same, {frames:g} frames "
-        f"spoken, loss {evidence['training']['loss']:.3f} ({evidence['training']['loss of guessing']:.3f} is guessing), finite in "
-        f"{' and '.join(evidence['autocast'])}; {evidence['gpu']} (random weights)",
+        f"spoken, loss {trained['loss']:.3f} ({trained['loss of guessing']:.3f} is guessing), finite in "
+        f"{' and '.join(halves)}; {evidence['gpu']} (random weights)",
         evidence,
     )
 

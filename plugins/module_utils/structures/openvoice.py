@@ -58,7 +58,7 @@ def _tried(context: Context) -> Finding:
         made.append(torch.from_numpy(convert(heard, voice).samples))
     converter = openvoice.converter(files, "cpu")
     tone = converter.extract_se([openvoice.file(voice)])
-    evidence: dict[str, Any] = {"tone": list(tone.shape), "samples": [len(heard.samples), len(made[0])]}
+    evidence: dict[str, object] = {"tone": list(tone.shape), "samples": [len(heard.samples), len(made[0])]}
     whole = len(heard.samples) // _HOP * _HOP
     tried.judged(
         {
@@ -72,11 +72,11 @@ def _tried(context: Context) -> Finding:
     )
     evidence["parameters"] = sum(value.numel() for value in converter.model.parameters())
     forward = _forward(converter.model, tone)
-    evidence["autocast"] = tried.halves(lambda: forward("cpu"))
+    evidence["autocast"] = halves = tried.halves(lambda: forward("cpu"))
     evidence["gpu"] = tried.on_gpu(forward)
     return Finding(
         f"tier structure: a tone of {_TONE}, {whole} samples of {len(heard.samples)}, twice the same, finite in "
-        f"{' and '.join(evidence['autocast'])}; {evidence['gpu']} (random weights)",
+        f"{' and '.join(halves)}; {evidence['gpu']} (random weights)",
         evidence,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from ..doctor.base import Context, Finding
 from ..models import sherpa_ctc
@@ -30,14 +29,15 @@ def _tried(context: Context) -> Finding:
     heard = tried.speech(context, _RATE, 3.0)
     made = sherpa_ctc.recogniser(files, "cpu")
     first, again, nothing = (sherpa_ctc.heard(made, sound) for sound in (heard, heard, Sound(_RATE, heard.samples * 0)))
-    evidence: dict[str, Any] = {"tokens": len(first.tokens), "last": round(max(first.timestamps, default=0.0), 2)}
+    last = round(max(first.timestamps, default=0.0), 2)
+    evidence: dict[str, object] = {"tokens": len(first.tokens), "last": last}
     evidence["cuda"] = _asked_for_cuda(files)
     tried.judged(
         {
             "no token was found in speech": not first.tokens,
             "the same sound gave other tokens the second time": first.tokens != again.tokens,
             "silence gave the tokens of speech": first.tokens == nothing.tokens,
-            f"a token is at {evidence['last']} s of {heard.seconds:.2f}": evidence["last"] > heard.seconds,
+            f"a token is at {last} s of {heard.seconds:.2f}": last > heard.seconds,
             "a token is none of ours": not set(first.tokens) <= {*_TOKENS, " "},
         },
         evidence,

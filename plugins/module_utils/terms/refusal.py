@@ -28,7 +28,7 @@ class Refusal:
 def suggest(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the nearest known ones, else all of them."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(near) + "?"
     return "use one of: " + ", ".join(names) if names else "remove it: the catalog has none yet"

@@ -1,4 +1,4 @@
-"""Text that somebody else wrote, made safe to print: it cannot steer a terminal, hide, or look like a line of ours."""
+"""Text from elsewhere made safe to print: it cannot control the terminal, hide, or look like one of our own lines."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ def split_url(text: str) -> Url:
 
 
 def masked(text: str) -> str:
-    """A text of somebody else with the credentials in its addresses taken out."""
+    """A text without the credentials in its addresses."""
     return re.sub(r"(?<=://)[^\s/@'\"]*(?:[^\s@'\"]*:[^\s@'\"]*)?@(?=[\w.\[-])", "***@", text)
 
 

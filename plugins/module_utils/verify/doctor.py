@@ -107,7 +107,7 @@ def speakers(root: str, judged: Mapping[str, str]) -> list[dict[str, str]]:
 def install(root: str, prefix: str, question: Mapping[str, object], files: Mapping[str, bytes]) -> str:
     """Put the doctor and what it is asked into a generation, with a program to run it there and one for the whole host.
 
-    Like verdict and evidence it is written anew whenever the generation is judged.
+    Like the verdict and the evidence it is written again whenever the generation is verified.
 
     Returns:
         The program's path.

@@ -78,21 +78,19 @@ def read(said: str) -> Asked:
 def _repository(text: str, head: str, address: str) -> Asked:
     if not address.startswith("git+"):
         remedy = "name a release on the index, or a commit: name @ git+https://host/repository@<commit>"
-        raise Unclear("it is an address that no hash pins", remedy)
+        raise Unclear("it is an address without a hash", remedy)
     if re.match(r"git\+\w+://[^/@]*:[^/@]*@", address):
         raise Unclear(
             "its address holds a password, and locks are committed", "give the host a key, and use git+ssh://"
         )
     if ";" in address:
-        raise Unclear(
-            "a commit is taken everywhere or nowhere, and it has a marker", "give that host's group a list of its own"
-        )
+        raise Unclear("a commit applies to every host, and it has a marker", "give that host's group its own list")
     found = _GIT.fullmatch(address.strip())
     if found is None or "/-" in found["url"] or ".." in found["url"]:
         if re.match(r"git\+(https|ssh)://", address) and "@" not in address.partition("://")[2].partition("/")[2]:
             raise Unclear("it names no commit", "pin it: git+https://host/repository@<all 40 digits of the commit>")
-        remedy = "use git+https://host/repository@<commit>, or git+ssh://; no other transport is used"
-        raise Unclear("its repository cannot be fetched from there", remedy)
+        remedy = "use git+https://host/repository@<commit> or git+ssh://; other transports are not supported"
+        raise Unclear("a repository cannot be fetched from there", remedy)
     if not re.fullmatch(r"[0-9a-f]{40}", found["commit"]):
         problem = f"{found['commit'] or 'nothing'!r} is not a full commit: a branch or tag can move, a short one can mean another"
         raise Unclear(problem, "write all 40 digits of the commit (git rev-parse HEAD)")
@@ -134,6 +132,15 @@ def _plain(version: str) -> bool:
     except InvalidVersion:
         return False
     return True
+
+
+OFTEN = """\
+accelerate aiohttp click cython datasets diffusers einops fastapi ffmpeg-python flask gradio grpcio h5py
+hydra-core ipython jinja2 joblib jupyterlab lightning matplotlib nltk notebook numba numpy omegaconf onnx
+opencv-python pandas pillow plotly polars protobuf pyaudio pydantic pydub pytest pyyaml requests resampy rich
+scikit-image scikit-learn scipy seaborn sentencepiece sounddevice soundfile soxr spacy sympy tensorboard
+tokenizers tqdm transformers typer uvicorn wandb websockets"""
+"""Packages of the index that are asked for often: only to say what a name that the index does not have may mean."""
 
 
 def mistyped(name: str, known: Iterable[str]) -> str:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from ..terms.kinds import Parsed
 from ..terms.versions import Range, numbers
 from .model import Model
 from .project import Project
@@ -214,7 +214,7 @@ class Limit:
     Attributes:
         why: The reason.
         when: Conditions that all hold where it is so, each a list of values that fit: ``architecture``, ``backend`` (``cpu``, ``cuda`` …),
-            ``machine``, ``stack``.
+            ``machine``, ``sm`` (the lowest one of the host's NVIDIA GPUs), ``stack``.
     """
 
     why: str
@@ -323,7 +323,7 @@ def cuda_version(backend: str) -> str:
     return backend[4:].replace("_", ".") if backend.startswith("cuda") else ""
 
 
-def stack(data: Mapping[str, Any], toolkits: Mapping[str, Range]) -> Stack:
+def stack(data: Parsed, toolkits: Mapping[str, Range]) -> Stack:
     """A stack from a checked file; `toolkits` says which host compilers each CUDA version takes."""
     return Stack(
         name=data["name"],
@@ -358,7 +358,7 @@ def stack(data: Mapping[str, Any], toolkits: Mapping[str, Range]) -> Stack:
     )
 
 
-def package(data: Mapping[str, Any], files: Mapping[str, str]) -> Package:
+def package(data: Parsed, files: Mapping[str, str]) -> Package:
     """A package from a checked file; `files` is the text of each lock and patch it names."""
     recipe, python = data.get("recipe"), data.get("python", {})
     return Package(
@@ -381,14 +381,14 @@ def package(data: Mapping[str, Any], files: Mapping[str, str]) -> Package:
     )
 
 
-def files_of(recipe: Mapping[str, Any]) -> list[str]:
+def files_of(recipe: Parsed) -> list[str]:
     """The locks and patches that a recipe's data names, relative to its file."""
     releases = recipe["releases"]
     patches = [name for release in releases for name in release.get("patches", [])]
     return [*(release["build_lock"] for release in releases), *patches, *recipe.get("index_locks", {}).values()]
 
 
-def _recipe(data: Mapping[str, Any], files: Mapping[str, str]) -> Recipe:
+def _recipe(data: Parsed, files: Mapping[str, str]) -> Recipe:
     contents = data["must_contain"]
     sass = contents.get("sass", [])
     return Recipe(
@@ -413,11 +413,11 @@ def _recipe(data: Mapping[str, Any], files: Mapping[str, str]) -> Recipe:
     )
 
 
-def _when(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def _when(data: Parsed) -> dict[str, tuple[str, ...]]:
     return {name: (value,) if isinstance(value, str) else tuple(value) for name, value in data.get("when", {}).items()}
 
 
-def _release(data: Mapping[str, Any], files: Mapping[str, str]) -> Release:
+def _release(data: Parsed, files: Mapping[str, str]) -> Release:
     python = data.get("python", {})
     return Release(
         version=data["version"],
@@ -430,7 +430,7 @@ def _release(data: Mapping[str, Any], files: Mapping[str, str]) -> Release:
     )
 
 
-def _source(data: Mapping[str, Any]) -> Source:
+def _source(data: Parsed) -> Source:
     mirrors = tuple(data.get("mirrors", []))
     if "git" in data:
         return Source("git", data["git"].rstrip("/").rpartition("/")[2], data["commit"], (data["git"], *mirrors))
@@ -439,6 +439,6 @@ def _source(data: Mapping[str, Any]) -> Source:
     return Source("index", data["index"], data["sha256"])
 
 
-def platform(data: Mapping[str, Any]) -> Platform:
+def platform(data: Parsed) -> Platform:
     """A known operating system from a checked file."""
     return Platform(data["name"], tuple(data["versions"]), dict(data.get("packages", {})))

@@ -1,4 +1,4 @@
-"""What a group says its hosts are (``wavesmith_expect``): a host that is something else is refused, never served in silence."""
+"""What a group says its hosts are (``wavesmith_expect``): a host that is something else is refused, never served silently."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MACHINES = (
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a host is, as its group says; each a list of what may be, empty where nothing is said.
+    """What a host should be, as its group sets it; each a list of allowed values, empty for any.
 
     Attributes:
         accelerator: Vendors of its GPU.

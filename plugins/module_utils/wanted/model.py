@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from ..records.model import Gives, Takes
+from ..terms.kinds import Parsed
 from ..terms.versions import numbers
 from .project import Declared, Project
 
@@ -89,6 +89,7 @@ class Task:
         gives: ``sound``, ``text``, ``spans`` (pairs of seconds) or ``track`` (times, hertz, where there is a voice).
         may_take: Other sounds that it may be given: the option's name, and what it is for.
         may_say: Other texts that it may be given, likewise.
+        ask: What a service of such a model is asked for to see that it works; empty: it has none.
     """
 
     name: str
@@ -97,6 +98,7 @@ class Task:
     gives: Gives
     may_take: Mapping[str, str] = field(default_factory=dict)
     may_say: Mapping[str, str] = field(default_factory=dict)
+    ask: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ class Model:
         apt: Packages of Debian and Ubuntu.
         variables: What its own processes find set; ``{site}`` and ``{code}`` stand for site-packages and the tree.
         adapters: Our own code in place of patches, each with the fault it is for.
+        serves: Where a server of its own makes a sound; empty: our page serves it.
         licence: Of the code; `None` where it is not known.
         languages: ISO 639 codes; empty where language does not matter.
         sample_rate: Of what it gives or takes, hertz.
@@ -194,6 +197,7 @@ class Model:
     apt: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     adapters: Mapping[str, str] = field(default_factory=dict)
+    serves: str = ""
     licence: str | None = None
     languages: tuple[str, ...] = ()
     sample_rate: int = 24000
@@ -209,7 +213,7 @@ class Model:
         return Project(said, tuple(Declared(line, said) for line in self.requires), self.overrides)
 
 
-def weights(data: Mapping[str, Any]) -> Weights:
+def weights(data: Parsed) -> Weights:
     """Weights from a checked file."""
     source = data["source"]
     kind = next(kind for kind in (HUB, PACKAGE, URL) if kind in source)
@@ -232,13 +236,13 @@ def weights(data: Mapping[str, Any]) -> Weights:
     )
 
 
-def task(data: Mapping[str, Any]) -> Task:
+def task(data: Parsed) -> Task:
     """A task from a checked file."""
-    more = (dict(data.get(kind, {})) for kind in ("may_take", "may_say"))
+    more = (dict(data.get(kind, {})) for kind in ("may_take", "may_say", "ask"))
     return Task(data["name"], data["description"], data["takes"], data["gives"], *more)
 
 
-def tree(code: Mapping[str, Any], projects: Mapping[str, Mapping[str, Any]]) -> Tree | None:
+def tree(code: Parsed, projects: Mapping[str, Parsed]) -> Tree | None:
     """The source tree that a model's entry names, itself or by its project; `None` where a package holds its code."""
     if "package" in code:
         return None
@@ -253,10 +257,10 @@ def tree(code: Mapping[str, Any], projects: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def model(
-    data: Mapping[str, Any],
+    data: Parsed,
     known: Mapping[str, Weights],
     tasks: Mapping[str, Task],
-    projects: Mapping[str, Mapping[str, Any]],
+    projects: Mapping[str, Parsed],
     runner: str = "",
 ) -> Model:
     """A model from a checked file; `known`, `tasks` and `projects` are those of the catalog."""
@@ -281,6 +285,7 @@ def model(
         apt=tuple(data.get("system_packages", ())),
         variables=dict(data.get("environment", {})),
         adapters=dict(data.get("adapters", {})),
+        serves=data.get("serves", ""),
         licence=data["licence"],
         languages=tuple(data["languages"]),
         sample_rate=data["sample_rate"],

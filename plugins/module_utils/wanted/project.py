@@ -1,4 +1,4 @@
-"""Projects: requirements of somebody's own files."""
+"""Projects: requirements from the files of a user's own project."""
 
 from __future__ import annotations
 

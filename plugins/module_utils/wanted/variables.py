@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..terms.kinds import kind_of
+from ..terms.kinds import Parsed, kind_of
 from ..terms.refusal import Refusal, suggest
 from .catalog import INDEX, SOURCE, WHEELHOUSE
 from .expectation import Expectation, read_expectation
@@ -28,6 +28,8 @@ class Environment:
     engine: str = "venv"
     packages: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    services: Mapping[str, int] = field(default_factory=dict)
+    """Models that are run as services, each with its port on the loopback."""
     projects: tuple[str, ...] = ()
 
 
@@ -57,7 +59,7 @@ class Wanted:
         native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
         repair: Environments that get a new generation though nothing is seen to be wrong with them.
-        remove: What the playbook `remove` removes of what nobody wants; none named: all of it.
+        remove: What the playbook `remove` removes; empty for all that is no longer wanted.
         rollback: Environments that the playbook `rollback` switches back, each with the generation to go to (empty: the one before);
             none named: all of them.
         upgrade: Packages whose newest releases the playbook `lock` takes; ``*`` for all.
@@ -90,7 +92,7 @@ class Wanted:
     conda_channel_alias: str = ""
     conda_offline: bool = False
     native: str = "system"
-    projects: Mapping[str, Any] = field(default_factory=dict)
+    projects: Mapping[str, Parsed] = field(default_factory=dict)
     repair: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
     rollback: Mapping[str, str] = field(default_factory=dict)
@@ -153,7 +155,7 @@ VARIABLES: Mapping[str, Variable] = {
     "artifacts": Variable((str,)),
     "catalog": Variable((str,)),
     "explain": Variable((bool,)),
-    # what one run is told
+    # for one run only
     "repair": Variable((list,), "repair"),
     "remove": Variable((list,), "remove"),
     "rollback": Variable((dict, list), "rollback"),
@@ -193,7 +195,15 @@ _KINDS = {
 _LEAST = {"keep_generations": (1, "keep at least the current one"), "keep_wheels": (0, "0 keeps only what is needed")}
 LINKS = ("auto", "copy", "hardlink")
 ENGINES = ("venv", "conda")
-_ENVIRONMENT_KEYS = {"stack": str, "engine": str, "packages": list, "models": list, "projects": list}
+_ENVIRONMENT_KEYS = {
+    "stack": str,
+    "engine": str,
+    "packages": list,
+    "models": list,
+    "services": dict,
+    "projects": list,
+}
+_PORTS = range(1024, 65536)
 
 
 def _from_text(value: Any, types: tuple[type, ...]) -> Any:
@@ -208,6 +218,16 @@ def _from_text(value: Any, types: tuple[type, ...]) -> Any:
         if list in types:
             return [word.strip() for word in value.split(",") if word.strip()]
     return value
+
+
+def _as_text(key: str, value: Any) -> str:
+    """How a value that must be text is written."""
+    if isinstance(value, float) and str(value) == "3.1":
+        return f'write it as text: wavesmith_{key}: "3.10" (without quotes, YAML reads 3.10 as the number 3.1)'
+    scalar = not isinstance(value, (dict, list, tuple)) and value is not None
+    return (
+        f'write it as text: wavesmith_{key}: "{value}"' if scalar and not VARIABLES[key].secret else "write it as text"
+    )
 
 
 def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
@@ -233,13 +253,16 @@ def unknown(names: Iterable[str], allowed: Iterable[str]) -> list[Refusal]:
         near = near or difflib.get_close_matches(name, roles, n=1, cutoff=0.8)
         meant = f"did you mean {'wavesmith_' if near[0] in VARIABLES else ''}{near[0]}? " if near else ""
         remedy = (
-            f"{meant}docs/variables.md lists all; a variable that only your inventory uses belongs into the inventory"
+            f"{meant}docs/variables.md lists all; a variable that only your inventory uses belongs in the inventory"
         )
+        if name == "_raw_params":  # what Ansible makes of words without a value
+            found.append(Refusal("-e", "it is not NAME=VALUE", "write it as -e NAME=VALUE, or name a file: -e @FILE"))
+            continue
         found.append(Refusal(f"variable {name}", "it was given with -e, and nothing reads it", remedy))
     return found
 
 
-def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
+def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[Wanted, list[Refusal]]:
     """Read the wanted state from a host's variables (all of them; those without our prefix are passed over).
 
     Args:
@@ -268,7 +291,7 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
                 Refusal(
                     f"variable wavesmith_{key}",
                     f"it is {'a secret of another kind' if VARIABLES[key].secret else repr(value)}, but must be {_KINDS[types[0]]}",
-                    "correct it in the inventory (see docs/variables.md)",
+                    _as_text(key, value) if types[0] is str else "correct it in the inventory (see docs/variables.md)",
                 )
             )
         else:
@@ -284,14 +307,14 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
         refusals.append(
             Refusal(
                 "variable wavesmith_root",
-                f"{root!r} is not a folder of our own",
+                f"{root!r} is not usable as Wavesmith's folder",
                 "give an absolute path such as /opt/wavesmith",
             )
         )
         del values["root"]
     elif not re.fullmatch(r"[\w/.+@-]*", root):
         # The path stands in scripts and in their first lines, where neither spaces nor quotes can be.
-        problem = f"{root!r} is not a folder of our own: it holds characters that scripts cannot name"
+        problem = f"{root!r} is not usable as Wavesmith's folder: it contains characters that scripts cannot use"
         refusals.append(Refusal("variable wavesmith_root", problem, "use letters, digits and / . _ + @ - only"))
         del values["root"]
     for name in ("probe_timeout", "source_timeout"):
@@ -322,7 +345,7 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
         refusals.append(Refusal("variable wavesmith_conda_channels", problem, "name one, such as conda-forge"))
     values["conda_channels"] = tuple(values.get("conda_channels", Wanted.conda_channels))
     if values.get("native", "system") not in ("system", "channel"):
-        problem = f"it is {values.pop('native')!r}, but one environment takes all native software from one place"
+        problem = f"it is {values.pop('native')!r}, but must be system or channel: an environment takes all native software from one of them"
         refusals.append(Refusal("variable wavesmith_native", problem, "use system or channel"))
     if values.get("links", "auto") not in LINKS:
         problem = f"it is {values['links']!r}, but must be {', '.join(LINKS[:-1])} or {LINKS[-1]}"
@@ -356,7 +379,7 @@ def read(variables: Mapping[str, Any], environ: Mapping[str, str] | None = None)
 
 
 def _hub(values: dict[str, Any], environ: Mapping[str, str]) -> list[Refusal]:
-    """Where weights come from: the inventory's words before those that the hub's own tools know, HF_ENDPOINT and HF_TOKEN."""
+    """Where weights come from: the inventory's variables before those that the hub's own tools know, HF_ENDPOINT and HF_TOKEN."""
     found = {"hub": values.get("hub") or environ.get("HF_ENDPOINT", ""), "hub_token": values.get("hub_token", "")}
     found["hub_token"] = found["hub_token"] or environ.get("HF_TOKEN", "")
     values.update({name: value for name, value in found.items() if value})
@@ -432,7 +455,9 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
     for name, settings in sorted(data.items(), key=lambda item: str(item[0])):
         item = f"environment {name}"
         if not isinstance(name, str) or not _ENVIRONMENT_NAME.fullmatch(name):
-            refusals.append(Refusal(item, "its name is not usable as a folder", "use lower-case letters, digits and _"))
+            refusals.append(
+                Refusal(item, "its name cannot be used as a folder's name", "use lower-case letters, digits and _")
+            )
             continue
         if not isinstance(settings, Mapping):
             refusals.append(
@@ -445,10 +470,13 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
             if kind is None:
                 refusals.append(Refusal(item, f"it has no setting {key!r}", suggest(str(key), _ENVIRONMENT_KEYS)))
             elif not isinstance(value, kind) or (kind is list and not all(isinstance(entry, str) for entry in value)):
-                expected = "text" if kind is str else "a list of names"
+                expected = {str: "text", list: "a list of names", dict: "a mapping of models and ports"}[kind]
                 refusals.append(
                     Refusal(item, f"{key} is {value!r}, but must be {expected}", "correct it in the inventory")
                 )
+            elif key == "services" and (wrong := [entry for entry in value.items() if not _is_port(entry)]):
+                problem = f"service {wrong[0][0]} is at {wrong[0][1]!r}, but must be at a port from 1024 to 65535"
+                refusals.append(Refusal(item, problem, "give each service a port of its own"))
             else:
                 continue
             good = False
@@ -465,7 +493,19 @@ def _environments(data: Any) -> tuple[tuple[Environment, ...], list[Refusal]]:
                     engine=settings.get("engine", "venv"),
                     packages=tuple(dict.fromkeys(settings.get("packages", ()))),
                     models=tuple(dict.fromkeys(settings.get("models", ()))),
+                    services=dict(settings.get("services", {})),
                     projects=tuple(dict.fromkeys(settings.get("projects", ()))),
                 )
             )
+    ports = [(port, f"{item.name}'s {name}") for item in found for name, port in item.services.items()]
+    for port in dict.fromkeys(port for port, _ in ports):
+        names = [name for other, name in ports if other == port]
+        if len(names) > 1:
+            problem = f"services {' and '.join(names)} are both at port {port}"
+            refusals.append(Refusal("variable wavesmith_environments", problem, "give each service a port of its own"))
     return tuple(found), refusals
+
+
+def _is_port(entry: tuple[Any, Any]) -> bool:
+    name, port = entry
+    return isinstance(name, str) and isinstance(port, int) and not isinstance(port, bool) and port in _PORTS

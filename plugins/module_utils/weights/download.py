@@ -26,7 +26,7 @@ class WrongBytes(Exception):
 
 
 class Stopped(Exception):
-    """Another file failed, so this one is not waited for; what came is kept."""
+    """Another file failed, so this one is not waited for; what was downloaded is kept."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ def _size(path: str) -> int:
 def _no(error: HTTPError) -> str:
     code = error.headers.get("X-Error-Code") if error.headers else None
     if error.code in (401, 403) or code == "GatedRepo":
-        return "it wants a token that has access (gated)"
+        return "it requires a token with access (gated)"
     return f"it has no such file ({error.code})" if error.code == 404 else f"HTTP {error.code}"
 
 

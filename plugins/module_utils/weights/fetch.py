@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from ..host import store
 from ..host.job import Failed, Job
-from ..records.model import FileOf, WeightsOf
+from ..host.removal import kept
+from ..records.model import FileOf, KeptWeights, WeightsOf
 from ..wanted.weights import BLOBS, KEPT, blob, folder, key, repository
 from .download import Refused, Source, Stopped, WrongBytes, download, sha256
 
@@ -72,7 +73,7 @@ def fetch(job: Job, root: str, wanted: Sequence[WeightsOf], hub: str, mirrors: S
     Raises:
         Failed: a file cannot be had, is another one, or does not fit on the disk.
     """
-    todo = [weights for weights in wanted if store.read_json(_record(root, weights)) is None]
+    todo = [weights for weights in wanted if kept(_record(root, weights)) is None]
     files = {file["sha256"]: (weights, file) for weights in todo for file in _downloads(weights)}
     missing = {
         name: pair for name, pair in files.items() if name and not os.path.exists(os.path.join(root, blob(name)))
@@ -123,7 +124,7 @@ def _download_all(
         counted.check(-size)
         if found != name:
             os.unlink(part)
-            raise WrongBytes(f"what came has sha256 {found[:16]}…, the catalog names {name[:16]}…")
+            raise WrongBytes(f"the downloaded file has sha256 {found[:16]}…, the catalog names {name[:16]}…")
         os.chmod(part, 0o444)
         os.replace(part, os.path.join(root, blob(name)))
 
@@ -151,11 +152,11 @@ def _failure(weights: WeightsOf, file: FileOf, error: BaseException) -> Failed:
     elif isinstance(error, Refused) and "gated" in str(error):
         remedy = "accept its terms on the hub, and set HF_TOKEN in the controller's environment, or wavesmith_hub_token in a vault"
     elif isinstance(error, Refused):
-        remedy = "check the network or proxy of the host, or name a mirror in wavesmith_hub or wavesmith_weights_mirrors; what came is kept"
+        remedy = "check the network or proxy of the host, or name a mirror in wavesmith_hub or wavesmith_weights_mirrors; what was downloaded is kept"
     elif isinstance(error, OSError):
-        return Failed(f"{item}: {error.strerror or error}. Remedy: free some space; what came is kept")
+        return Failed(f"{item}: {error.strerror or error}. Remedy: free some space; what was downloaded is kept")
     elif isinstance(error, Stopped):
-        return Failed(f"{item}: stopped. Remedy: start again; what came is kept")
+        return Failed(f"{item}: stopped. Remedy: start again; what was downloaded is kept")
     else:
         raise error
     return Failed(f"{item}: {error}. Remedy: {remedy}")
@@ -183,9 +184,7 @@ def _lay_out(root: str, weights: WeightsOf) -> None:
     if weights["kind"] == "hub":
         refs = os.path.join(root, repository(weights["place"]), "refs")
         store.write_text(os.path.join(refs, "main"), weights["revision"] or "")
-    store.write_json(
-        _record(root, weights), {"name": weights["name"], "files": [f["sha256"] for f in weights["files"]]}
-    )
+    store.write_json(_record(root, weights), KeptWeights(schema=1, weights=weights))
 
 
 def _link(root: str, name: str, path: str) -> None:

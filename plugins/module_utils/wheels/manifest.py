@@ -78,7 +78,7 @@ def read_manifest(text: str, key: str) -> WheelManifest:
         good = False
     if not good:
         raise Untrusted(
-            f"the manifest of wheel {key} is not one. Remedy: remove that wheel where it came from, rebuild it"
+            f"the manifest of wheel {key} is not valid. Remedy: remove that wheel at its source and rebuild it"
         )
     return cast(WheelManifest, found)
 
@@ -123,7 +123,7 @@ def add_signer(text: str, builder: str, public: str) -> str:
     if known is not None:
         if known != " ".join(words[:2]):
             raise Untrusted(
-                f"the signing key of {builder} has changed, so nothing is taken from it. Remedy: if that host was set up again, "
+                f"the signing key of {builder} has changed, so nothing is accepted from it. Remedy: if that host was set up again, "
                 "remove its line from allowed_signers beside the locks, and the wheels it had signed with wheelhouse_prune.yml"
             )
         return text

@@ -12,13 +12,12 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 from urllib.parse import quote
 
 from ..host import store
 from ..host.job import Job
 from ..host.store import sha256
-from ..records.wheel import Provenance, WheelManifest
+from ..records.wheel import Brought, Provenance, WheelManifest
 from ..terms.digest import digest
 from ..terms.url import split_url
 from . import manifest as wheels_manifest
@@ -118,10 +117,10 @@ def verify(folder: str, manifest: WheelManifest, signers: str) -> None:
             ) from error
 
 
-def publish(take: Take, folder: str, key: str, signers: str, mend: bool = False, expected: str = "") -> bool:
+def publish(take: Take, folder: str, key: str, signers: str, replace: bool = False, expected: str = "") -> bool:
     """Bring a wheel into a folder of wheels, verified, in one rename; `False` where it was there.
 
-    The bytes are hashed where they will stay, so what was checked is what is published. With `mend` it takes the place of one
+    The bytes are hashed where they will stay, so what was checked is what is published. With `replace` it takes the place of one
     that is there, which goes when the good one was verified and not before.
 
     Where `expected` is the digest of a manifest, none but that one counts: an older one, rightly signed, is not the wheel of today.
@@ -132,7 +131,7 @@ def publish(take: Take, folder: str, key: str, signers: str, mend: bool = False,
         OSError: the folder cannot be written.
     """
     final = os.path.join(folder, key)
-    if os.path.exists(os.path.join(final, "provenance.json")) and not mend:
+    if os.path.exists(os.path.join(final, "provenance.json")) and not replace:
         return False
     staging = os.path.join(folder, f".staging-{key}-{os.getpid()}")
     _sweep(folder, key)
@@ -160,7 +159,7 @@ def publish(take: Take, folder: str, key: str, signers: str, mend: bool = False,
         for name in os.listdir(staging):
             os.chmod(os.path.join(staging, name), 0o644)
         os.chmod(staging, 0o755)  # whatever the umask: a wheelhouse serves it as another user
-        store.remove(final)  # one without provenance is what a killed build left; else it is mended
+        store.remove(final)  # one without provenance is what a killed build left; else it is replaced
         try:
             os.rename(staging, final)
         except OSError:
@@ -208,7 +207,7 @@ def bring(
     signers: str,
     index: bool,
     expected: Mapping[str, str] | None = None,
-) -> dict[str, Any]:
+) -> Brought:
     """Publish each wheel that is there and right; what is not is named with the reason, and the others go on.
 
     Args:
@@ -217,25 +216,27 @@ def bring(
         sources: What the address of each file of a key begins with.
         signers: Text of ``allowed_signers``.
         expected: Digest of the manifest of each key that the controller keeps.
-        index: Whether the folder is a wheelhouse, with pages to be written, where a wheel that was changed is mended.
+        index: Whether the folder is a wheelhouse, with pages to be written, where a wheel that was changed is replaced.
     """
-    published, refused, mended = [], {}, {}
+    published: list[str] = []
+    refused: dict[str, str] = {}
+    replaced: dict[str, str] = {}
     for number, (key, base) in enumerate(sorted(sources.items()), 1):
         job.progress("fetching wheels", number, len(sources), key)
         wrong = flaw(folder, key, signers) if index and os.path.isdir(os.path.join(folder, key)) else ""
         try:
             if publish(taker(base), folder, key, signers, bool(wrong), (expected or {}).get(key, "")):
                 published.append(key)
-                mended.update({key: wrong} if wrong else {})
+                replaced.update({key: wrong} if wrong else {})
         except (Untrusted, store.StoreError) as error:
             refused[key] = str(error)
     if index:
         write_index(folder)
-    return {"published": published, "refused": refused, "mended": mended}
+    return {"published": published, "refused": refused, "replaced": replaced}
 
 
 def taker(base: str) -> Take:
-    """How to take files whose address begins with `base`: ``https://house/<key>/``, ``file:///folder/<key>/`` or a path."""
+    """How to take files whose address begins with `base`: ``https://wheels01/<key>/``, ``file:///folder/<key>/`` or a path."""
     if base.startswith(("http://", "https://")):
         return lambda name, path: _download(base, name, path)
     local = base[len("file://") :] if base.startswith("file://") else base
@@ -293,7 +294,7 @@ def entries(folder: str) -> dict[str, WheelManifest]:
 
 
 def write_index(folder: str) -> None:
-    """Write ``keys.json`` and the index pages of a wheelhouse anew."""
+    """Write ``keys.json`` and the index pages of a wheelhouse again."""
     write_pages(folder, wheels_manifest.pages(entries(folder)))
 
 
