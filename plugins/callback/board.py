@@ -311,7 +311,7 @@ class CallbackModule(Default):
 
     # What is shown
 
-    def _show_output(self, host: board.Host, data: dict[str, Any]) -> None:
+    def _show_output(self, host: board.Host, data: Result) -> None:
         """What a command of `wavesmith run` wrote."""
         if self._run.playbook == "run" and data.get("stdout") and not self._detailed:
             alone = len(self._run.hosts) == 1
