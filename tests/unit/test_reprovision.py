@@ -337,7 +337,7 @@ def test_the_commands_show_what_is_recorded(tmp_path: Path, capsys: Any) -> None
     assert main(["history", "one", *where]) == 0 and "planned" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main(["history", "nine", *where])
-    assert "run nine is not in" in capsys.readouterr().err
+    assert "run nine: it is not in" in capsys.readouterr().err
 
 
 def ten(folder: Path) -> Fleet:

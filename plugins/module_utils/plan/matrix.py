@@ -325,7 +325,9 @@ def _check(item: str, value: Any, known: Iterable[str], problem: str = "it is no
     if not isinstance(value, str):
         raise MatrixError(item, f"it is {value!r}, but must be text", f'put it in quotes: "{value}"')
     if value not in names:
-        raise MatrixError(f"{item} {value!r}", problem, suggest(value, names))
+        version = value.removeprefix("cuda").replace("_", ".")  # stacks are named so
+        remedy = f"did you mean {version}?" if version in names else suggest(value, names)
+        raise MatrixError(f"{item} {value!r}", problem, remedy)
 
 
 def _pythons(supported: Range) -> list[str]:
