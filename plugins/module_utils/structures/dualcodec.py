@@ -13,7 +13,7 @@ from ..models import dualcodec
 from ..models.amphion import RATE
 from . import amphion, cut, tried
 
-MEMORY_GIB, SECONDS = 4.0, 40.0
+MEMORY_GIB, SECONDS = 2.8, 60.0
 _SECONDS = 2.0
 # DualCodec 12hz_v1: dualcodec/conf/model/dualcodec_12hz_16384_4096_8vq.yaml of 0.4.2.
 _CONFIG, _STATISTICS = "dualcodec_12hz_16384_4096_8vq.yaml", "w2vbert2_mean_var_stats_emilia.pt"

@@ -12,7 +12,7 @@ from ..models.amphion import RATE, find
 from . import amphion, cut, tried
 from .amphion import STAND_INS  # noqa: F401  (the doctor asks for it here)
 
-MEMORY_GIB, SECONDS = 3.5, 45.0
+MEMORY_GIB, SECONDS = 3.2, 60.0
 _SECONDS, _SAMPLES = "2", 48000
 _STEPS = (2, (2, *(1,) * 11))
 

@@ -13,7 +13,7 @@ from ..models.amphion import RATE
 from . import amphion, cut, tried
 from .amphion import STAND_INS  # noqa: F401  (the doctor asks for it here)
 
-MEMORY_GIB, SECONDS = 2.0, 15.0
+MEMORY_GIB, SECONDS = 2.0, 30.0
 _SECONDS, _HOP = 2.0, 480
 _SMALL = {
     "num_layers": 2,
