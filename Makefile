@@ -83,6 +83,10 @@ faults: venv-dev ## Kill, fill the disk and damage what is kept, at some two hun
 docs: venv-dev ## Build the documentation as a site in .cache/site
 	@docs/build.sh
 
+.PHONY: first-hour
+first-hour: venv-dev ## Play README's first hour on three SSH hosts, then provision ten at once with bad indexes, and write docs/first-hour.md
+	@molecule/resources/hosts.sh python -m tests.first_hour $(ARGS)
+
 .PHONY: release
 release: venv-dev ## Make artifact, wheel, site, SBOM and changelog in .cache/release, and use them installed in empty environments
 	@python release/make.py

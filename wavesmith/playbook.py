@@ -79,7 +79,7 @@ def which_hosts(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PLACE",
-        help="file or folder of an inventory [WAVESMITH_INVENTORY; this folder, where it has a hosts.yml; those of ansible.cfg]",
+        help="file or folder of an inventory [WAVESMITH_INVENTORY; this folder, where it has a hosts.yml; in the checkout those of ansible.cfg]",
     )
     parser.add_argument("-l", "--limit", metavar="HOSTS", help="these hosts or groups only, separated by commas")
     form = parser.add_mutually_exclusive_group()

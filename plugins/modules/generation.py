@@ -24,7 +24,7 @@ options:
   state:
     description:
       - V(active) switches to the named generations, which must be complete and found healthy by the doctor.
-      - V(rolled_back) goes back to the generation that was current before, or to a named one.
+      - V(rolled_back) goes back to the generation that was current before, or to a named one. Of several environments, those without another stay as they are.
       - V(pruned) removes what is neither current, nor among the newest healthy O(keep), nor what a rollback would go to.
       - V(repaired) removes what is not current and was changed, so that all that stays can be gone back to.
     type: str
@@ -119,6 +119,21 @@ def _doomed(root: str, name: str, state: str, keep: int) -> dict[str, str]:
     return dict.fromkeys(store.prunable(root, name, keep), "")
 
 
+def _targets(root: str, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Where each environment goes back to. One of several that never had another generation stays as it is; where all are so, that is an error."""
+    found, problems = dict[str, str](), list[store.StoreError]()
+    for name in sorted(wanted):
+        try:
+            found[name] = store.rollback_target(root, name, wanted[name])
+        except store.StoreError as error:
+            if wanted[name] or len(wanted) == 1:
+                raise
+            problems.append(error)
+    if problems and not found:
+        raise problems[0]
+    return found
+
+
 def _prune(root: str, name: str, doomed: list[str], check: bool) -> list[str]:
     folder = store.environment_folder(root, name)
     if not check:
@@ -196,8 +211,8 @@ def main() -> None:
                     name: value if isinstance(value, str) else "" for name, value in given["environments"].items()
                 }
                 if given["state"] == "rolled_back":
-                    wanted = {name: store.rollback_target(root, name, wanted[name]) for name in names}
-                for name in names:
+                    wanted = _targets(root, wanted)
+                for name in wanted:
                     if not module.check_mode and (given["state"] == "active" or wanted[name] != before[name]):
                         served += _switch(root, name, wanted[name])
                     after[name] = wanted[name]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wavesmith import INSTALLED, ROOT, playbook
+from wavesmith import INSTALLED, ROOT, inventory
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -22,15 +22,15 @@ def test_a_checkout_is_no_wheel() -> None:
 def test_a_wheel_takes_its_own_collection_first_and_writes_nothing_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANSIBLE_CONFIG", "ANSIBLE_COLLECTIONS_PATH"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(playbook, "INSTALLED", True)
-    monkeypatch.setattr(playbook, "ROOT", Path("/usr/lib/site-packages/ansible_collections/wavesmith/provision"))
-    found = playbook.settings()
+    monkeypatch.setattr(inventory, "INSTALLED", True)
+    monkeypatch.setattr(inventory, "ROOT", Path("/usr/lib/site-packages/ansible_collections/wavesmith/provision"))
+    found = inventory.settings()
     assert found["ANSIBLE_COLLECTIONS_PATH"].split(":")[0] == "/usr/lib/site-packages"
     assert found["ANSIBLE_LOCAL_TEMP"].startswith("~") and found["ANSIBLE_CONFIG"].endswith("provision/ansible.cfg")
     monkeypatch.setenv("ANSIBLE_COLLECTIONS_PATH", "/srv/mine")
-    assert playbook.settings()["ANSIBLE_COLLECTIONS_PATH"] == "/usr/lib/site-packages:/srv/mine"
+    assert inventory.settings()["ANSIBLE_COLLECTIONS_PATH"] == "/usr/lib/site-packages:/srv/mine"
     monkeypatch.setenv("ANSIBLE_CONFIG", "/etc/mine.cfg")
-    assert playbook.settings() == {"ANSIBLE_CONFIG": "/etc/mine.cfg"}
+    assert inventory.settings() == {"ANSIBLE_CONFIG": "/etc/mine.cfg"}
 
 
 @pytest.mark.process
@@ -67,7 +67,7 @@ def test_the_wheel_answers_where_there_is_no_checkout(tmp_path: Path) -> None:
             check=False,
         )
 
-    refused = run("plan")
+    refused = run("provision")
     assert (
         refused.returncode == 2
         and refused.stderr.startswith("✗ inventory: none was named")

@@ -72,6 +72,11 @@ def save(module: Any) -> Callable[[Path], None]:
     return write
 
 
+def seed() -> None:
+    """Draw the same from now on."""
+    importlib.import_module("torch").manual_seed(0)
+
+
 def semantic(cache: Path) -> list[Path]:
     """facebook/w2v-bert-2.0, as deep as it is used, and narrow."""
     transformers: Any = importlib.import_module("transformers")
