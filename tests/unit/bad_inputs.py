@@ -452,13 +452,13 @@ TABLE = [
     Bad(
         P,
         "a repository that is not there",
-        "project voice: commit 0123456789ab cannot be fetched from its repository: fatal: '<folder>/none.git' does not appear to be a git repository. Remedy: check git, commit and the network of this machine, or name a folder of your own under path",
+        "project voice: commit 0123456789ab cannot be fetched from its repository: file://<folder>/none.git: fatal: '<folder>/none.git' does not appear to be a git repository. Remedy: check git, commit and the network of this machine, or name a mirror that has it in wavesmith_git_mirrors",
         prepare=git(lambda folder: {"git": f"file://{folder}/none.git", "commit": COMMIT}),
     ),
     Bad(
         P,
         "a git server that does not answer",
-        "project voice: commit 0123456789ab cannot be fetched from its repository: fatal: unable to access 'http://127.0.0.1:9/voice.git/': …. Remedy: check git, commit and the network of this machine, or name a folder of your own under path",
+        "project voice: commit 0123456789ab cannot be fetched from its repository: http://127.0.0.1:9/voice.git: fatal: unable to access 'http://127.0.0.1:9/voice.git/': …. Remedy: check git, commit and the network of this machine, or name a mirror that has it in wavesmith_git_mirrors",
         project(git="http://127.0.0.1:9/voice.git", commit=COMMIT),
     ),
     # locks
@@ -501,7 +501,7 @@ TABLE = [
     Bad(
         L,
         "a folder of locks that is a file",
-        "locks <folder>/file: a lock has to be kept, and <folder>/file cannot be written to (not a directory). Remedy: name another folder in wavesmith_locks, or change its owner",
+        "locks <folder>/file: a lock has to be written, but <folder>/file cannot be written to (not a directory). Remedy: name another folder in wavesmith_locks, or change its owner",
         prepare=folder_of("locks", _file),
     ),
     Bad(
@@ -513,7 +513,7 @@ TABLE = [
     Bad(
         L,
         "locks where nothing can be written",
-        "locks /sys/locks: a lock has to be kept, and /sys cannot be written to (…). Remedy: name another folder in wavesmith_locks, or change its owner",
+        "locks /sys/locks: a lock has to be written, but /sys cannot be written to (…). Remedy: name another folder in wavesmith_locks, or change its owner",
         prepare=lambda _s, _h, _f: {"wavesmith_locks": "/sys/locks"},
     ),
     # folders

@@ -138,8 +138,8 @@ def test_variables_of_a_group_or_host_that_is_not_there_are_named(tmp_path: Path
         (site.inventory / f"{kind}_vars").mkdir(parents=True, exist_ok=True)
         (site.inventory / f"{kind}_vars" / f"{name}.yml").write_text("{}\n")
     _, output = site.run()
-    assert "group_vars/al.yml is for no group of the inventory. Remedy: did you mean all" in output
-    assert "host_vars/thor1.yml is for no host of the inventory. Remedy: did you mean thor01" in output
+    assert "group_vars/al.yml belongs to no group of the inventory. Remedy: did you mean all" in output
+    assert "host_vars/thor1.yml belongs to no host of the inventory. Remedy: did you mean thor01" in output
     assert "thor01.yml is for no" not in output
 
 

@@ -224,7 +224,8 @@ def test_a_name_is_its_first_64_bytes_and_may_be_outside_of_the_file() -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "length", "found"), [(0, 10, (-3, 0)), (3, 1, None), (4, 1, None), (-3, 0, (-3, -3))]
+    ("offset", "length", "found"),
+    [(0, 10, (-3, 0)), (0, 2**40, (-3, 0)), (3, 1, None), (4, 1, None), (-3, 0, (-3, -3))],
 )
 def test_a_section_ends_with_the_file(offset: int, length: int, found: tuple[int, int] | None) -> None:
     data = bytearray(elf((".cut", 1, b"123")))
@@ -245,6 +246,7 @@ def test_what_lies_inside_code_is_no_fatbin() -> None:
     inner = fatbin(entry(70))
     for size in (len(inner), len(inner) + 1, len(inner) + 5, len(inner) + 7):
         outer = fatbin(entry(90, size=size, payload=inner.rjust(size, b"\1")))
+        assert names(code_of(outer)) == ["sm_90"]
         code = code_of(outer + bytes(-len(outer) % 8) + fatbin(entry(80)))
         assert (names(code), code.total, code.damaged) == (["sm_80", "sm_90"], 2, False)
 
@@ -261,6 +263,11 @@ def test_a_longer_header_is_skipped_and_a_shorter_one_is_damage_that_hides_nothi
     short = bytearray(fatbin(entry(80)))
     short[6:8] = (15).to_bytes(2, "little")
     code = code_of(bytes(short) + fatbin(entry(90)))
+    assert (names(code), code.damaged) == (["sm_90"], True)
+
+
+def test_what_a_damaged_fatbin_says_of_its_length_hides_no_other() -> None:
+    code = code_of(fatbin(entry(80, header=31), bytes(1), fatbin(entry(90))))
     assert (names(code), code.damaged) == (["sm_90"], True)
 
 
