@@ -51,6 +51,16 @@ def options(parser: argparse.ArgumentParser, changes: bool = True) -> None:
     """Add the options of every subcommand that runs a playbook."""
     parser.epilog = EXIT_CODES
     which_hosts(parser)
+    extra_vars(parser)
+    if changes:
+        parser.add_argument("-C", "--check", action="store_true", help="show what would change, without changing it")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="Ansible's own output; -vvv for its connections too"
+    )
+
+
+def extra_vars(parser: argparse.ArgumentParser) -> None:
+    """Add the option that sets variables."""
     parser.add_argument(
         "-e",
         "--extra-vars",
@@ -58,11 +68,6 @@ def options(parser: argparse.ArgumentParser, changes: bool = True) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="a variable for this run; may be given more than once",
-    )
-    if changes:
-        parser.add_argument("-C", "--check", action="store_true", help="show what would change, without changing it")
-    parser.add_argument(
-        "-v", "--verbose", action="count", default=0, help="Ansible's own output; -vvv for its connections too"
     )
 
 
@@ -74,7 +79,7 @@ def which_hosts(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PLACE",
-        help="file or folder of an inventory [WAVESMITH_INVENTORY; this folder, where it has a hosts.yml; those of ansible.cfg]",
+        help="file or folder of an inventory [WAVESMITH_INVENTORY; this folder, where it has a hosts.yml; in the checkout those of ansible.cfg]",
     )
     parser.add_argument("-l", "--limit", metavar="HOSTS", help="these hosts or groups only, separated by commas")
     form = parser.add_mutually_exclusive_group()

@@ -33,14 +33,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--budget", type=int, default=None, metavar="PERCENT", help="percent of a wave that may fail [0]"
     )
-    parser.add_argument(
-        "-e",
-        "--extra-vars",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a variable for this run; may be given more than once",
-    )
+    playbook.extra_vars(parser)
     day.full(parser)
     parser.add_argument(
         "--controllers",

@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     if not left:
         print(f"run {chosen['id']}: nothing is left, all {sum(chosen['hosts'].values())} of its hosts are as wanted")
         return 0
-    print(f"run {chosen['id']}: {len(left)} of {sum(chosen['hosts'].values())} hosts are left", file=sys.stderr)
+    every = sum(chosen["hosts"].values())
+    verb, hosts = ("is" if len(left) == 1 else "are"), ("host" if every == 1 else "hosts")
+    print(f"run {chosen['id']}: {len(left)} of {every} {hosts} {verb} left", file=sys.stderr)
     arguments.controllers = arguments.controllers or chosen["options"].get("controllers", "")
     return reprovision.start(arguments, chosen["options"].get("inventory", []), ",".join(left))

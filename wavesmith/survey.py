@@ -6,7 +6,6 @@ import argparse
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import VARIABLES, Variable
@@ -52,7 +51,7 @@ def meanings() -> dict[str, tuple[str, str]]:
     return found
 
 
-def _awx(name: str, asked: Mapping[str, Variable], known: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+def _awx(name: str, asked: Mapping[str, Variable], known: Mapping[str, tuple[str, str]]) -> object:
     """AWX's ``survey_spec``, as the module ``ansible.controller.job_template`` takes it."""
     kinds = {bool: "multiplechoice", int: "integer", float: "float"}
     return {
@@ -73,7 +72,7 @@ def _awx(name: str, asked: Mapping[str, Variable], known: Mapping[str, tuple[str
     }
 
 
-def _semaphore(_: str, asked: Mapping[str, Variable], known: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+def _semaphore(_: str, asked: Mapping[str, Variable], known: Mapping[str, tuple[str, str]]) -> object:
     """Semaphore's ``survey_vars`` of a template (db/Template.go, SurveyVar)."""
     kinds = {bool: "enum", int: "int"}
     return [

@@ -52,7 +52,7 @@ from ansible.plugins.callback.default import CallbackModule as Default
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import compiled
 
 compiled.use()
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, progress, times
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, called, progress, times
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 
 LOCAL = frozenset(
@@ -311,7 +311,7 @@ class CallbackModule(Default):
 
     # What is shown
 
-    def _show_output(self, host: board.Host, data: dict[str, Any]) -> None:
+    def _show_output(self, host: board.Host, data: Result) -> None:
         """What a command of `wavesmith run` wrote."""
         if self._run.playbook == "run" and data.get("stdout") and not self._detailed:
             alone = len(self._run.hosts) == 1
@@ -320,7 +320,7 @@ class CallbackModule(Default):
     def _say(self, text: str, **more: Any) -> None:
         """Show it; where nobody reads it any more (`wavesmith plan | head`), the run goes on without words."""
         try:
-            self._display.display(text, **more)
+            self._display.display(called.as_called(text), **more)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Found by its file's name: C(wavesmith.provision.job)."""
+    """Found by its file's name: C(wavesmith.provision.job), and C(.followed) for the options that the action plugin sets."""
 
     DOCUMENTATION = r"""
 description:
@@ -19,6 +19,10 @@ options:
     description: Address of the package index; empty for the one the host's own pip is set up for.
     type: str
     default: ""
+"""
+
+    FOLLOWED = r"""
+options:
   run:
     description: Names the run that asks; given by the action plugin.
     type: str

@@ -16,10 +16,9 @@ description:
   - A host that plans the key builds it, where the group C(builders) has hosts only those build for others; the longest builds go to different hosts.
   - A wheel that the wheelhouse or a host of the play has is not built.
 options: {}
+extends_documentation_fragment:
+  - wavesmith.provision.attributes
 attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
   diff_mode:
     description: Whether it returns what it changed, or would change.
     support: none

@@ -34,10 +34,9 @@ options:
     default: []
 extends_documentation_fragment:
   - wavesmith.provision.job
+  - wavesmith.provision.job.followed
+  - wavesmith.provision.attributes
 attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
   diff_mode:
     support: none
     description: What is made is new each time.

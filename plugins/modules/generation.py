@@ -42,13 +42,9 @@ options:
       - The one that a rollback would go to stays in any case, and so does one that shares no file with the others, where there is one.
     type: int
     default: 3
-attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
-  diff_mode:
-    description: Whether it returns what it changed, or would change.
-    support: full
+extends_documentation_fragment:
+  - wavesmith.provision.attributes
+  - wavesmith.provision.attributes.shown
 author:
   - Wavesmith contributors (@wavesmith)
 """

@@ -27,10 +27,9 @@ options:
     description: How many lines of the log.
     type: int
     default: 25
+extends_documentation_fragment:
+  - wavesmith.provision.attributes
 attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
   diff_mode:
     support: none
     description: It changes nothing.

@@ -23,13 +23,9 @@ options:
     required: true
 extends_documentation_fragment:
   - wavesmith.provision.job
-attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
-  diff_mode:
-    support: none
-    description: The plan shows the difference.
+  - wavesmith.provision.job.followed
+  - wavesmith.provision.attributes
+  - wavesmith.provision.attributes.planned
 author:
   - Wavesmith contributors (@wavesmith)
 """

@@ -22,13 +22,9 @@ options:
         on this host is not refused.
     type: str
     choices: [removal]
-attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
-  diff_mode:
-    description: Whether it returns what it changed, or would change.
-    support: full
+extends_documentation_fragment:
+  - wavesmith.provision.attributes
+  - wavesmith.provision.attributes.shown
 notes:
   - It is an action plugin; there is no module to run on the host but M(wavesmith.provision.observe).
 author:

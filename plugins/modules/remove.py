@@ -25,13 +25,9 @@ options:
     type: list
     elements: str
     required: true
-attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
-  diff_mode:
-    description: Whether it returns what it changed, or would change.
-    support: full
+extends_documentation_fragment:
+  - wavesmith.provision.attributes
+  - wavesmith.provision.attributes.shown
 author:
   - Wavesmith contributors (@wavesmith)
 """

@@ -14,10 +14,9 @@ description:
   - Reads the host's C(wavesmith_*) variables (see docs/variables.md) as M(wavesmith.provision.plan) does, and refuses unknown names, wrong
     values, and names given with C(-e) that nothing reads. For playbooks that do not plan.
 options: {}
+extends_documentation_fragment:
+  - wavesmith.provision.attributes
 attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
   diff_mode:
     description: Whether it returns what it changed, or would change.
     support: none

@@ -26,10 +26,9 @@ options:
     type: list
     elements: str
     default: []
+extends_documentation_fragment:
+  - wavesmith.provision.attributes
 attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
   diff_mode:
     support: none
     description: It changes nothing.

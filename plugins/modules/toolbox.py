@@ -25,13 +25,9 @@ options:
     description: Address of the package index; empty for the one the host's own pip is set up for.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
-  diff_mode:
-    support: none
-    description: The plan shows the difference.
+extends_documentation_fragment:
+  - wavesmith.provision.attributes
+  - wavesmith.provision.attributes.planned
 author:
   - Wavesmith contributors (@wavesmith)
 """

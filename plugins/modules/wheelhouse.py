@@ -71,29 +71,10 @@ options:
     description: The host's name as a signer; given by the action plugin.
     type: str
     default: ""
-  run:
-    description: Names the run that asks; given by the action plugin.
-    type: str
-    default: by hand
-  wait:
-    description: Seconds to wait for news before answering; given by the action plugin.
-    type: float
-    default: 3600.0
-  seen:
-    description: The state the caller has shown already; given by the action plugin.
-    type: str
-    default: ""
-  failures:
-    description: The known failures, by which a failure is explained; the action plugin sets it.
-    type: dict
-    default: {}
-attributes:
-  check_mode:
-    description: Whether it can report what it would change, without changing it.
-    support: full
-  diff_mode:
-    support: none
-    description: The plan shows the difference.
+extends_documentation_fragment:
+  - wavesmith.provision.job.followed
+  - wavesmith.provision.attributes
+  - wavesmith.provision.attributes.planned
 author:
   - Wavesmith contributors (@wavesmith)
 """

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import EnvironmentPlan, Plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, board_screen, times
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, board_screen, called, times
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import Update
 from rich.console import Console
 
@@ -293,6 +293,23 @@ def test_the_installed_collection_has_it_without_this_projects_settings(tmp_path
 
 
 @process
+@pytest.mark.parametrize(
+    ("said", "without"),
+    [
+        ("Remedy: wavesmith prune removes it", "Remedy: ansible-playbook wavesmith.provision.prune removes it"),
+        ("run `wavesmith repair -l HOST`", "run `ansible-playbook wavesmith.provision.repair -l HOST`"),
+        ("wavesmith provision makes one", "ansible-playbook wavesmith.provision.site makes one"),
+        ("wavesmith_root, wavesmith planner, Wavesmith", "wavesmith_root, wavesmith planner, Wavesmith"),
+    ],
+)
+def test_where_there_is_no_command_its_playbook_is_named(
+    said: str, without: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert called.as_called(said) == said, "a checkout has the command"
+    monkeypatch.setattr(called, "has_command", lambda: False)
+    assert called.as_called(said) == without
+
+
 def test_its_options_are_documented() -> None:
     argv = [str(Path(sys.executable).parent / "ansible-doc"), "-t", "callback", "-j", "wavesmith.provision.board"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=True)

@@ -76,6 +76,7 @@ def test_a_model_of_a_package_runs_where_its_user_is(prefix: Path, tmp_path: Pat
     packaged: Any = {"name": "piper_demo", "variables": {}}
     assert place.enter(prefix, packaged) == prefix / "lib/python3.11/site-packages"
     assert sys.path == before and Path.cwd() == tmp_path
+    assert os.environ["HF_HUB_OFFLINE"] == os.environ["TRANSFORMERS_OFFLINE"] == "1"
 
 
 def judged(prefix: Path, work: Path, wanted: Any) -> dict[str, Any]:

@@ -973,3 +973,21 @@ def test_the_distance_of_spectra_grows_with_what_is_different(
     change: Callable[[Any], Any], least: float, most: float
 ) -> None:
     assert least <= measure.mel_distance(voice(), change(voice()), RATE) <= most
+
+
+@pytest.mark.parametrize("name", ["maskgct", "metis"])
+def test_a_model_that_wants_a_voice_is_given_the_doctor_s_own(
+    context: Callable[..., Context], tmp_path: Path, name: str
+) -> None:
+    there = judging(context, name, RATE)
+    path = copying(tmp_path, name, lambda samples: (voice(), RATE))
+    heard = "given = dict(zip(sys.argv[1::2], sys.argv[2::2]))\n"
+    heard += f"assert given['--voice'].endswith('/speech.wav') and given['--voice-text'] == {SAID!r}, sys.argv\n"
+    path.write_text(path.read_text().replace("out = ", f"{heard}out = ", 1))
+    assert check_named(there, f"models.speaks.{name}")["verdict"] == "pass"
+    (there.evidence / "speech.wav").unlink()
+    result = check_named(there, f"models.speaks.{name}")
+    assert (result["verdict"], result["detail"]) == (
+        "skip",
+        "it speaks with the voice of a recording, and voice.speak gave none",
+    )

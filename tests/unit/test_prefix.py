@@ -600,3 +600,65 @@ def test_a_resolution_leaves_nothing_behind(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": ""})
     resolve(host, "tinyvoice")
     assert list((host.root / "state").glob("lock-*")) == []
+
+
+# Byte code of the generation in use
+
+
+def compiled(host: Host, generation: str, module: str) -> Path:
+    tag = f"cpython-{sys.version_info[0]}{sys.version_info[1]}"
+    return host.site(generation) / "__pycache__" / f"{module}.{tag}.pyc"
+
+
+def in_use(host: Host, generation: str = "one") -> None:
+    host.install(generation)
+    store.point(str(host.root / "envs" / "speech"), generation)
+
+
+def test_byte_code_of_the_generation_in_use_is_taken_as_a_file_of_its_own(host: Host) -> None:
+    host.serve("tiny", {"tiny.py": "x = 1\n"})
+    in_use(host)
+    old = compiled(host, "one", "tiny")
+    host.serve("other", {"other.py": "y = 1\n"})
+    host.install("two")
+    new = compiled(host, "two", "tiny")
+    assert new.read_bytes() == old.read_bytes() and new.stat().st_ino != old.stat().st_ino
+    assert compiled(host, "two", "other").is_file(), "what is new is compiled"
+    assert ask(host.prefix("two"), "[__import__('tiny').x, __import__('other').y]") == [1, 1]
+
+
+def test_byte_code_of_a_changed_package_is_not_taken(host: Host) -> None:
+    host.serve("tiny", {"tiny.py": "x = 1\n"})
+    in_use(host)
+    host.lock = ""
+    host.serve("tiny", {"tiny.py": "x = 222\n"}, version="2.0")
+    host.install("two")
+    assert compiled(host, "two", "tiny").read_bytes() != compiled(host, "one", "tiny").read_bytes()
+    assert ask(host.prefix("two"), "__import__('tiny').x") == 222
+
+
+@pytest.mark.parametrize("harm", ["written", "gone", "a link"])
+def test_byte_code_that_somebody_changed_is_not_taken(host: Host, harm: str) -> None:
+    host.serve("tiny", {"tiny.py": "x = 1\n"})
+    in_use(host)
+    old = compiled(host, "one", "tiny")
+    good = old.read_bytes()
+    evil = old.with_name("evil")
+    evil.write_bytes(good[:16] + b"evil")
+    if harm == "written":
+        old.write_bytes(evil.read_bytes())
+    else:
+        old.unlink()
+        if harm == "a link":
+            old.symlink_to(evil)
+    host.install("two")
+    assert str(host.prefix("two")).encode() in compiled(host, "two", "tiny").read_bytes(), "compiled for this one"
+    assert ask(host.prefix("two"), "__import__('tiny').x") == 1
+
+
+def test_without_a_list_of_files_all_is_compiled(host: Host) -> None:
+    host.serve("tiny", {"tiny.py": "x = 1\n"})
+    in_use(host)
+    (host.prefix("one") / "wavesmith" / "bytecode.json").unlink()
+    host.install("two")
+    assert compiled(host, "two", "tiny").is_file()

@@ -8,8 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import structure
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Failed
-from ansible_collections.wavesmith.provision.plugins.module_utils.structures import chinese, cut, onnx_bytes
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.models import model_of
+from ansible_collections.wavesmith.provision.plugins.module_utils.structures import chinese, cut, onnx_bytes, vevo
+
+from .test_plan import CATALOG
 
 
 @pytest.mark.parametrize(
@@ -84,3 +88,33 @@ def test_a_cut_network_is_whole_again_afterwards_and_own_sockets_work_meanwhile(
         server.listen()
         client.connect(str(tmp_path / "own"))
     assert (socket.getaddrinfo, socket.socket.connect) == before
+
+
+@pytest.mark.parametrize(
+    ("samples", "wanted"),
+    [
+        (134715, 134400),
+        (48000, 47040),
+        (72000, 71040),
+    ],  # the first was measured with HuBERT's 24 layers, the second with 18
+)
+def test_what_vevo_converts_is_as_long_as_its_codes_are_many(samples: int, wanted: int) -> None:
+    assert vevo.length(samples) == wanted
+
+
+@pytest.mark.parametrize("name", ["maskgct", "metis", "vevo", "dualcodec"])
+def test_a_structure_says_what_it_takes_and_the_doctor_plans_with_it(name: str) -> None:
+    entry = model_of(CATALOG.models[name])
+    if name != "dualcodec":
+        entry["code"] = {
+            "git": "", "commit": "", "folder": "", "workdir": "source", "modules": [], "adapters": [], "absent": []
+        }  # fmt: skip
+    (check,) = [check for check in structure.checks(name, entry) if check.id == f"models.structure.{name}"]
+    tried = structure.found(name)
+    assert (check.cost, check.alone) == (tried.SECONDS, tried.MEMORY_GIB > structure.ALONE_FROM)
+
+
+@pytest.mark.parametrize("name", ["maskgct", "metis", "vevo"])
+def test_every_file_that_a_mirror_may_lack_has_a_stand_in(name: str) -> None:
+    model = CATALOG.models[name]
+    assert model.tree is not None and set(model.tree.may_lack) <= set(structure.found(name).STAND_INS)

@@ -23,6 +23,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base im
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import (
     adapters,
+    device,
     diffrhythm2,
     fallback,
     fish_speech,
@@ -30,6 +31,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.models import 
     keys,
     measure,
     openvoice,
+    run,
     sound,
 )
 from ansible_collections.wavesmith.provision.plugins.module_utils.models.kept import Unusable
@@ -143,9 +145,9 @@ def test_what_an_upstream_raises_itself_is_not_hidden(torch: type[Module]) -> No
     with pytest.raises(FileNotFoundError), keys.exact():
         Module("a").load_state_dict({"a": 1}, strict=False)
         raise FileNotFoundError("model.pth")
-    with pytest.raises(Unusable, match="missing keys: 1"), keys.exact():
+    with pytest.raises(Unusable, match=r"missing keys: 1 \(a\)"), keys.exact():
         Module("a").load_state_dict({}, strict=False)
-        raise RuntimeError("what upstream says of the same")
+        raise RuntimeError("loaded with errors")
 
 
 # Adapters
@@ -293,6 +295,24 @@ def test_diffrhythm2_refuses_what_it_cannot_sing(
     sing = diffrhythm2.singer(None, None, lambda lines: [], None)
     with pytest.raises(ValueError, match=said):
         sing(text, **told)
+
+
+@pytest.mark.parametrize(("broken", "found"), [("", ["directml"]), ("libd3d12.so", []), ("absent", [])])
+def test_a_gpu_of_directml_is_found_where_its_library_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, broken: str, found: list[str]
+) -> None:
+    torch = ModuleType("torch")
+    torch.cuda = SimpleNamespace(is_available=lambda: False)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.delitem(sys.modules, "torch_directml", raising=False)
+    text = f"raise OSError({broken!r})" if broken else "def is_available(): return True"
+    if broken != "absent":
+        (tmp_path / "torch_directml.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert run.devices_here(diffrhythm2.DEVICES) == found
+    if found:
+        chosen, why = device.choose("diffrhythm2", diffrhythm2.DEVICES, found)
+        assert (chosen, why) == ("cpu", "diffrhythm2 cannot compute on directml, which stays unused")
 
 
 # The structures

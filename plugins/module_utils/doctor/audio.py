@@ -59,7 +59,8 @@ def _round_trips(
         except Exception as error:  # each library has errors of its own
             raise Failed(f"{whose} cannot write and read {kind}: {type(error).__name__}: {str(error)[:300]}") from error
         if problem := changed(back, rate, LEVEL_OF_MP3 if kind == "mp3" else LEVEL_TOLERANCE):
-            raise Failed(f"a tone comes back from {whose} and {kind} changed: {problem}")
+            remedy = f"take another release of {whose}, or of the FFmpeg that it uses: it does not give back the sound that it was given"
+            raise Failed(f"a tone comes back from {whose} and {kind} changed: {problem}", remedy)
     return Finding(f"a tone goes through {', '.join(kind.upper() for kind in kinds)} and comes back the same")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, cast
 
 from ..failures.base import NOTHING, Base
+from ..records.evidence import plain
 from ..records.failure import FailureBase
 from ..records.generation import CheckResult, Outcome
 from ..records.model import ModelOf
@@ -245,7 +246,7 @@ class Check:
             "title": self.title,
             "verdict": verdict,
             "detail": detail,
-            "evidence": dict(evidence or {}),
+            "evidence": plain(evidence or {}),
             "remedy": (remedy or self.remedy) if verdict in (FAIL, UNJUDGED) else "",
             "seconds": round(seconds, 3),
             "cpu": round(cpu, 3),

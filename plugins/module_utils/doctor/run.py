@@ -169,7 +169,7 @@ def measured(results: Sequence[CheckResult]) -> dict[str, float]:
     for result in results:
         numbers = result["evidence"].get("measured")
         if isinstance(numbers, dict):
-            found.update(numbers)
+            found.update({name: number for name, number in numbers.items() if isinstance(number, (int, float))})
     return found
 
 

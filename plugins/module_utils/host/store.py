@@ -251,7 +251,8 @@ def _entries(prefix: str) -> Iterator[tuple[str, os.stat_result]]:
                     yield relative, entry.stat(follow_symlinks=False)
 
 
-def _mark(prefix: str, relative: str, status: os.stat_result) -> list[Any]:
+def mark(prefix: str, relative: str, status: os.stat_result) -> list[Any]:
+    """What changes when somebody writes a file or link."""
     if stat.S_ISLNK(status.st_mode):
         return [os.readlink(os.path.join(prefix, relative))]
     return [status.st_size, status.st_mtime_ns, status.st_ino]
@@ -260,7 +261,7 @@ def _mark(prefix: str, relative: str, status: os.stat_result) -> list[Any]:
 def marks(prefix: str) -> Iterator[tuple[str, list[Any]]]:
     """Every file and link below a prefix except our own records, with the attributes that change when it is written."""
     for relative, status in _entries(prefix):
-        yield relative, _mark(prefix, relative, status)
+        yield relative, mark(prefix, relative, status)
 
 
 def seal(prefix: str, manifest: GenerationManifest) -> None:
@@ -281,13 +282,13 @@ def damage(prefix: str) -> list[str]:
     if not isinstance(files, dict):
         return ["wavesmith/files.json is missing or unreadable"]
     found: list[str] = []
-    for relative, mark in files.items():
+    for relative, sealed in files.items():
         try:
-            now = _mark(prefix, relative, os.lstat(os.path.join(prefix, relative)))
+            now = mark(prefix, relative, os.lstat(os.path.join(prefix, relative)))
         except OSError:
             found.append(f"missing: {relative}")
             continue
-        if now != mark:
+        if now != sealed:
             found.append(f"changed: {relative}")
     found += _added(prefix, files)
     python = os.path.join(prefix, "bin", "python")

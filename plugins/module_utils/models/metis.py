@@ -36,9 +36,12 @@ _SPEAKS = "t2s_model/model.safetensors"
 
 def load(files: Sequence[Path], device: str, steps: int = STEPS) -> Callable[..., Sound]:
     """What speaks a text with a voice; `files` are those of amphion/MaskGCT and facebook/w2v-bert-2.0."""
-    import torch
+    return speaking(opened(files, device), steps)
 
-    model = opened(files, device)
+
+def speaking(model: Any, steps: int) -> Callable[..., Sound]:
+    """What speaks a text with a voice through upstream's ``Metis``."""
+    import torch
 
     def speak(text: str, voice: Sound | None = None, voice_text: str = "", seconds: str = "") -> Sound:
         heard, says = amphion.prompt(voice, voice_text)

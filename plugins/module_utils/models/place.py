@@ -14,6 +14,10 @@ if TYPE_CHECKING:  # this room travels without that one
     from ..records.model import ModelOf
 
 
+OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+"""What a model loads is on the host, and no hub is asked, even where one is in reach."""
+
+
 def site(prefix: Path) -> Path:
     """The folder of a generation's packages."""
     return next(iter(sorted(prefix.glob("lib/python3*/site-packages"))), prefix)
@@ -41,7 +45,7 @@ def enter(prefix: Path, model: ModelOf, code: Path | None = None, scratch: Path 
         The tree in use; for a model whose code is a package, the folder of the packages.
     """
     code = code or tree(prefix, model)
-    os.environ.update(variables(prefix, model, code))
+    os.environ.update({**OFFLINE, **variables(prefix, model, code)})
     if code is None:
         return site(prefix)
     sys.path.insert(0, str(code))

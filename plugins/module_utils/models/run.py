@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import sys
 import time
@@ -88,8 +89,18 @@ def devices_here(able: Sequence[str]) -> list[str]:
         return []
     torch = importlib.import_module("torch")
     if not torch.cuda.is_available():
-        return []
+        return ["directml"] if _directml() else []
     return ["rocm" if torch.version.hip else "cuda"]
+
+
+def _directml() -> bool:
+    """Whether torch-directml sees a GPU; outside of WSL it does not even import (libd3d12.so is missing)."""
+    if importlib.util.find_spec("torch_directml") is None:
+        return False
+    try:
+        return bool(importlib.import_module("torch_directml").is_available())
+    except (ImportError, OSError):
+        return False
 
 
 def main(argv: Sequence[str]) -> int:

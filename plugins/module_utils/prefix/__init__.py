@@ -6,6 +6,7 @@ In: a plan's environment with its lock and wheels. Out: a sealed generation. Ask
 from __future__ import annotations
 
 TOUCHES_THE_WORLD: tuple[str, ...] = (
+    "bytecode",
     "code",
     "conda",
     "conda_worker",

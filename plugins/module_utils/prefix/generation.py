@@ -29,7 +29,7 @@ from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
 from ..terms.names import name_of, normal, package_of
-from . import code, links, models, repositories
+from . import bytecode, code, links, models, repositories
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
 
@@ -468,6 +468,10 @@ def _fill(
         if unfit:
             raise Failed("; ".join(f"{problem['detail']}. Remedy: {problem['remedy']}" for problem in unfit))
         job.progress("compiling byte code", count, count)
+        folder = store.environment_folder(root, spec["environment"])
+        current = store.pointed(folder)
+        if current:
+            bytecode.reuse(os.path.join(folder, current), prefix, spec["python"]["version"])
         job.run(
             [python, "-m", "compileall", "-q", "-j", "0", site, *code.folders(prefix, trees)],
             {**tools, "PYTHONDONTWRITEBYTECODE": ""},
@@ -499,6 +503,7 @@ def _fill(
         "records": {name: _record(site, name) for name in spec["versions"]},
         "shares_files": shares,
     }
+    bytecode.keep(prefix)
     store.seal(prefix, manifest)
     return {
         "environment": spec["environment"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Optional, TypedDict
 
+from .evidence import Evidence
 from .model import ModelOf
 
 
@@ -140,7 +141,7 @@ class CheckResult(TypedDict, total=False):
         title: What it is about, for people.
         verdict: ``pass``, ``fail``, ``skip`` (the reason is the detail) or ``unjudged``: it ran out of time.
         detail: What was found, in a sentence.
-        evidence: What was measured, by the check's own names.
+        evidence: What was measured, by the check's own names; made plain by `evidence.plain`.
         remedy: What to do; empty where nothing is.
         seconds: How long it took.
         cpu: Seconds of processor time that it took, with the commands it started; much less than `seconds` on a busy host.
@@ -154,7 +155,7 @@ class CheckResult(TypedDict, total=False):
     title: str
     verdict: Outcome
     detail: str
-    evidence: dict[str, object]
+    evidence: Evidence
     remedy: str
     seconds: float
     cpu: float

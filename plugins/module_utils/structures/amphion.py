@@ -48,7 +48,7 @@ def cut(path: Path, changes: Mapping[str, int]) -> None:
     json5: Any = importlib.import_module("json5")
     settings = json5.loads(path.read_text(encoding="utf-8"))
 
-    def shorten(part: dict[str, Any], above: str) -> None:
+    def shorten(part: Any, above: str) -> None:
         for name, value in part.items():
             dotted = f"{above}.{name}"
             if isinstance(value, dict):
@@ -70,6 +70,11 @@ def save(module: Any) -> Callable[[Path], None]:
         importlib.import_module("safetensors.torch").save_file(state, path, metadata={"format": "pt"})
 
     return write
+
+
+def seed() -> None:
+    """Draw the same from now on."""
+    importlib.import_module("torch").manual_seed(0)
 
 
 def semantic(cache: Path) -> list[Path]:
@@ -99,7 +104,7 @@ def maskgct(cache: Path, config: Any) -> list[Path]:
     upstream: Any = importlib.import_module("models.tts.maskgct.maskgct_utils")
     torch.manual_seed(0)
     codec = upstream.build_acoustic_codec(config.acoustic_codec, "cpu")
-    made: Mapping[str, Any] = {
+    made = {
         "t2s_model/model.safetensors": upstream.build_t2s_model(config.t2s_model, "cpu"),
         "s2a_model/s2a_model_1layer/model.safetensors": upstream.build_s2a_model(config.s2a_model.s2a_1layer, "cpu"),
         "s2a_model/s2a_model_full/model.safetensors": upstream.build_s2a_model(config.s2a_model.s2a_full, "cpu"),

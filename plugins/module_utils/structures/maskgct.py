@@ -50,6 +50,7 @@ def structure(context: Context, code: Path) -> Finding:
     load_model = importlib.import_module("safetensors.torch").load_model
     file = find(files, "semantic_codec/model.safetensors")
     evidence["refused without"] = amphion.refused(file, lambda lacking: load_model(codec, lacking))
+    amphion.seed()
     model = upstream.build_t2s_model(config.t2s_model, "cpu")
     trained = text_to_semantic(model, evidence)
     return Finding(

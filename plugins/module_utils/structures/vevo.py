@@ -20,14 +20,14 @@ _SMALL = {
     "vocos_num_layers": 2,
     "num_hidden_layers": 2,
     "flow_matching_transformer.hidden_size": 256,
-    "autoregressive_transformer.hidden_size": 480,
+    "autoregressive_transformer.hidden_size": 256,
     "intermediate_size": 960,
     "vocos.dim": 256,
     "vocos.intermediate_dim": 512,
 }
 _STEPS = 2
 _AUTOREGRESSIVE = "PhoneToVq8192.json"
-# HuBERT gives 50 frames a second, less those that its first convolutions take: 400 samples at 16000 Hz every 320.
+# HuBERT gives a code for each 320 samples at 16000 Hz where it has 400.
 _HUBERT_WINDOW, _HUBERT_HOP = 400, 320
 # It is asked for its layer 18 (vevo_utils.py, output_layer): the later ones are not needed, nor the width between layers.
 _HUBERT = {"encoder_num_layers": 18, "encoder_ff_interm_features": 64}
@@ -44,14 +44,12 @@ def structure(context: Context, code: Path) -> Finding:
         files = weights(context, cache, upstream)
         convert = vevo.load(files, "cpu", _STEPS)
         made, again = (convert(heard, voice=heard) for _ in range(2))
-    frames = (len(heard.samples) * 2 // 3 - _HUBERT_WINDOW) // _HUBERT_HOP + 1
     evidence: dict[str, object] = {
         "weights": "random, written by us and read by accelerate and torchaudio",
         "samples": [len(heard.samples), len(made.samples)],
         "dtype": str(made.samples.dtype),
     }
-    # The voice's mel frames come before; what HuBERT's codes of both leave is what is spoken.
-    wanted = _length(frames, len(heard.samples))
+    wanted = length(len(heard.samples))
     tried.judged(
         {
             f"{len(heard.samples)} samples became {len(made.samples)}, not {wanted}": len(made.samples) != wanted,
@@ -76,9 +74,10 @@ def structure(context: Context, code: Path) -> Finding:
     )
 
 
-def _length(frames: int, samples: int) -> int:
-    """Samples that come out: codes of voice and source less the mel frames of the voice, one hop each."""
-    return (2 * frames - samples // _HOP) * _HOP
+def length(samples: int) -> int:
+    """Samples that come out of a sound that takes on its own voice: HuBERT's codes of both, less the mel frames of the voice, a hop each."""
+    codes = (samples * 2 // 3 - _HUBERT_WINDOW) // _HUBERT_HOP + 1
+    return (2 * codes - samples // _HOP) * _HOP
 
 
 def weights(context: Context, cache: Path, upstream: Any) -> list[Path]:
@@ -112,6 +111,7 @@ def flow_forward(upstream: Any, evidence: dict[str, object]) -> str:
     """The flow's estimate of a mel in half precisions and on a GPU; what to say of it."""
     import torch
 
+    torch.manual_seed(0)
     model = upstream.build_fmt_model(upstream.load_config(f"{vevo.CONFIGS}/Vq8192ToMels.json"), "cpu")
     generator = torch.Generator().manual_seed(1)
     mel = torch.randn(1, 40, model.mel_dim, generator=generator)
@@ -129,10 +129,14 @@ def flow_forward(upstream: Any, evidence: dict[str, object]) -> str:
 
 
 def autoregressive(upstream: Any, evidence: dict[str, object]) -> str:
-    """A step of training of phones to codes; what to say of it. Random weights would generate what is no code, so nothing is generated."""
+    """A step of training of phones to codes; what to say of it. Random weights would generate what is no code, so nothing is generated.
+
+    The wider its hidden states, the larger are random logits, and the farther is the loss from that of guessing: with 256 by half a percent.
+    """
     import torch
 
     settings = upstream.load_config(f"{vevo.CONFIGS}/{_AUTOREGRESSIVE}")
+    torch.manual_seed(0)
     model = upstream.build_ar_model(settings, "cpu")
 
     def loss(prepared: Any) -> Any:
