@@ -67,6 +67,24 @@ def test_a_rollback_may_be_given_the_environments_as_they_are_wanted(root: Path)
     assert call(root, "rolled_back", {"stack": "auto", "packages": ["torch"]})["current"] == {"speech": "b"}
 
 
+def test_of_several_environments_one_without_another_generation_stays_as_it_is(root: Path) -> None:
+    prefix = root / "envs" / "trial" / "x"
+    (prefix / "bin").mkdir(parents=True)
+    (prefix / "bin" / "python").write_text("")
+    (prefix / "bin" / "python").chmod(0o755)
+    store.seal(str(prefix), {"digest": "x", "created": 1})
+    store.write_json(str(prefix / store.VERDICT), {"exit": 0})
+    store.activate(str(root), "trial", "x")
+    both = {"speech": "", "trial": ""}
+    assert call(root, "rolled_back", environments=both)["current"] == {"speech": "b", "trial": "x"}
+    for environments, said in (
+        ({"trial": ""}, "environment trial: there is no other generation"),
+        ({"speech": "", "trial": "y"}, "generation y"),
+    ):
+        answer = call(root, "rolled_back", environments=environments)
+        assert answer["failed"] and said in answer["msg"] and current(root) == "b"
+
+
 def test_pruning_keeps_as_many_as_it_is_told(root: Path) -> None:
     answer = call(root, "pruned", keep=2)
     assert (answer["removed"], names(root)) == ({"speech": ["a"]}, ["b", "c"])
