@@ -154,6 +154,20 @@ def test_the_index_reaches_both_tools_and_only_when_there_is_one() -> None:
     assert not {"UV_DEFAULT_INDEX", "PIP_INDEX_URL"} & set(tools.environment("/r", ""))
 
 
+@pytest.mark.parametrize(
+    ("index", "trusted"),
+    [
+        ("http://mirror01:3141/root/pypi/+simple/", "mirror01:3141"),
+        ("http://ada:secret@mirror01/simple", "mirror01"),
+        ("http://[fd00::1]:3141/simple", "[fd00::1]:3141"),
+        ("https://mirror01/simple", None),
+        ("", None),
+    ],
+)
+def test_pip_takes_an_index_without_tls_that_was_asked_for(index: str, trusted: str | None) -> None:
+    assert tools.environment("/r", index).get("PIP_TRUSTED_HOST") == trusted
+
+
 def test_without_a_path_a_tool_finds_the_compiler_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PATH")
     assert "/usr/bin" in tools.environment("/r", "")["PATH"].split(":")

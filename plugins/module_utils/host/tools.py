@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 from ..failures.base import NOTHING, Base
 from ..failures.match import recognise
@@ -50,6 +51,10 @@ def environment(root: str, package_index: str) -> dict[str, str]:
     )
     if package_index:
         kept["UV_DEFAULT_INDEX"] = kept["PIP_INDEX_URL"] = package_index
+        parts = urlsplit(package_index)
+        if parts.scheme == "http" and parts.hostname:
+            # pip ignores an index without TLS otherwise, with a warning only; every file is compared with the sha256 of its lock.
+            kept["PIP_TRUSTED_HOST"] = parts.netloc.rpartition("@")[2]
     return kept
 
 
