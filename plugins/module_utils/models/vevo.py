@@ -6,8 +6,10 @@ configuration is opened.
 
 from __future__ import annotations
 
+import atexit
 import importlib
 import os
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,10 +30,12 @@ def load(files: Sequence[Path], device: str, steps: int = STEPS) -> Callable[...
     """What gives a sound the voice of another; `files` are those of amphion/Vevo and torchaudio's HuBERT."""
     import torch
 
-    home = Path(tempfile.mkdtemp(prefix="vevo-")) / "hub" / "checkpoints"
+    folder_of_torch = Path(tempfile.mkdtemp(prefix="vevo-"))
+    atexit.register(shutil.rmtree, folder_of_torch, ignore_errors=True)  # it has a link only
+    home = folder_of_torch / "hub" / "checkpoints"
     home.mkdir(parents=True)
     (home / HUBERT).symlink_to(amphion.find(files, HUBERT))
-    os.environ["TORCH_HOME"] = str(home.parents[1])
+    os.environ["TORCH_HOME"] = str(folder_of_torch)
     upstream: Any = importlib.import_module("models.vc.vevo.vevo_utils")
 
     def folder(path: str) -> str:
