@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
+from unittest import mock
 
+import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import Base
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import settings
@@ -15,6 +17,13 @@ from hypothesis import settings
 # A busy machine is no failure; and CI tells the same today and tomorrow.
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True)
+def surroundings() -> Iterator[None]:
+    """A model's process sets variables for good: here a test's variables end with it."""
+    with mock.patch.dict(os.environ):
+        yield
 
 
 @cache

@@ -248,7 +248,7 @@ def test_no_other_transport_is_used_even_where_a_line_came_by_another_way(host: 
     git(place, "add", ".")
     git(place, "commit", "--quiet", "-m", "one")
     repository = repositories.Repository("tool", "", url.format(place), git(place, "rev-parse", "HEAD"), "")
-    with pytest.raises(Failed, match="could not be had .*transport .* not allowed"):
+    with pytest.raises(Failed, match="could not be fetched .*transport .* not allowed"):
         repositories.checkout(host.job, str(host.root), repository, str(tmp_path / "work"), dict(os.environ), "")
     assert not (tmp_path / "elsewhere.run").exists()
 

@@ -135,7 +135,7 @@ def test_an_archive_with_another_sha256_is_refused_before_anything_of_it_runs(ho
     made = host.recipe()
     host.serve("tinyvoice", "tinyvoice-1.0.tar.gz", sdist({**SOURCE, "voice.c": C.replace("220", "1")}))
     said = failure(host, made)
-    assert "wrong sha256" in str(said) and "Remedy: look who changed the file" in str(said)
+    assert "wrong sha256" in str(said) and "Remedy: find out who changed the file" in str(said)
     assert not Path(host.job.log_path).exists()
 
 
@@ -143,7 +143,7 @@ def test_a_truncated_archive_is_named(host: Host) -> None:
     made = host.recipe()
     path = host.simple / "tinyvoice" / "tinyvoice-1.0.tar.gz"
     path.write_bytes(path.read_bytes()[:100])
-    assert "tinyvoice-1.0.tar.gz could not be had" in str(failure(host, made))
+    assert "tinyvoice-1.0.tar.gz could not be fetched" in str(failure(host, made))
 
 
 def test_an_archive_that_is_corrupt_as_its_recipe_names_it_is_said_to_be(host: Host) -> None:
@@ -226,7 +226,7 @@ def test_a_commit_is_built_with_its_submodules(host: Host) -> None:
 def test_a_commit_that_nobody_has_is_refused(host: Host) -> None:
     repository(host.folder / "voice", SOURCE)
     said = failure(host, host.recipe(release={"source": {"git": (host.folder / "voice").as_uri(), "commit": "0" * 40}}))
-    assert f"commit {'0' * 40} of voice could not be had" in str(said)
+    assert f"commit {'0' * 40} of voice could not be fetched" in str(said)
 
 
 @pytest.mark.slow

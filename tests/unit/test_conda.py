@@ -297,7 +297,7 @@ def test_a_lock_of_another_channel_is_refused(host: Host) -> None:
     host.solve()
     host.relock(channel="elsewhere")
     with pytest.raises(
-        Failed, match=r"is locked from the channel elsewhere, which is not among yours \(voices\). Remedy"
+        Failed, match=r"is locked from the channel elsewhere, which is not among those configured \(voices\). Remedy"
     ):
         host.make()
 

@@ -594,6 +594,7 @@ def test_a_healthy_prefix_exits_zero(tmp_path: Path, good: Path) -> None:
         "exit": 0,
     }
     assert sorted(verdict["checks"][0]) == [
+        "at",
         "cpu",
         "detail",
         "evidence",

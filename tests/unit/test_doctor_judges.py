@@ -118,7 +118,7 @@ def test_the_end_of_its_process_fails_a_check_with_what_it_said(
 def test_out_of_time_is_not_judged_and_says_where_it_hung(results: dict[str, Any]) -> None:
     found = results["own.hangs"]
     assert found["verdict"] == "unjudged"
-    assert "no answer within 1 s: it hung, in wait_for_the_driver" in found["detail"]
+    assert "it did not answer within 1 s: it hung, in wait_for_the_driver" in found["detail"]
     assert "--only own.hangs" in found["remedy"]
     assert found["seconds"] < 10
 

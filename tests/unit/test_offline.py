@@ -218,7 +218,7 @@ class TestAGitSource:
         sources = tmp_path / "stick" / "sources"
         (other,) = {place.name for place in sources.iterdir()} - {checkout[1]["digest"]}
         shutil.copy(sources / other / build_source.PACK, sources / checkout[1]["digest"] / build_source.PACK)
-        with pytest.raises(Failed, match="could not be had .*stick.*Remedy"):
+        with pytest.raises(Failed, match="could not be fetched .*stick.*Remedy"):
             self.fetch(job, checkout[1], tmp_path, bundle)
         assert not (tmp_path / "second" / "cache" / "sources" / checkout[1]["digest"] / "outer").exists()
 
@@ -251,7 +251,7 @@ class TestAddingToABundle:
     @pytest.mark.parametrize(
         ("there", "message"),
         [
-            ({"index/files/a-1-py3-none-any.whl": "other"}, "is there with other bytes. Remedy"),
+            ({"index/files/a-1-py3-none-any.whl": "other"}, "exists with other contents. Remedy"),
             ({"locks/allowed_signers": "thor01 ssh-ed25519 AAAA2\n"}, "the signing key of thor01 has changed.*Remedy"),
         ],
     )

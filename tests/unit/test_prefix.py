@@ -489,7 +489,7 @@ def test_a_package_with_machine_code_for_the_gpu_is_installed(host: Host) -> Non
 def test_cuda_code_that_others_built_is_refused_where_the_policy_wants_it_built(host: Host) -> None:
     host.serve("fast", {"quick/kernels.so": make_library(make_fatbin((110, "", "sass")))})
     host.sms, host.prebuilt = ["11.0"], False
-    with pytest.raises(Failed, match=r"CUDA code of fast was built by others.*add index to wavesmith_policy"):
+    with pytest.raises(Failed, match=r"CUDA code of fast was built elsewhere.*add index to wavesmith_policy"):
         host.install()
 
 
@@ -505,14 +505,16 @@ def test_the_libraries_of_nvidia_itself_may_be_prebuilt_everywhere(host: Host) -
 def test_a_wheel_does_not_put_a_script_over_python(host: Host, path: str) -> None:
     host.serve("evil", {"evil.py": "", f"evil-1.0.data/{path}": "#!/bin/sh\necho owned\n"})
     # uv itself refuses scripts by the name of python.
-    with pytest.raises(Failed, match=r"in the place of \S+, which isolates this environment. Remedy: |uv ended with"):
+    with pytest.raises(
+        Failed, match=r"a package replaces \S+, which isolates this environment. Remedy: |uv ended with"
+    ):
         host.install()
     assert not host.prefix().exists()
 
 
 def test_a_wheel_does_not_replace_what_isolates(host: Host) -> None:
     host.serve("evil", {"_wavesmith_isolation.py": ""})
-    with pytest.raises(Failed, match="in the place of .*_wavesmith_isolation.py"):
+    with pytest.raises(Failed, match="a package replaces .*_wavesmith_isolation.py"):
         host.install()
 
 

@@ -22,11 +22,7 @@ def test_older_generations_that_were_changed_are_named_and_repair_removes_them_a
     (changed / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
     status, output = site.run()
     assert status == 0 and output.count("which is not in use, was changed") == 1, output
-    assert (
-        f"generation {OLD}" in output
-        and "changed: bin/python" in output
-        and "playbooks/repair.yml removes it" in output
-    )
+    assert f"generation {OLD}" in output and "changed: bin/python" in output and "wavesmith repair removes it" in output
 
     status, output = site.run("--check", playbook="repair.yml", WAVESMITH_BOARD="lines")
     assert status == 0 and f"would remove {OLD}" in output and changed.exists(), output

@@ -165,6 +165,8 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
     known_one = package or cause
     if known_one:
         return _told(error, item, problem(known_one), remedy(known_one))
+    if "Remedy: " in str(error):
+        return Failed(f"{item}: {error}", error.log, error.said)
     return _told(error, item, str(error), "see the tool's own output below")
 
 
