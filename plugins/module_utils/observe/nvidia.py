@@ -138,7 +138,7 @@ def judge_nvidia(gpus: Sequence[Accelerator], header: str) -> Iterable[Finding]:
         yield finding(
             "nvidia.sm_unknown",
             f"Nothing tells the compute capability of {', '.join(dict.fromkeys(unknown))}",
-            "Mend the driver so that nvidia-smi answers; until then no stack for CUDA can be judged.",
+            "Fix the driver so that nvidia-smi answers; until then no stack for CUDA can be judged.",
         )
     unified = [gpu.name for gpu in gpus if gpu.memory is None and gpu.source.startswith(("nvidia-smi", "nvml"))]
     if unified:
