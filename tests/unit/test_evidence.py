@@ -40,7 +40,6 @@ class Tone:
         ([[[[1]]]], [[["[1]"]]]),
         (ValueError("no"), "no"),
     ],
-    ids=repr,
 )
 def test_what_a_check_measures_is_kept_as_plain_json(measured: Any, kept: object) -> None:
     found = plain({"it": measured})
