@@ -169,10 +169,10 @@ def first_hour(transcript: Transcript) -> None:
 
 
 WRONG = {
-    "stranger": r"stranger: it does not accept user nobody_here",
-    "changed": r"changed: its host key is not the one that is known",
-    "unknown": r"unknown: its host key is not known here",
-    "bare": r"bare: it has no Python",
+    "stranger": r"stranger: this host: it does not accept user nobody_here",
+    "changed": r"changed: this host: its host key is not the one that is known",
+    "unknown": r"unknown: this host: its host key is not known here",
+    "bare": r"bare: host bare: it has no Python",
     "plain": r"are missing and user plain may not install them",
 }
 """What is wrong with each host, and what has to be said of it."""
