@@ -120,14 +120,18 @@ def _errors(code: int, found: RunOutcome | None) -> int:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns on a terminal in color where something is wrong, and whole lines elsewhere."""
+    from rich.cells import cell_len
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=not sys.stdout.isatty(), width=None if sys.stdout.isatty() else 200)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in columns:
-        table.add_column(title, no_wrap=title != "drift", overflow="fold")
+    for number, title in enumerate(columns):
+        longest = max(cell_len(text) for text in (title, *(row[number] for row in rows)))
+        table.add_column(
+            title, no_wrap=title != "drift", overflow="fold", min_width=None if title == "drift" else longest
+        )
     styles = {
         "failed": "red",
         "not there": "yellow",
@@ -139,6 +143,9 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
     if rows:
+        # A terminal that is too narrow breaks lines; rich would cut words.
+        wide = console.options.update(width=1000)
+        console.width = max(console.width, console.measure(table, options=wide).minimum)
         console.print(table)
 
 

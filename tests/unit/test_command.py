@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import pty
@@ -18,6 +19,7 @@ import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import status, store
 
 from wavesmith import cli, init, remove
+from wavesmith import status as shown
 
 from .conftest import make_manifest
 
@@ -655,3 +657,16 @@ def test_the_version_is_the_collections(capsys: pytest.CaptureFixture[str]) -> N
     assert (
         capsys.readouterr().out.strip() == f"wavesmith {yaml.safe_load((ROOT / 'galaxy.yml').read_text())['version']}"
     )
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_narrow_terminal_cuts_no_word(monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
+    written = io.StringIO()
+    monkeypatch.setattr(written, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdout", written)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown._table(
+        ("host", "generation", "made", "verdict", "current"), [("box01", "0" * 20, "2026-11-28 14:49", "healthy", "✓")]
+    )
+    assert all(word in written.getvalue() for word in ("current", "0" * 20, "2026-11-28 14:49", "healthy"))
