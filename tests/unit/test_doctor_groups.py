@@ -13,6 +13,7 @@ from typing import Any
 import numpy
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import (
+    arithmetic,
     around,
     audio,
     gpu,
@@ -464,3 +465,23 @@ def test_the_host_keeps_what_was_measured(tmp_path: Path) -> None:
     verify.keep(str(tmp_path), "voice", {"b": 1.0})
     assert verify.past(str(tmp_path), "speech") == {"a": [float(number) for number in range(5, 25)]}
     assert verify.past(str(tmp_path), "none") == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            RuntimeError("torch._scaled_mm is only supported on CUDA devices with compute capability >= 9.0 or 8.9"),
+            "only supported on",
+        ),
+        (NotImplementedError("Could not run 'aten::_scaled_mm'"), "Could not run"),
+        (TypeError("_scaled_mm() got an unexpected keyword argument"), "takes other arguments"),
+        (RuntimeError("CUDA error: no kernel image is available for execution on the device"), ""),
+        (RuntimeError("GPU with CUDA capability sm_110 is not compatible with the current PyTorch"), ""),
+        (ValueError("CUBLAS_STATUS_NOT_SUPPORTED"), ""),
+    ],
+    ids=str,
+)
+def test_only_what_float8_cannot_do_here_is_no_fault(error: Exception, reason: str) -> None:
+    found = arithmetic.no_float8(error)
+    assert reason in found and bool(found) == bool(reason)
