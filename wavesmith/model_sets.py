@@ -11,6 +11,7 @@ import tarfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.installed import modules_of
@@ -60,6 +61,7 @@ class Row:
         skipped: Why some were not, by what it is of.
         reason: Why it was not planned, resolved, installed or imported.
         seconds: How long it took.
+        date: When, UTC.
     """
 
     name: str
@@ -70,6 +72,7 @@ class Row:
     skipped: dict[str, str] = field(default_factory=dict)
     reason: str = ""
     seconds: int = 0
+    date: str = ""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -137,7 +140,7 @@ def attempt(row: Row, wanted: ModelSet, catalog: Catalog, arguments: argparse.Na
         row.reason = str(error).partition(". Remedy:")[0]
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    row.seconds = round(time.monotonic() - began)
+    row.seconds, row.date = round(time.monotonic() - began), datetime.now(timezone.utc).strftime("%Y-%m-%d")
     return row
 
 
