@@ -22,11 +22,9 @@ def _provision(parser: argparse.ArgumentParser) -> None:
     full(parser)
 
 
-def full(parser: argparse.ArgumentParser) -> None:
-    """Add the option that every check runs."""
-    parser.add_argument(
-        "--full", action="store_true", help="run all checks of the doctor [those that the change can touch]"
-    )
+def full(parser: argparse.ArgumentParser, otherwise: str = "those that the change can touch") -> None:
+    """Add the option that every check runs; `otherwise` says which do without it."""
+    parser.add_argument("--full", action="store_true", help=f"run all checks of the doctor [{otherwise}]")
 
 
 def _run_provision(arguments: argparse.Namespace) -> int:
@@ -35,10 +33,11 @@ def _run_provision(arguments: argparse.Namespace) -> int:
 
 def _verify(parser: argparse.ArgumentParser) -> None:
     playbook.options(parser, changes=False)
+    full(parser, "all but those that take minutes, where nothing is different")
 
 
 def _run_verify(arguments: argparse.Namespace) -> int:
-    return playbook.run("verify", arguments)
+    return playbook.run("verify", arguments, {"wavesmith_verify_full": True} if arguments.full else {})
 
 
 def _rollback(parser: argparse.ArgumentParser) -> None:

@@ -30,9 +30,10 @@ options:
     description:
       - Whether all checks run.
       - If not, what was found in the current generation holds for a new one, with its date, where nothing that the check loaded is different
-        there. Another doctor, Python, system package or driver is such a difference, and so are 30 days.
+        there. Another doctor, Python, system package or driver is such a difference, and so are 30 days. In a generation that is judged again
+        that is so for the checks that take minutes (C(models.structure)); all others run.
     type: bool
-    default: true
+    default: false
 extends_documentation_fragment:
   - wavesmith.provision.job
   - wavesmith.provision.job.followed
@@ -74,7 +75,7 @@ def main() -> None:
         "generations": {"type": "list", "elements": "dict", "required": True},
         "checks": {"type": "dict", "default": {}},
         "performance": {"type": "bool", "default": False},
-        "full": {"type": "bool", "default": True},
+        "full": {"type": "bool", "default": False},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import carry
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import carry, structure
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Context, Finding, Spec
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import CheckResult, Verdict
 from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import install, sources
 
 from .test_doctor import make_prefix, packages_of, write_spec
 
+CODE: Any = {"code": {}}
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 OWN = """
 import importlib.util, os, subprocess
@@ -105,20 +109,21 @@ class Host:
                 shutil.copy2(source, target)
         return made
 
-    def judged(self, prefix: Path, carry_from: Path | None = None, own: str = OWN) -> tuple[set[str], Verdict]:
+    def judged(
+        self, prefix: Path, carry_from: Path | None = None, own: str = OWN, words: Sequence[str] = ("--only", "own")
+    ) -> tuple[set[str], Verdict]:
         """Which checks ran, and the verdict."""
-        import subprocess
-
         spec = json.loads(write_spec(self.root / f"{prefix.name}.json", prefix).read_text())
         spec.update(root=str(self.root), generation=prefix.name)
         program = install(str(self.root), str(prefix), spec, sources({"own": own}))
         (self.root / "ran").write_text("")
         evidence, out = prefix / "wavesmith" / "evidence", prefix / "wavesmith" / "verdict.json"
-        argv = [program, "--only", "own", "--quiet", "--out", str(out), "--evidence", str(evidence)]
+        argv = [program, *words, "--quiet", "--out", str(out), "--evidence", str(evidence)]
         argv += ["--carry", str(carry_from / "wavesmith")] if carry_from else []
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
         verdict: Verdict = json.loads(out.read_text())
-        assert done.returncode == 0, (done.stderr, verdict)
+        failed = {check["id"] for check in verdict["checks"] if check["verdict"] == "fail"}
+        assert not [name for name in failed if name.startswith("own.")], (done.stderr, verdict)
         return set((self.root / "ran").read_text().split()), verdict
 
 
@@ -193,6 +198,23 @@ def test_a_carried_finding_keeps_its_first_date_and_generation(host: Host) -> No
     assert (third / "wavesmith/evidence/written").read_text() == "by writes"
 
 
+RARE = OWN.replace("stands=True) for", "stands=True, rarely=True) for")
+RARELY = ALL - {"looks", "reads"}
+
+
+@pytest.mark.process
+def test_what_takes_minutes_is_not_found_again_in_the_same_generation(host: Host) -> None:
+    made = host.generation("again")
+    assert host.judged(made, own=RARE, words=())[0] == ALL
+    ran, verdict = host.judged(made, own=RARE, words=())
+    assert ran == ALWAYS | {"reads"}, "what started a program of an environment is found again"
+    assert {name for name, found in named(verdict).items() if found.get("carried") == "again"} == RARELY - ALWAYS
+    package(made, "pear", "x = 2")
+    assert host.judged(made, own=RARE, words=())[0] == ALWAYS | {"reads", "pear", "writes"}
+    assert host.judged(made, own=RARE, words=("--full",))[0] == ALL
+    assert host.judged(made, own=RARE)[0] == ALL, "--only asks for what it names"
+
+
 def nothing(_: Context) -> Finding:
     return Finding("")
 
@@ -248,6 +270,38 @@ def test_for_thirty_days_and_never_from_the_future(days: int, kept: set[str]) ->
 def test_what_it_rests_on_is_compared(here: carry.Ground) -> None:
     assert held(earlier()) == {"a"}
     assert held(earlier(), here) == set()
+
+
+MODELS: dict[str, Any] = {"maskgct": {"commit": "1"}, "vevo": {"commit": "2"}}
+
+
+@pytest.mark.parametrize(
+    ("models", "of_one", "of_all"),
+    [
+        (MODELS, {"a"}, {"a"}),
+        ({**MODELS, "dualcodec": {"commit": "3"}}, {"a"}, set()),
+        ({**MODELS, "vevo": {"commit": "9"}}, {"a"}, set()),
+        ({**MODELS, "maskgct": {"commit": "9"}}, set(), set()),
+        ({"vevo": {"commit": "2"}}, set(), set()),
+    ],
+    ids=["the same", "one more", "another changed", "its own changed", "its own gone"],
+)
+def test_a_finding_of_a_model_rests_on_that_model_alone(
+    models: dict[str, Any], of_one: set[str], of_all: set[str]
+) -> None:
+    touched: Any = {"components": ["numpy"], "missing": []}
+    before, here = replace(HERE, models=MODELS), replace(HERE, models=models)
+    for model, kept in (("maskgct", of_one), ("", of_all)):
+        check = Check("a", "", nothing, stands=True, model=model)
+        assert set(carry.holding([check], earlier(basis=before.basis(touched, model)), here, NOW)) == kept
+
+
+def test_the_tiers_of_a_model_rest_on_it_and_the_structure_is_found_rarely() -> None:
+    known = {check.id: check for name in ("maskgct", "openvoice", "vevo") for check in structure.checks(name, CODE)}
+    assert len(known) == 6
+    for name, check in known.items():
+        kind, _, model = name.removeprefix("models.").partition(".")
+        assert (check.stands, check.rarely, check.model) == (True, kind == "structure", model), name
 
 
 def test_a_check_that_does_not_stand_is_not_carried() -> None:

@@ -216,6 +216,8 @@ class Check:
         applies: Why it does not apply to an environment; empty where it does.
         alone: It measures, and nothing else may run meanwhile.
         stands: Its finding holds for the next generation while nothing that it loaded is different there (`carry`).
+        rarely: It takes minutes: while its finding holds, it is not found again in the same generation either.
+        model: The model that it judges; its finding rests on that one, and on no other.
     """
 
     id: str
@@ -230,6 +232,8 @@ class Check:
     applies: Callable[[Spec], str] = lambda _: ""
     alone: bool = False
     stands: bool = False
+    rarely: bool = False
+    model: str = ""
 
     def result(
         self,

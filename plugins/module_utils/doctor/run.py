@@ -63,10 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 models.forget(evidence)
             context = Context(spec, evidence, scratch)
             here = carry.ground(spec)
-            before = _earlier(options.carry)
-            held = carry.holding(checks, before, here, started) if before else {}
-            if held:
-                shutil.copytree(options.carry / "evidence", evidence, dirs_exist_ok=True)
+            held = _held(options, checks, spec, here, started, evidence)
             left = [check for check in checks if check.id not in held]
             results = judge(left, context, options.spec.resolve(), _say if options.progress else _hush)
             results = _whole(checks, results, held, here, started)
@@ -88,15 +85,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     return verdict["exit"]
 
 
-def _earlier(folder: Path | None) -> Verdict | None:
-    """The verdict of the generation before, where there is a good one."""
-    if folder is None or not (folder / "evidence").is_dir():
-        return None
+def _held(
+    options: argparse.Namespace,
+    checks: Sequence[Check],
+    spec: Spec,
+    here: carry.Ground,
+    now: datetime,
+    evidence: Path,
+) -> dict[str, CheckResult]:
+    """The findings that are not found again: what takes minutes and was asked of this generation before, and what the one before has."""
+    if options.full:
+        return {}
+    own = None if options.only else _verdict(spec.prefix / "wavesmith")
+    rare = {check.id for check in checks if check.rarely}
+    held = {name: found for name, found in carry.holding(checks, own, here, now).items() if name in rare} if own else {}
+    before = _verdict(options.carry) if options.carry and (options.carry / "evidence").is_dir() else None
+    if before and before["exit"] == HEALTHY:
+        carried = carry.holding(checks, before, here, now)
+        if carried:
+            shutil.copytree(options.carry / "evidence", evidence, dirs_exist_ok=True)
+        held = {**carried, **held}
+    return held
+
+
+def _verdict(folder: Path) -> Verdict | None:
+    """The verdict in a generation's folder, where there is one that can be read."""
     try:
         found: Verdict = shape.read(json.loads((folder / "verdict.json").read_text("utf-8")), Verdict, "", "")
     except (OSError, ValueError, shape.WrongRecord):
         return None
-    return found if found["exit"] == HEALTHY else None
+    return found
 
 
 def _whole(
@@ -107,12 +125,12 @@ def _whole(
     at: datetime,
 ) -> list[CheckResult]:
     """All results in their order, each with its date, and those that may be carried over with what they rest on."""
-    found = dict(held)
+    found, models_of = dict(held), {check.id: check.model for check in checks}
     for result in fresh:
         touched = result.pop("touched", None)
         result["at"] = at.strftime(TIME)
         if touched is not None and result["verdict"] == PASS:
-            result["basis"] = here.basis(touched)
+            result["basis"] = here.basis(touched, models_of[result["id"]])
         found[result["id"]] = result
     return [found[check.id] for check in checks]
 
@@ -193,6 +211,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--performance", action="store_true", help="also measure how fast this host computes (about 20 s)"
+    )
+    parser.add_argument(
+        "--full", action="store_true", help="run all checks [all but those that take minutes, where nothing is different]"
     )
     parser.add_argument("--list", action="store_true", help="list the checks and run none")
     command.ask(parser.add_mutually_exclusive_group())

@@ -44,6 +44,8 @@ def checks(name: str, model: ModelOf) -> list[Check]:
                 heavy=True,
                 timeout=IMPORT_TIMEOUT,
                 cost=20.0,
+                stands=True,
+                model=name,
             )
         )
     tried = found(name)
@@ -58,6 +60,9 @@ def checks(name: str, model: ModelOf) -> list[Check]:
                 after=("voice.resample",),
                 cost=getattr(tried, "SECONDS", USUAL_SECONDS),
                 alone=tried.MEMORY_GIB > ALONE_FROM,
+                stands=True,
+                rarely=True,
+                model=name,
             )
         )
     return made

@@ -149,14 +149,14 @@ def judge(
     files: dict[str, bytes],
     judged: Mapping[str, str],
     measure: bool = False,
-    full: bool = True,
+    full: bool = False,
 ) -> Verdict:
     """Judge one generation with the doctor's `files` and return the verdict without its evidence.
 
     Args:
         judged: The generations that are judged in this run, by environment.
         measure: Whether it is also measured how fast the host computes.
-        full: Whether all checks run, also those that nothing can have changed for since the current generation was judged.
+        full: Whether all checks run, also those that nothing can have changed for since they ran.
 
     Raises:
         Failed: the doctor itself could not be run.
@@ -221,6 +221,7 @@ def judge(
         "--evidence",
         evidence,
         *(["--performance"] if measure else []),
+        *(["--full"] if full else []),
         *([] if full or current in (None, spec["generation"]) else ["--carry", f"{folder}/{current}/wavesmith"]),
     ]
     tools = {
