@@ -18,7 +18,7 @@ from ..host.job import Failed, Job
 from ..host.removal import kept
 from ..records.model import FileOf, KeptWeights, WeightsOf
 from ..wanted.weights import BLOBS, KEPT, blob, folder, key, repository
-from .download import Refused, Source, Stopped, WrongBytes, download, sha256
+from .download import Refused, Source, Stopped, Unwritable, WrongBytes, download, sha256
 
 AT_ONCE = 4
 SPARE = 1 << 30
@@ -153,8 +153,9 @@ def _failure(weights: WeightsOf, file: FileOf, error: BaseException) -> Failed:
         remedy = "accept its terms on the hub, and set HF_TOKEN in the controller's environment, or wavesmith_hub_token in a vault"
     elif isinstance(error, Refused):
         remedy = "check the network or proxy of the host, or name a mirror in wavesmith_hub or wavesmith_weights_mirrors; what was downloaded is kept"
-    elif isinstance(error, OSError):
-        return Failed(f"{item}: {error.strerror or error}. Remedy: free some space; what was downloaded is kept")
+    elif isinstance(error, (Unwritable, OSError)):
+        problem = getattr(error, "strerror", "") or error
+        return Failed(f"{item}: {problem}. Remedy: free some space, or make it writable; what was downloaded is kept")
     elif isinstance(error, Stopped):
         return Failed(f"{item}: stopped. Remedy: start again; what was downloaded is kept")
     else:
