@@ -135,7 +135,7 @@ def _download_all(
             while open_:
                 done, open_ = wait(open_, timeout=0.5, return_when=FIRST_EXCEPTION)
                 counted.tell(job)
-                for future in done:
+                for future in (future for future in running if future in done):
                     error = future.exception()
                     if error is not None:
                         raise _failure(*running[future], error) from error
