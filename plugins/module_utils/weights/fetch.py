@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import IO
 from urllib.parse import quote
 
@@ -56,7 +57,15 @@ class _Bytes:
         )
 
 
-def fetch(job: Job, root: str, wanted: Sequence[WeightsOf], hub: str, mirrors: Sequence[str], token: str) -> list[str]:
+def fetch(
+    job: Job,
+    root: str,
+    wanted: Sequence[WeightsOf],
+    hub: str,
+    mirrors: Sequence[str],
+    token: str,
+    beside: str = "",
+) -> list[str]:
     """Make sets of weights complete; what was fetched before a failure stays, and the next run goes on from there.
 
     Args:
@@ -66,6 +75,7 @@ def fetch(job: Job, root: str, wanted: Sequence[WeightsOf], hub: str, mirrors: S
         hub: Address of the model hub.
         mirrors: Addresses below which files lie by their sha256; they are asked first.
         token: For the hub; empty for none.
+        beside: Another such folder of this host: what is there is not fetched again.
 
     Returns:
         The keys of the sets that were not complete.
@@ -75,16 +85,23 @@ def fetch(job: Job, root: str, wanted: Sequence[WeightsOf], hub: str, mirrors: S
     """
     todo = [weights for weights in wanted if kept(_record(root, weights)) is None]
     files = {file["sha256"]: (weights, file) for weights in todo for file in _downloads(weights)}
-    missing = {
-        name: pair for name, pair in files.items() if name and not os.path.exists(os.path.join(root, blob(name)))
-    }
     os.makedirs(os.path.join(root, BLOBS), exist_ok=True)
+    missing = {name: pair for name, pair in files.items() if name and not _has(root, name, beside)}
     _room(root, todo, [file for _, file in missing.values()])
     _download_all(job, root, list(missing.values()), hub, mirrors, token)
     for number, weights in enumerate(todo, 1):
         job.progress("laying out weights", number, len(todo), weights["name"])
         _lay_out(root, weights)
     return [key(weights) for weights in todo]
+
+
+def _has(root: str, name: str, beside: str) -> bool:
+    """Whether a file is there, or was linked from the other folder, where it was checked."""
+    path = os.path.join(root, blob(name))
+    if beside and not os.path.exists(path):
+        with suppress(OSError):  # it is not there, or on another disk
+            os.link(os.path.join(beside, blob(name)), path)
+    return os.path.exists(path)
 
 
 def _downloads(weights: WeightsOf) -> list[FileOf]:
