@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import WeightsOf
@@ -26,7 +27,7 @@ class ActionModule(FollowAction):
         wanted, _ = read(own, os.environ)
         address = wheelhouse_of(own).address
         address = address if address.startswith(("http://", "https://")) else ""
-        given = {"hub": wanted.hub, "mirrors": list(wanted.weights_mirrors), "token": wanted.hub_token}
+        given: dict[str, Any] = {"hub": wanted.hub, "mirrors": list(wanted.weights_mirrors), "token": wanted.hub_token}
         if self._task.args.get("served"):
             given["weights"] = _of_the_run(variables) if address else []
             if not self._task.args.get("weights", given["weights"]):
