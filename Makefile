@@ -97,11 +97,13 @@ test-hosts: venv-dev
 	if [ $$status -eq 77 ]; then echo 'SKIPPED: the tests on real SSH hosts (the reason stands above)' >&2; else exit $$status; fi
 
 .PHONY: acceptance
-acceptance: venv-dev ## The slow cases: slow tests, a fleet of SSH hosts that share wheels, conda on x86_64 and aarch64, the whole speech environment
+acceptance: venv-dev ## The slow cases: slow tests, a fleet of SSH hosts that share wheels, and weights, conda on x86_64 and aarch64, the whole speech environment
 	@pytest tests/unit -m slow $(ARGS) || [ $$? -eq 5 ]
 	@molecule/resources/hosts.sh molecule test --scenario-name fleet
 	@molecule/resources/hosts.sh molecule test --scenario-name apt_cache
+	@molecule/resources/hosts.sh molecule test --scenario-name weights
 	@molecule/resources/hosts.sh --arm64 molecule test --scenario-name conda
+	@molecule/resources/hosts.sh --arm64 molecule test --scenario-name arm64
 	@molecule/resources/hosts.sh molecule test --scenario-name speech
 
 .PHONY: lint

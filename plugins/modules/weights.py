@@ -21,7 +21,13 @@ options:
     description: Sets of weights, as the plan gives them.
     type: list
     elements: dict
-    required: true
+    default: []
+  served:
+    description:
+      - Whether they are fetched for other hosts, into C(<root>/wheelhouse/models), where the wheelhouse serves each file by its sha256. Without
+        O(weights) they are what the hosts of the run need; where no wheelhouse is served, nothing. A failure is a warning, as the others then fetch by themselves.
+    type: bool
+    default: false
   hub:
     description: Address of the model hub.
     type: str
@@ -50,6 +56,11 @@ EXAMPLES = r"""
     root: "{{ wavesmith_plan.plan.root }}"
     weights: "{{ wavesmith_plan.weights }}"
     hub: https://huggingface.co
+
+- name: Fetch for the fleet what its hosts need
+  wavesmith.provision.weights:
+    root: "{{ wavesmith_plan.plan.root }}"
+    served: true
 """
 
 RETURN = r"""
@@ -63,12 +74,14 @@ result:
   type: dict
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.host.job import Job
 from ..module_utils.host.module import OPTIONS, serve
 from ..module_utils.terms.digest import digest
-from ..module_utils.wanted.weights import key
+from ..module_utils.wanted.weights import SERVED, key
 from ..module_utils.weights.fetch import fetch
 
 
@@ -76,17 +89,20 @@ def main() -> None:
     """Wire the options to the core."""
     options = {
         **OPTIONS,
-        "weights": {"type": "list", "elements": "dict", "required": True},
+        "weights": {"type": "list", "elements": "dict", "default": []},
+        "served": {"type": "bool", "default": False},
         "hub": {"type": "str", "required": True},
         "mirrors": {"type": "list", "elements": "str", "default": []},
         "token": {"type": "str", "default": "", "no_log": True},
     }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
-    name = "weights-" + digest(sorted(key(weights) for weights in given["weights"]))[:16]
+    name = "weights-" + digest([given["served"], sorted(key(weights) for weights in given["weights"])])[:16]
+    own, others = given["root"], os.path.join(given["root"], SERVED)
+    store, beside = (others, own) if given["served"] else (own, others)
 
     def work(job: Job) -> dict[str, list[str]]:
-        got = fetch(job, given["root"], given["weights"], given["hub"], given["mirrors"], given["token"])
+        got = fetch(job, store, given["weights"], given["hub"], given["mirrors"], given["token"], beside)
         return {"fetched": got}
 
     serve(module, name, given["weights"], work)

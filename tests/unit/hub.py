@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,6 +27,7 @@ class Hub:
         storage: Another server that large files are redirected to, as hubs do.
         cut_after: Bytes after which an answer with a file is cut off; 0: never.
         tokens: What came as ``Authorization``.
+        before: Called before a file is answered.
     """
 
     files: dict[tuple[str, str], bytes] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Hub:
     storage: str = ""
     cut_after: int = 0
     tokens: list[str] = field(default_factory=list)
+    before: Callable[[], None] = lambda: None
 
     def repository(self, name: str, **files: bytes) -> None:
         """Add a repository; ``__`` in a keyword stands for a slash, ``_dot_`` for a dot."""
@@ -121,6 +123,11 @@ def serving(hub: Hub) -> Iterator[Hub]:
                 self.end_headers()
             else:
                 start = int(self.headers.get("Range", "bytes=0-")[len("bytes=") : -1])
+                if start and start >= len(data):
+                    self._refuse(416, "RangeNotSatisfiable", "nothing is after its end")
+                    return
+                if body:
+                    hub.before()
                 self.send_response(206 if start else 200)
                 self.send_header("X-Repo-Commit", COMMIT)
                 self.send_header("ETag", f'"{hashlib.sha1(data).hexdigest()}"')

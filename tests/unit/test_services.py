@@ -97,13 +97,25 @@ def test_a_service_that_cannot_be_is_refused(
     assert any(said in refusal.problem for refusal in plan.refusals), plan.refusals
 
 
-def test_a_service_without_its_weights_is_refused() -> None:
-    item: Any = type("Item", (), {"name": "speech", "models": [dict(MUSIC)]})()
-    (refusal,) = plan_models._serve(item, [CATALOG.models["diffrhythm2"]], {"diffrhythm2": 7860}, host())
-    assert refusal.problem.startswith(
-        "service diffrhythm2: its weights diffrhythm2 (ASLP-lab/DiffRhythm2) are unpinned"
+UNPINNED = sorted(
+    name for name, model in CATALOG.models.items() if model.task.ask and any(part.unknown for part in model.weights)
+)
+
+
+@pytest.mark.parametrize("name", UNPINNED)
+def test_a_service_without_its_weights_is_refused(name: str) -> None:
+    model = CATALOG.models[name]
+    item: Any = type("Item", (), {"name": "speech", "models": [plan_models.model_of(model)]})()
+    (refusal,) = plan_models._serve(item, [model], {name: 7860}, host())
+    weights = next(part for part in model.weights if part.unknown)
+    assert refusal.problem == (
+        f"service {name}: its weights {weights.name} ({weights.place}) are unpinned: {weights.unknown} must be known"
     )
-    assert refusal.remedy == "wavesmith model pin diffrhythm2, where the hub is in reach"
+    assert refusal.remedy == f"wavesmith model pin {name}, where the hub is in reach"
+
+
+def test_the_services_that_people_ask_for_are_among_those() -> None:
+    assert {"fish_speech", "fish_speech_s1", "diffrhythm2", "maskgct", "metis"} <= set(UNPINNED)
 
 
 # The server

@@ -11,11 +11,14 @@ import stat
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import removal
@@ -369,3 +372,106 @@ def test_weights_are_fetched_through_ansible_and_the_token_is_seen_nowhere(tmp_p
     found = [path for path in (tmp_path / "root").rglob("*") if path.is_file() and not path.is_symlink()]
     assert not [path for path in found if hub.token.encode() in path.read_bytes()]
     assert Path(task(of_hub(), tmp_path / "root")["folder"], "model.bin").read_bytes() == BIG
+
+
+def book(root: Path) -> str:
+    """As site.yml goes, without a plan of its own: what hosts need is in their variables."""
+    plays = [
+        {
+            "hosts": "all",
+            "gather_facts": False,
+            "tasks": [
+                {"set_fact": {"wavesmith_plan": "{{ planned }}"}},
+                {"group_by": {"key": "wavesmith_planned"}},
+                {"group_by": {"key": "wavesmith_weights"}, "when": "planned.weights | length > 0"},
+            ],
+        },
+        {"import_playbook": str(ROOT / "playbooks" / "weights.yml")},
+        {
+            "hosts": "wavesmith_weights",
+            "gather_facts": False,
+            "roles": [
+                {
+                    "role": "wavesmith.provision.model",
+                    "model_root": "{{ wavesmith_plan.plan.root }}",
+                    "model_weights": "{{ wavesmith_plan.weights }}",
+                }
+            ],
+        },
+    ]
+    (root / "book.yml").write_text(json.dumps(plays))
+    return str(root / "book.yml")
+
+
+class House(SimpleHTTPRequestHandler):
+    """Serves the folder of the wheelhouse, and notes what was asked for."""
+
+    asked: ClassVar[list[str]] = []
+
+    def log_message(self, format: str, *args: object) -> None:
+        self.asked.append(f"{args[0]} {args[1]}")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[str]:
+    House.asked.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(House, directory=str(tmp_path / "house" / "wheelhouse")))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def fleet(tmp_path: Path, hub: Hub, house: str, needing: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    """Bring weights to hosts of a fleet that has a wheelhouse; each is a folder of this machine."""
+    hosts = {}
+    for name in ("house", "one", "two"):
+        root = tmp_path / name
+        root.mkdir(exist_ok=True)
+        wanted = [task(of_hub(), root)] if name in needing else []
+        hosts[name] = {"ansible_connection": "local", "planned": {"plan": {"root": str(root)}, "weights": wanted}}
+    inventory = {
+        "all": {"hosts": hosts, "vars": {"wavesmith_wheelhouse": house}},
+        "wheelhouse": {"hosts": {"house": {}}},
+    }
+    (tmp_path / "hosts.yml").write_text(json.dumps(inventory))
+    env = {**os.environ, "HF_TOKEN": hub.token, "HF_ENDPOINT": hub.url, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    env |= {"no_proxy": "*", "WAVESMITH_BOARD": "detail"}
+    argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(tmp_path / "hosts.yml"), book(tmp_path)]
+    return subprocess.run(argv, env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+
+
+def has_them(root: Path) -> bool:
+    return Path(task(of_hub(), root)["folder"], "model.bin").read_bytes() == BIG
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("needing", [("one", "two"), ("house", "one", "two"), ("house", "two")], ids=" ".join)
+def test_a_fleet_asks_the_hub_once_and_its_wheelhouse_for_each_other_host(
+    tmp_path: Path, hub: Hub, house: str, needing: tuple[str, ...]
+) -> None:
+    hub.gated = {"ours/voice"}
+    done = fleet(tmp_path, hub, house, needing)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(line.rpartition("/")[2] for line in hub.asked) == ["config.json", "model.bin"]
+    names = [hashlib.sha256(data).hexdigest() for data in (BIG, SMALL)]
+    others = [name for name in needing if name != "house"]
+    expected = [f"GET /models/blobs/{name} HTTP/1.1 200" for name in names for _ in others]
+    assert sorted(House.asked) == sorted(expected)
+    assert all(has_them(tmp_path / name) for name in needing)
+    kept_for_others = tmp_path / "house" / "wheelhouse" / layout.blob(names[0])
+    assert kept_for_others.stat().st_nlink == (2 if "house" in needing else 1), "one copy for both"
+
+
+@pytest.mark.process
+def test_where_the_wheelhouse_cannot_fetch_them_each_host_does_and_that_is_said(
+    tmp_path: Path, hub: Hub, house: str
+) -> None:
+    (tmp_path / "house" / "wheelhouse").mkdir(parents=True)
+    (tmp_path / "house" / "wheelhouse" / "models").write_text("in the way")
+    done = fleet(tmp_path, hub, house, ("one", "two"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "[house] weights are not fetched for the fleet: " in said and "Each host fetches them by itself" in said
+    assert sorted(line.rpartition("/")[2] for line in hub.asked) == ["config.json"] * 2 + ["model.bin"] * 2
+    assert has_them(tmp_path / "one") and has_them(tmp_path / "two")

@@ -22,6 +22,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "keys",
     "maskgct",
     "metis",
+    "offline",
     "openvoice",
     "piper_demo",
     "place",

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import device, kept, measure, place, serve, sound
+from . import device, kept, measure, offline, place, serve, sound
 
 if TYPE_CHECKING:  # this room travels without that one
     from ..records.model import Gives, ModelAnswer, ModelOf
@@ -61,7 +61,10 @@ def loaded(prefix: Path, name: str, asked: str = "auto") -> tuple[Any, str, str]
     files = kept.files(prefix, model)
     chosen, why = device.choose(name, backend.DEVICES, devices_here(backend.DEVICES), asked)
     place.enter(prefix, model)
-    return backend.load(files, chosen), chosen, why
+    try:
+        return backend.load(files, chosen), chosen, why
+    except kept.Unusable as problem:
+        raise kept.Unusable(f"model {name}: {problem}") from problem
 
 
 def _no_runner(model: ModelOf) -> str:
@@ -115,9 +118,10 @@ def main(argv: Sequence[str]) -> int:
         if runner(name) is None:
             raise kept.Unusable(_no_runner(model))
         options = _options(model, words)
-        if getattr(options, "serve", None):
-            return _serve(Path(prefix), model, options)
-        answer = _run(Path(prefix), model, options)
+        with offline.told(name):
+            if getattr(options, "serve", None):
+                return _serve(Path(prefix), model, options)
+            answer = _run(Path(prefix), model, options)
     except (kept.Unusable, device.NoDevice, ValueError, OSError) as problem:
         print(f"wavesmith-run: {problem}", file=sys.stderr)
         return 2

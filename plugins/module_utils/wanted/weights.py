@@ -13,6 +13,9 @@ BLOBS = f"{FOLDER}/blobs"
 KEPT = f"{FOLDER}/kept"
 """A record for each set of weights that is complete."""
 
+SERVED = "wheelhouse"
+"""The folder of a host of the wheelhouse in which weights lie for others, laid out as they are below its root."""
+
 
 def repository(place: str) -> str:
     """The folder of a hub's repository in its cache."""

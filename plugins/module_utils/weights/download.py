@@ -6,7 +6,8 @@ import hashlib
 import http.client
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -23,6 +24,10 @@ class Refused(Exception):
 
 class WrongBytes(Exception):
     """What came is not the file that is pinned."""
+
+
+class Unwritable(Exception):
+    """This host cannot keep what came."""
 
 
 class Stopped(Exception):
@@ -51,10 +56,13 @@ def download(
 
     Raises:
         Refused: no source has it; the message says what each said.
+        Unwritable: it cannot be kept here.
         Stopped: `stopped` said so.
     """
     said: dict[str, str] = {}
     silent = list(sources)
+    if os.path.exists(part) and _size(part) == size:
+        return  # an earlier run ended while it was checked, and a server has nothing to send after its end
     for number in range(TRIES):
         if number:
             time.sleep(min(0.5 * 4 ** (number - 1), 8))
@@ -69,8 +77,6 @@ def download(
                 if error.code < 500 and error.code not in (408, 416, 429):
                     silent.remove(source)
             except (URLError, http.client.HTTPException, OSError) as error:
-                if isinstance(error, OSError) and not isinstance(error, URLError) and error.filename == part:
-                    raise
                 said[source.url] = str(getattr(error, "reason", "") or error) or type(error).__name__
                 if "No such file" in said[source.url]:
                     silent.remove(source)
@@ -94,12 +100,34 @@ def _more(part: str, source: Source, size: int, came: Callable[[int], None], sto
         goes_on = have and getattr(answer, "status", None) == 206
         if have and not goes_on:
             came(-have)
-        with open(part, "ab" if goes_on else "wb") as file:
+        with _opened(part, bool(goes_on)) as write:
             while block := answer.read(_BLOCK):
                 if stopped():
                     raise Stopped
-                file.write(block)
+                write(block)
                 came(len(block))
+
+
+@contextmanager
+def _opened(part: str, goes_on: bool) -> Iterator[Callable[[bytes], None]]:
+    """What writes to the end of a file at once: a full disk is told by the write, and apart from what a source says."""
+
+    def write(block: bytes) -> None:
+        rest = memoryview(block)
+        try:
+            while rest:
+                rest = rest[os.write(file, rest) :]
+        except OSError as error:
+            raise Unwritable(error.strerror or str(error)) from error
+
+    try:
+        file = os.open(part, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if goes_on else os.O_TRUNC), 0o644)
+    except OSError as error:
+        raise Unwritable(error.strerror or str(error)) from error
+    try:
+        yield write
+    finally:
+        os.close(file)
 
 
 def sha256(path: str, stopped: Callable[[], bool]) -> str:

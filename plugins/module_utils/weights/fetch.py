@@ -10,6 +10,7 @@ import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import IO
 from urllib.parse import quote
 
@@ -18,7 +19,7 @@ from ..host.job import Failed, Job
 from ..host.removal import kept
 from ..records.model import FileOf, KeptWeights, WeightsOf
 from ..wanted.weights import BLOBS, KEPT, blob, folder, key, repository
-from .download import Refused, Source, Stopped, WrongBytes, download, sha256
+from .download import Refused, Source, Stopped, Unwritable, WrongBytes, download, sha256
 
 AT_ONCE = 4
 SPARE = 1 << 30
@@ -56,7 +57,15 @@ class _Bytes:
         )
 
 
-def fetch(job: Job, root: str, wanted: Sequence[WeightsOf], hub: str, mirrors: Sequence[str], token: str) -> list[str]:
+def fetch(
+    job: Job,
+    root: str,
+    wanted: Sequence[WeightsOf],
+    hub: str,
+    mirrors: Sequence[str],
+    token: str,
+    beside: str = "",
+) -> list[str]:
     """Make sets of weights complete; what was fetched before a failure stays, and the next run goes on from there.
 
     Args:
@@ -66,6 +75,7 @@ def fetch(job: Job, root: str, wanted: Sequence[WeightsOf], hub: str, mirrors: S
         hub: Address of the model hub.
         mirrors: Addresses below which files lie by their sha256; they are asked first.
         token: For the hub; empty for none.
+        beside: Another such folder of this host: what is there is not fetched again.
 
     Returns:
         The keys of the sets that were not complete.
@@ -75,16 +85,23 @@ def fetch(job: Job, root: str, wanted: Sequence[WeightsOf], hub: str, mirrors: S
     """
     todo = [weights for weights in wanted if kept(_record(root, weights)) is None]
     files = {file["sha256"]: (weights, file) for weights in todo for file in _downloads(weights)}
-    missing = {
-        name: pair for name, pair in files.items() if name and not os.path.exists(os.path.join(root, blob(name)))
-    }
     os.makedirs(os.path.join(root, BLOBS), exist_ok=True)
+    missing = {name: pair for name, pair in files.items() if name and not _has(root, name, beside)}
     _room(root, todo, [file for _, file in missing.values()])
     _download_all(job, root, list(missing.values()), hub, mirrors, token)
     for number, weights in enumerate(todo, 1):
         job.progress("laying out weights", number, len(todo), weights["name"])
         _lay_out(root, weights)
     return [key(weights) for weights in todo]
+
+
+def _has(root: str, name: str, beside: str) -> bool:
+    """Whether a file is there, or was linked from the other folder, where it was checked."""
+    path = os.path.join(root, blob(name))
+    if beside and not os.path.exists(path):
+        with suppress(OSError):  # it is not there, or on another disk
+            os.link(os.path.join(beside, blob(name)), path)
+    return os.path.exists(path)
 
 
 def _downloads(weights: WeightsOf) -> list[FileOf]:
@@ -135,7 +152,7 @@ def _download_all(
             while open_:
                 done, open_ = wait(open_, timeout=0.5, return_when=FIRST_EXCEPTION)
                 counted.tell(job)
-                for future in done:
+                for future in (future for future in running if future in done):
                     error = future.exception()
                     if error is not None:
                         raise _failure(*running[future], error) from error
@@ -153,8 +170,9 @@ def _failure(weights: WeightsOf, file: FileOf, error: BaseException) -> Failed:
         remedy = "accept its terms on the hub, and set HF_TOKEN in the controller's environment, or wavesmith_hub_token in a vault"
     elif isinstance(error, Refused):
         remedy = "check the network or proxy of the host, or name a mirror in wavesmith_hub or wavesmith_weights_mirrors; what was downloaded is kept"
-    elif isinstance(error, OSError):
-        return Failed(f"{item}: {error.strerror or error}. Remedy: free some space; what was downloaded is kept")
+    elif isinstance(error, (Unwritable, OSError)):
+        problem = getattr(error, "strerror", "") or error
+        return Failed(f"{item}: {problem}. Remedy: free some space, or make it writable; what was downloaded is kept")
     elif isinstance(error, Stopped):
         return Failed(f"{item}: stopped. Remedy: start again; what was downloaded is kept")
     else:
