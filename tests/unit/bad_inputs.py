@@ -233,6 +233,12 @@ TABLE = [
     ),
     Bad(
         V,
+        "a time-out of less than nothing",
+        "variable wavesmith_download_timeout: it is -20, but must be more than 0. Remedy: give seconds, such as 10",
+        {"download_timeout": -20},
+    ),
+    Bad(
+        V,
         "a way to link that is not there",
         "variable wavesmith_links: it is 'symlink', but must be auto, copy or hardlink. Remedy: use one of: auto, copy, hardlink",
         {"links": "symlink"},
