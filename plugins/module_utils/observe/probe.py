@@ -72,7 +72,7 @@ def observe(
         driver["cuda"], driver["cuda_source"] = jetpack.cuda, "jetpack"
     sudo = ask.answer("sudo").code == 0 or (sudo_password and host.which("sudo") is not None)
     privilege = "root" if user.uid == 0 else "sudo" if sudo else "none"
-    root = _expand(root, user) or (f"{user.home}/wavesmith" if privilege == "none" else "/opt/wavesmith")
+    root = _expand(root, user) or _usual_root(host, user, privilege)
     gcc = re.match(r"\d+(\.\d+)*$", texts.first_line(ask.answer("gcc").text), re.ASCII)
     observed: ObservedHost = {
         "schema": 1,
@@ -114,6 +114,12 @@ def observe(
         )
     observed["sources"] = probes.collect(findings)
     return observed
+
+
+def _usual_root(host: Host, user: User, privilege: str) -> str:
+    """Wavesmith's folder where nobody names one; one that was made with a password for sudo is found without it too."""
+    place, own = "/opt/wavesmith", f"{user.home}/wavesmith"
+    return place if privilege != "none" or host.owner(place) == user.uid else own
 
 
 def ask_sources(
