@@ -604,6 +604,13 @@ TABLE = [
     ),
     Bad(
         N,
+        "a channel by name below an address that is not there",
+        "environment small: the channel conda-forge does not answer (Connection refused). Remedy: check the network or proxy of the host, or name a "
+        "mirror in wavesmith_conda_channels",
+        {**environments(engine="conda"), "conda_channel_alias": "http://127.0.0.1:9"},
+    ),
+    Bad(
+        N,
         "an index that is not there",
         "environment small: the source package_index does not answer (Connection refused). Remedy: check the network or proxy of the host, or name a mirror in wavesmith_package_index",
         {"package_index": "http://127.0.0.1:9/simple"},

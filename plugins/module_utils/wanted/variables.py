@@ -55,7 +55,7 @@ class Wanted:
         download_timeout: Seconds that a server may say nothing during a download before it is asked again.
         source_timeout: Seconds in which a package source is asked, again and again, until it answers.
         conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
-        conda_channel_alias: Address below which channels lie that are given by name; empty: the tools' own.
+        conda_channel_alias: Address below which channels lie that are given by name; empty: conda's own.
         conda_offline: Whether channels are never asked over the network.
         native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
