@@ -51,6 +51,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
     artifacts_folder,
     cannot_keep,
     check_writable,
+    default_index,
     from_bundle,
     locks_folder,
     ours,
@@ -222,7 +223,7 @@ class ActionModule(AskingAction):
         questions = {
             "root": root,
             "sources": sources,
-            "default_index": _default_index(),
+            "default_index": default_index(),
             "sources_only": True,
             "timeout": float(seconds),
         }
@@ -274,12 +275,3 @@ def _difference(plan: record.Plan) -> dict[str, dict[str, object]]:
         "before": {item.name: item.current for item in plan.environments},
         "after": {**after, **({"steps": steps} if steps else {})},
     }
-
-
-def _default_index() -> str:
-    """pip's default package index, from pip itself; empty where the controller has no pip."""
-    try:
-        from pip._internal.models.index import PyPI
-    except ImportError:
-        return ""
-    return str(PyPI.simple_url)

@@ -174,15 +174,21 @@ def test_a_channel_is_refused_where_it_says_no(state: Any, refused: int) -> None
     assert len(found) == refused and all("HTTP 404: nothing at this address" in str(one) for one in found)
 
 
-def fleet_that_builds(folder: Path, archive: str, *hosts: str) -> tuple[Site, str]:
-    """Hosts that build one wheel from an archive at this address, and the archive's sha256."""
-    packages = folder / "catalog" / "packages"
+def overlay_with_archive(folder: Path, archive: str) -> str:
+    """A catalog of one's own, whose pyworld is built from an archive at this address; the archive's sha256."""
+    packages = folder / "packages"
     shutil.copytree(ROOT / "catalog" / "packages" / "locks", packages / "locks")
     given = yaml.safe_load((ROOT / "catalog" / "packages" / "pyworld.yml").read_text())
     (release,) = given["recipe"]["releases"]
     sha256 = release["source"]["sha256"]
     release["source"] = {"archive": archive, "sha256": sha256}
     (packages / "pyworld.yml").write_text(yaml.safe_dump(given))
+    return str(sha256)
+
+
+def fleet_that_builds(folder: Path, archive: str, *hosts: str) -> tuple[Site, str]:
+    """Hosts that build one wheel from an archive at this address, and the archive's sha256."""
+    sha256 = overlay_with_archive(folder / "catalog", archive)
     site = Site(folder, *hosts)
     site.variables["wavesmith_catalog"] = str(folder / "catalog")
     site.variables["wavesmith_environments"] = {"small": {"stack": "none", "packages": ["pyworld"]}}
