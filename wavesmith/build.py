@@ -17,6 +17,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.genera
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import WheelSpec
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms import digest
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import split_url
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.variant import Variant
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     INDEX,
@@ -25,6 +27,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog
     Catalog,
     Stack,
 )
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 
 NAME = "build"
 HELP = "build wheels from source on this machine; with --dry-run print the exact environment and commands for any host"
@@ -61,6 +64,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="folder of your own recipes and stacks, which replace the catalog's",
     )
+    parser.add_argument(
+        "--json", action="store_true", help="print what was built, or with --dry-run would be, as one JSON document"
+    )
     parser.add_argument("--root", default="", metavar="FOLDER", help="Wavesmith's folder [/opt/wavesmith, ~/wavesmith]")
     facts = parser.add_mutually_exclusive_group()
     facts.add_argument(
@@ -87,12 +93,55 @@ def run(arguments: argparse.Namespace) -> int:
         catalog, observed = catalog_files.load(overlay=arguments.catalog), _observed(arguments)
         specs = _specs(arguments, catalog, observed)
     except (Unusable, AnsibleError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return UNUSABLE
-    if arguments.dry_run:
+        return _refuse(str(error))
+    missing = [spec for spec in specs if spec.get("key") not in observed["wheels"]]
+    if arguments.dry_run and not arguments.json:
         print("\n\n".join(text(spec, observed) for spec in specs))
-        return DONE
-    return _build(observed["root"], specs, observed["wheels"], arguments.catalog)
+    if arguments.dry_run or not missing:
+        return _done(observed, specs, missing, arguments)
+    if any(not spec.get("key") for spec in missing):
+        return _refuse("this machine has no compiler. Remedy: apt-get install -y build-essential")
+    if not arguments.json:
+        print("\n".join(_will(spec, observed) for spec in missing), flush=True)
+    unreached = _unreached(observed["root"], missing)
+    if unreached:
+        return _refuse(*map(str, unreached))
+    code = _build(observed["root"], missing, arguments)
+    return code or _done(observed, specs, missing, arguments)
+
+
+def _refuse(*problems: str) -> int:
+    print("\n".join(f"error: {problem}" for problem in problems), file=sys.stderr)
+    return UNUSABLE
+
+
+def _will(spec: WheelSpec, observed: Observed) -> str:
+    """What will be built, from where, and roughly how long that takes."""
+    count = recipe.jobs(observed["cpu"]["cores"], observed["memory"]["available"] / GIB, spec["memory_gib"])
+    urls = spec["source"]["urls"]
+    whence = split_url(urls[0]).shown if urls else "the package index"
+    return f"builds {spec['name']} {spec['version']} for {spec['variant']} from {whence}, about {max(1, round(spec['seconds'] * 2 / count))} s"
+
+
+def _unreached(root: str, missing: Sequence[WheelSpec]) -> list[Refusal]:
+    """Ask the package index and the sources of what is to be built; refusals for those that say no."""
+    from ansible_collections.wavesmith.provision.plugins.module_utils.observe.probe import ask_sources
+    from ansible_collections.wavesmith.provision.plugins.module_utils.plan import record, repositories
+    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import PACKAGE_INDEX
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import default_index
+
+    wheels = [record.WheelPlan(spec["name"], spec["version"], spec["key"], "build", 0, spec) for spec in missing]
+    item = record.EnvironmentPlan("build", wheels=wheels, phases=["build"])
+    asked = {PACKAGE_INDEX: "", **repositories.sources([item])}
+    answers = ask_sources(asked, default_index(), timeout=Wanted.source_timeout, root=root)["sources"]
+    silent, index = repositories.silent([item], answers), answers[PACKAGE_INDEX]
+    for warning in silent.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    found = [*silent.refusals, *silent.elsewhere.values()]
+    if not index["answers"] and not index["inconclusive"]:
+        remedy = "check the network or proxy of this machine, or name a mirror in its pip.conf"
+        found.insert(0, Refusal(f"source {PACKAGE_INDEX}", f"it does not answer ({index['detail']})", remedy))
+    return found
 
 
 def _observed(arguments: argparse.Namespace) -> Observed:
@@ -130,7 +179,7 @@ def _observed(arguments: argparse.Namespace) -> Observed:
 def _specs(arguments: argparse.Namespace, catalog: Catalog, observed: Observed) -> list[WheelSpec]:
     from ansible_collections.wavesmith.provision.plugins.module_utils.plan.choose import choose
     from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import suggest
-    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
+    from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment
 
     choice = choose(
         Environment("build", stack=arguments.stack or "auto"),
@@ -254,53 +303,71 @@ def _quoted(value: str) -> str:
     return f'"{value}"' if "$PATH" in value else shlex.quote(value)
 
 
-def _build(root: str, specs: list[WheelSpec], present: Sequence[str], overlay: Path | None) -> int:
+def _done(
+    observed: Observed, specs: Sequence[WheelSpec], missing: Sequence[WheelSpec], arguments: argparse.Namespace
+) -> int:
+    """Say which wheels there are."""
+    rows = [
+        {
+            "name": spec["name"],
+            "version": spec["version"],
+            "variant": spec["variant"],
+            "key": spec.get("key"),
+            "state": "hit" if spec not in missing else "build" if arguments.dry_run else "built",
+            "path": f"{observed['root']}/wheels/{spec['key']}" if spec.get("key") else None,
+            **({"text": text(spec, observed)} if arguments.dry_run else {}),
+        }
+        for spec in specs
+    ]
+    if arguments.json:
+        print(json.dumps({"schema": 1, "wheels": rows}, indent=1))
+    elif not arguments.dry_run:
+        print("\n".join(f"{row['state']:5} {row['name']} {row['version']} {row['path']}" for row in rows))
+    return DONE
+
+
+def _build(root: str, missing: Sequence[WheelSpec], arguments: argparse.Namespace) -> int:
     """Build what is not there, as the module `wheels` does: by a job that goes on where this command is ended."""
-    missing = [spec for spec in specs if spec.get("key") not in present]
-    if any("key" not in spec for spec in missing):
-        print("error: this machine has no compiler. Remedy: apt-get install -y build-essential", file=sys.stderr)
-        return UNUSABLE
-    if missing:
-        # Here and not above: a hit does not wait for what only a build needs.
-        from ansible_collections.wavesmith.provision.plugins.module_utils.build.worker import build_wheels
-        from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import Base
-        from ansible_collections.wavesmith.provision.plugins.module_utils.host import module
-        from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Job, follow
-        from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import StoreError
-        from ansible_collections.wavesmith.provision.plugins.module_utils.host.tools import make_toolbox
-        from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION, failures
+    # Here and not above: a hit does not wait for what only a build needs.
+    from ansible_collections.wavesmith.provision.plugins.module_utils.build.worker import build_wheels
+    from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import Base
+    from ansible_collections.wavesmith.provision.plugins.module_utils.host import module
+    from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job, follow
+    from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import StoreError
+    from ansible_collections.wavesmith.provision.plugins.module_utils.host.tools import make_toolbox
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import COLLECTION, failures
 
-        known = Base(failures(overlay=overlay))
+    known = Base(failures(overlay=arguments.catalog))
 
-        def work(job: Job) -> Mapping[str, object]:
-            job.known = known
-            return build_wheels(job, root, missing, index)
+    def work(job: Job) -> Mapping[str, object]:
+        job.known = known
+        return build_wheels(job, root, list(missing), index)
 
-        try:
-            index = module.package_index("")
-            lock = (COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt").read_text(encoding="utf-8")
-            make_toolbox(root, digest.digest(lock)[:16], lock, index)
-            name = "build-" + digest.digest(sorted(spec["key"] for spec in missing))[:16]
-            run_name, seen = f"wavesmith-{time.time()}", ""
-            while True:
-                answer = follow(root, name, run_name, work, 3600.0, seen)
-                if answer["finished"]:
-                    break
-                seen, now = answer["state"], answer["progress"]
-                count = f" {now['n']}/{now['m']}" if now.get("m") else ""
-                print(
-                    f"  {now.get('phase', '')}{count} ({now.get('detail', '')}): {now.get('elapsed', 0):.0f} s",
-                    flush=True,
-                )
-        except StoreError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return FAILED
-        if "failure" in answer:
+    try:
+        index = module.package_index("")
+        lock = (COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt").read_text(encoding="utf-8")
+        make_toolbox(root, digest.digest(lock)[:16], lock, index, known)
+        name = "build-" + digest.digest(sorted(spec["key"] for spec in missing))[:16]
+        run_name, seen = f"wavesmith-{time.time()}", ""
+        while True:
+            answer = follow(root, name, run_name, work, 3600.0, seen)
+            if answer["finished"]:
+                break
+            seen, now = answer["state"], answer["progress"]
+            count = f" {now['n']}/{now['m']}" if now.get("m") else ""
+            if arguments.json:
+                continue
             print(
-                "\n".join([f"error: {answer['failure']}", *(f"  | {line}" for line in answer.get("log", []))]),
-                file=sys.stderr,
+                f"  {now.get('phase', '')}{count} ({now.get('detail', '')}): {now.get('elapsed', 0):.0f} s",
+                flush=True,
             )
-            return FAILED
-    for spec in specs:
-        print(f"{'built' if spec in missing else 'hit  '} {spec['name']} {spec['version']} {root}/wheels/{spec['key']}")
+    except (StoreError, Failed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    if "failure" in answer:
+        print(
+            "\n".join([f"error: {answer['failure']}", *(f"  | {line}" for line in answer.get("log", []))]),
+            file=sys.stderr,
+        )
+        return FAILED
     return DONE

@@ -7,6 +7,7 @@ several in a module's `COMMANDS`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import io
@@ -89,8 +90,18 @@ def parser(names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
         made = command(name)
         found = commands.add_parser(name, help=made.help, description=made.help)
         made.configure(found)
+        _quiet(found)
         found.set_defaults(run=made.run, parser=found)
     return main_parser
+
+
+def _quiet(command: argparse.ArgumentParser) -> None:
+    """Give a subcommand, and those below it, the option that every one has."""
+    below = [action for action in command._actions if isinstance(action, argparse._SubParsersAction)]
+    for inner in (inner for action in below for inner in action.choices.values()):
+        _quiet(inner)
+    if not below and "-q" not in command._option_string_actions:
+        command.add_argument("-q", "--quiet", action="store_true", dest="silent", help="print errors only")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -120,8 +131,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # where the locale has no ✓
         sys.stdout.reconfigure(errors="replace")
     try:
-        code: int = arguments.run(arguments)
-        sys.stdout.flush()
+        with contextlib.ExitStack() as stack:
+            if getattr(arguments, "silent", False):
+                stack.enter_context(contextlib.redirect_stdout(stack.enter_context(open(os.devnull, "w"))))
+            code: int = arguments.run(arguments)
+            sys.stdout.flush()
     except BrokenPipeError:  # `wavesmith … | head`: the rest is not read
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

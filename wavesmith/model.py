@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import re
 import sys
@@ -21,7 +22,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = "Exit code: 0 done, 1 something is still unpinned, 2 the model or the hub cannot be used."
     commands = parser.add_subparsers(required=True, dest="what", metavar="WHAT")
-    commands.add_parser("list", help="list the models: task, licence, size, and what is not known of their weights")
+    listing = commands.add_parser(
+        "list", help="list the models: task, licence, size, and what is not known of their weights"
+    )
+    listing.add_argument("--json", action="store_true", help="print the models as one JSON document")
     pin = commands.add_parser("pin", help="write revision, size and sha256 of a model's weights into catalog/weights/")
     pin.add_argument("name", help="name of a model")
     pin.add_argument(
@@ -49,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     except AnsibleError as error:
         return _refuse(str(error))
     if arguments.what == "list":
-        return _list(catalog.models)
+        return _list(catalog.models, arguments.json)
     if arguments.name not in catalog.models:
         return _refuse(f"there is no model {arguments.name}. Remedy: use one of: {', '.join(catalog.models)}")
     return _pin(catalog.models[arguments.name], arguments, catalog_files.FOLDER)
@@ -60,10 +64,11 @@ def _refuse(problem: str) -> int:
     return 2
 
 
-def _list(models: Any) -> int:
+def _list(models: Any, as_json: bool) -> int:
     from ansible_collections.wavesmith.provision.plugins.module_utils.plan.models import lines, model_of
 
-    print("\n".join(lines([model_of(model) for model in models.values()])))
+    known = [model_of(model) for model in models.values()]
+    print(json.dumps({"schema": 1, "models": known}, indent=1) if as_json else "\n".join(lines(known)))
     return 1 if any(weights.unknown for model in models.values() for weights in model.weights) else 0
 
 

@@ -55,6 +55,9 @@ def options(parser: argparse.ArgumentParser, changes: bool = True) -> None:
     if changes:
         parser.add_argument("-C", "--check", action="store_true", help="show what would change, without changing it")
     parser.add_argument(
+        "-K", "--ask-become-pass", action="store_true", help="ask once for the password that sudo wants on the hosts"
+    )
+    parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="Ansible's own output; -vvv for its connections too"
     )
 
@@ -180,6 +183,7 @@ def _start(
         argv += ["-e", extra]
     argv += ["-e", json.dumps(variables)] if variables else []
     argv += ["--check", "--diff"] if getattr(arguments, "check", False) else []
+    argv += ["-K"] if getattr(arguments, "ask_become_pass", False) else []
     argv += ["-" + "v" * arguments.verbose] if getattr(arguments, "verbose", 0) else []
     argv += getattr(arguments, "rest", [])
     # Ansible handles an interrupt itself: it stops its workers and leaves the terminal as it was.

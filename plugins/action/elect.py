@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 
-from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.elect import Share, elect
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
-from ansible_collections.wavesmith.provision.plugins.module_utils.terms.digest import digest
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.batch import planned_of, share_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import wheelhouse_of
@@ -31,21 +27,14 @@ class ActionModule(ActionBase):
         builders = groups.get("builders", ())
         kept = wheelhouse_of(ours(variables, self._templar), len(groups["all"]))
         batch = list(variables["ansible_play_batch"])
-        # Every host's worker comes here; the first one elects for all, because reading a thousand plans takes a while.
-        folder = Path(constants.DEFAULT_LOCAL_TMP) / f"elect-{digest([self._task._uuid, batch])[:16]}"
-        folder.mkdir(exist_ok=True)
-        with open(folder / "lock", "w", encoding="ascii") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not (folder / "shares.json").exists():
-                planned = {name: variables["hostvars"][name].get("wavesmith_plan") or {} for name in batch}
-                plans = {name: found["plan"] for name, found in planned.items() if found.get("plan")}
-                shares = elect(plans, builders, kept.offered())
-                _show(shares)
-                for name, share in shares.items():
-                    (folder / f"host-{name}.json").write_text(json.dumps(asdict(share)), encoding="utf-8")
-                (folder / "shares.json").touch()
-        saved = folder / f"host-{host}.json"
-        mine = shape.build(json.loads(saved.read_text(encoding="utf-8")), Share) if saved.exists() else Share()
+
+        def elected() -> dict[str, object]:
+            plans, unreached = planned_of(variables, batch)
+            shares = elect(plans, builders, kept.offered(), unreached)
+            _show(shares)
+            return {name: asdict(share) for name, share in shares.items()}
+
+        mine = shape.build(share_of(host, self._task._uuid, batch, elected) or {}, Share)
         built = [spec["key"] for spec in mine.build]
         return {
             "changed": False,

@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
@@ -19,6 +20,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan import (
     record,
     repositories,
 )
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.elect import hopeless
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.inspection import wanted_of_hosts
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import upgrading
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks import tasks
@@ -42,12 +44,14 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils import (
     times,
 )
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction, observed_of
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.batch import planned_of, share_of
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Arguments, Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import plan_text, refusal_text
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
     artifacts_folder,
     cannot_keep,
     check_writable,
+    default_index,
     from_bundle,
     locks_folder,
     ours,
@@ -73,6 +77,8 @@ class ActionModule(AskingAction):
         """Return the plan and, for the roles that act on it, what each phase gets."""
         variables = task_vars or {}
         host = variables["inventory_hostname"]
+        if self._task.args.get("only") == "unreached":
+            return self._unreached(host, variables)
         own = ours(variables, self._templar)
         try:
             catalog = catalog_files.load(overlay=overlay_folder(own))
@@ -105,7 +111,7 @@ class ActionModule(AskingAction):
         def decided(offered: Collection[str] = ()) -> record.Plan:
             return decide.plan(wanted, [*refusals, *problems, *more], observed, catalog, staying, toolbox, offered)
 
-        planned = decided()
+        planned, silent = decided(), repositories.Silent()
         if self._task.args.get("only") == "removal":
             planned = for_removal(planned, [*refusals, *problems, *more])
             if planned.refusals:
@@ -132,16 +138,14 @@ class ActionModule(AskingAction):
                 problems += [_one_of_many(host)] if own.get("wavesmith_one_of_many") else cannot_keep(locks_folder(own))
             offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
             planned = decided(offered)
-            alone = len(variables.get("ansible_play_hosts_all", [host])) == 1
-            silent = (
-                []
-                if wanted.bundle
-                else [repositories.silent(item, observed["sources"], alone) for item in planned.downloading]
-            )
-            if any(found for found, _ in silent):
-                problems += [refusal for found, _ in silent for refusal in found]
+            if not wanted.bundle:
+                silent = repositories.silent(planned.downloading, observed["sources"])
+            if len(variables.get("ansible_play_hosts_all", [host])) == 1:
+                silent.refusals += silent.elsewhere.values()
+            if silent.refusals:
+                problems += silent.refusals
                 planned = decided(offered)
-            planned.warnings += [warning for _, found in silent for warning in found]
+            planned.warnings += silent.warnings
         planned.warnings += strangers(variables)
         times.tell(planned, times.read(saved.with_name(times.NAME)))
         plan = planned.data()
@@ -165,7 +169,13 @@ class ActionModule(AskingAction):
             "changed": False,
             "remote_runs": runs,
             "plan": plan,
-            "groups": ["planned", *plan["phases"], *(["evidence"] if evidence else [])],
+            "groups": [
+                "planned",
+                *plan["phases"],
+                *(["unreached"] if silent.elsewhere else []),
+                *(["evidence"] if evidence else []),
+            ],
+            "unreached": {source: str(refusal) for source, refusal in silent.elsewhere.items()},
             "observed": observed,
             "text": text,
             "saved": str(saved),
@@ -185,6 +195,21 @@ class ActionModule(AskingAction):
             ),
         }
 
+    def _unreached(self, host: str, variables: Variables) -> Result:
+        """Refuse a host whose wheels are made of sources that told it no, and that no other host of the run has or builds."""
+        hosts = list(variables["groups"]["wavesmith_planned"])
+
+        def decide_for_all() -> dict[str, list[str]]:
+            plans, unreached = planned_of(variables, hosts)
+            return hopeless(plans, unreached, variables["groups"].get("builders", ()))
+
+        hopeless_here = cast("list[str] | None", share_of(host, self._task._uuid, hosts, decide_for_all))
+        said = variables["wavesmith_plan"]["unreached"]
+        if not hopeless_here:
+            return {"changed": False, "remote_runs": 0}
+        message = "\n".join(dict.fromkeys(said[source] for source in hopeless_here))
+        return {"changed": False, "failed": True, "remote_runs": 0, "msg": message}
+
     def _questions(self, wanted: Wanted, catalog: Catalog, locks: dict[str, str]) -> Result:
         return {
             "root": wanted.root,
@@ -198,7 +223,7 @@ class ActionModule(AskingAction):
         questions = {
             "root": root,
             "sources": sources,
-            "default_index": _default_index(),
+            "default_index": default_index(),
             "sources_only": True,
             "timeout": float(seconds),
         }
@@ -250,12 +275,3 @@ def _difference(plan: record.Plan) -> dict[str, dict[str, object]]:
         "before": {item.name: item.current for item in plan.environments},
         "after": {**after, **({"steps": steps} if steps else {})},
     }
-
-
-def _default_index() -> str:
-    """pip's default package index, from pip itself; empty where the controller has no pip."""
-    try:
-        from pip._internal.models.index import PyPI
-    except ImportError:
-        return ""
-    return str(PyPI.simple_url)

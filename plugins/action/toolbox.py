@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import PlainAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import DownloadingAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 
 
-class ActionModule(PlainAction):
-    """Nothing of its own."""
+class ActionModule(DownloadingAction):
+    """Nothing of its own but what every download needs."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
+        """Return what the module returned."""
+        variables = task_vars or {}
+        return self.ask("toolbox", self.given(variables), variables)

@@ -35,6 +35,10 @@ options:
     description: The known failures, by which a failure is explained; the action plugin sets it.
     type: dict
     default: {}
+  download_timeout:
+    description: Seconds that a server may say nothing during a download before it is asked again; given by the action plugin.
+    type: float
+    default: 20.0
   seen:
     description: The state the caller has shown already; given by the action plugin.
     type: str

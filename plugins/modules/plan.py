@@ -20,8 +20,9 @@ options:
     description:
       - V(removal) plans nothing but what M(wavesmith.provision.remove) takes. No source is asked, nothing is saved, and what cannot be made
         on this host is not refused.
+      - V(unreached) plans nothing; it refuses a host of whose wheels a source said no, where no other planned host has or builds them.
     type: str
-    choices: [removal]
+    choices: [removal, unreached]
 extends_documentation_fragment:
   - wavesmith.provision.attributes
   - wavesmith.provision.attributes.shown
@@ -50,6 +51,10 @@ groups:
   returned: always
   type: list
   elements: str
+unreached:
+  description: Why wheels cannot be built on this host, by the sources that told it no.
+  returned: always
+  type: dict
 text:
   description: The plan for people.
   returned: always

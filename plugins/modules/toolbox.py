@@ -25,6 +25,14 @@ options:
     description: Address of the package index; empty for the one the host's own pip is set up for.
     type: str
     default: ""
+  download_timeout:
+    description: Seconds that a server may say nothing during a download before it is asked again; the action plugin sets it.
+    type: float
+    default: 20.0
+  failures:
+    description: The known failures, by which a failure is explained; the action plugin sets it.
+    type: dict
+    default: {}
 extends_documentation_fragment:
   - wavesmith.provision.attributes
   - wavesmith.provision.attributes.planned
@@ -51,7 +59,8 @@ import os
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.host.module import package_index, settle
+from ..module_utils.host.job import Failed
+from ..module_utils.host.module import OPTIONS, known, package_index, settle
 from ..module_utils.host.store import StoreError, pointed
 from ..module_utils.host.tools import make_toolbox, uv
 
@@ -62,7 +71,7 @@ def main() -> None:
         argument_spec={
             "root": {"type": "str", "required": True},
             "lock": {"type": "str", "required": True},
-            "package_index": {"type": "str", "default": "", "no_log": True},
+            **{name: OPTIONS[name] for name in ("package_index", "download_timeout", "failures")},
         },
         supports_check_mode=True,
     )
@@ -75,9 +84,12 @@ def main() -> None:
         there = pointed(folder) == digest and os.access(uv(given["root"]), os.X_OK)
         module.exit_json(changed=not there, path=path)
     try:
-        changed = make_toolbox(given["root"], digest, given["lock"], package_index(given["package_index"]))
+        index = package_index(given["package_index"])
+        changed = make_toolbox(given["root"], digest, given["lock"], index, known(given["failures"]))
     except StoreError as error:
         module.fail_json(msg=str(error))
+    except Failed as error:
+        module.fail_json(msg=str(error), lines=error.log)
     except OSError as error:
         module.fail_json(
             msg=f"{error.filename or folder}: {error.strerror}. Remedy: free some space, or run as the owner of {given['root']}"

@@ -136,7 +136,7 @@ from ..module_utils.wheels.manifest import KEYS
 
 def main() -> None:
     """Wire the options to the core."""
-    names = ("root", "run", "wait", "seen", "failures")
+    names = ("root", "run", "wait", "seen", "failures", "download_timeout")
     module = AnsibleModule(
         argument_spec={
             **{name: OPTIONS[name] for name in names},

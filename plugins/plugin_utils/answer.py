@@ -8,8 +8,11 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import printable
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import payload
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import failures
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Arguments, Result, Variables
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, overlay_folder
 
 LARGEST = 64 << 20
 """Characters of all texts in an answer; the locks of ten environments with what was read of their files are a tenth of it."""
@@ -25,11 +28,13 @@ class AskingAction(ActionBase):
     """An action plugin whose module runs on the host."""
 
     def ask(self, module: str, arguments: Arguments, variables: Variables) -> Result:
-        """Run a module of this collection there, and return what it answers, safe to show."""
+        """Run a module of this collection there, and return what it answers, safe to show; its failure keeps the lines that matter."""
         with payload.kept(module):
             answer = self._execute_module(
                 module_name=f"wavesmith.provision.{module}", module_args=arguments, task_vars=variables
             )
+        if answer.get("failed") and answer.get("lines"):
+            answer["msg"] = "\n".join([answer["msg"], *(f"  | {line}" for line in answer.pop("lines"))])
         # Ansible prints the host's text in it unchanged; our modules put their message into `msg`.
         answer.pop("exception", None)
         facts = answer.pop("ansible_facts", None) or {}
@@ -42,6 +47,16 @@ class AskingAction(ActionBase):
                 "changed": False,
                 "msg": f"the answer of {variables.get('inventory_hostname', 'the host')} {error}",
             }
+
+
+class DownloadingAction(AskingAction):
+    """An action plugin whose module runs tools that download."""
+
+    def given(self, variables: Variables) -> Arguments:
+        """The arguments of the task, how long a server may say nothing, and the failures that are known."""
+        own = ours(variables, self._templar)
+        seconds = own.get("wavesmith_download_timeout", Wanted.download_timeout)
+        return {**self._task.args, "download_timeout": seconds, "failures": failures(overlay=overlay_folder(own))}
 
 
 class PlainAction(AskingAction):

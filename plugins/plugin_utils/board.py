@@ -208,6 +208,9 @@ def failure(action: str, task: str, result: Result) -> str:
     if "Remedy: " in message or message.startswith("the doctor's verdict"):
         return message
     if not action.startswith(OURS):
+        rights = reach.no_rights(result)
+        if rights:
+            return rights
         ran = result.get("cmd") or []
         command = ran if isinstance(ran, str) else " ".join(map(str, ran))
         said = str(result.get("stderr") or "").strip().splitlines()[-1:]

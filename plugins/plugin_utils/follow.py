@@ -10,10 +10,8 @@ from collections.abc import Mapping
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import one_line
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import AskingAction
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import failures
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import DownloadingAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours, overlay_folder
 
 _display = Display()
 WAIT = 12.0
@@ -24,7 +22,7 @@ QUIET = 2.0
 RUN = hashlib.sha256(f"{os.environ.get('HOSTNAME', '')}-{os.getppid()}-{time.time()}".encode()).hexdigest()[:12]
 
 
-class FollowAction(AskingAction):
+class FollowAction(DownloadingAction):
     """Runs the module of its own name again and again until the job it started has ended."""
 
     _supports_async = False
@@ -32,13 +30,12 @@ class FollowAction(AskingAction):
     phase = ""
 
     def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
-        """Run the module until it says finished; its failure keeps the lines that matter."""
+        """Run the module until it says finished."""
         variables = task_vars or {}
         host = variables.get("inventory_hostname", "")
         run = f"{RUN}-{self._task._uuid}"
         estimate = self._estimate(variables)
-        known = failures(overlay=overlay_folder(ours(variables, self._templar)))
-        arguments = {**self._task.args, "run": run, "wait": WAIT, "seen": "", "failures": known}
+        arguments = {**self.given(variables), "run": run, "wait": WAIT, "seen": ""}
         started, shown, runs, controller = time.monotonic(), 0.0, 0, os.getppid()
         while True:
             answer = self.ask(
@@ -59,8 +56,6 @@ class FollowAction(AskingAction):
                 progress.tell(self._update(host, dict(answer.get("progress") or {}), now - started, estimate))
                 shown = now
             arguments["seen"] = state
-        if answer.get("failed") and answer.get("lines"):
-            answer["msg"] = "\n".join([answer["msg"], *(f"  | {line}" for line in answer.pop("lines"))])
         return self.conclude(answer, variables)
 
     def _estimate(self, variables: Variables) -> float:

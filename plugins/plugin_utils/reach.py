@@ -1,4 +1,4 @@
-"""Why a host cannot be worked on, in words for people: no way in, or no Python there."""
+"""Why a host cannot be worked on, in words for people: no way in, no Python there, no rights of root."""
 
 from __future__ import annotations
 
@@ -59,6 +59,35 @@ def no_python(answer: Result) -> bool:
     """Whether a module failed because the host has no Python."""
     said = " ".join(str(answer.get(key, "")) for key in ("msg", "module_stderr", "module_stdout", "exception"))
     return bool(_NO_PYTHON.search(said))
+
+
+_RIGHTS = (
+    (
+        r"Incorrect \w+ password|Sorry, try again",
+        "sudo does not take the password that was given",
+        "start again with -K and the password that this user has there",
+    ),
+    (r"Missing \w+ password|a password is required", "sudo asks for a password", "start again with -K"),
+    (
+        r"not in the sudoers file|not allowed to (?:execute|run sudo)|may not run sudo",
+        "its user may not use sudo",
+        "ask an administrator for that, or set ansible_user to a user who may",
+    ),
+    (
+        r"waiting for privilege escalation|must have a tty|command not found.*sudo|sudo.*command not found",
+        "sudo does not answer as it should",
+        "log in once by hand, and run there: sudo true",
+    ),
+)
+
+
+def no_rights(answer: Result) -> str:
+    """The message for a host where root's rights cannot be had, for one task or another; empty: that is not what is wrong."""
+    said = " ".join(str(answer.get(key, "")) for key in ("msg", "module_stderr", "module_stdout"))
+    for pattern, problem, remedy in _RIGHTS:
+        if re.search(pattern, said):
+            return f"this host: {problem}. Remedy: {remedy}"
+    return ""
 
 
 def _last(said: str) -> str:

@@ -96,6 +96,15 @@ def from_bundle(bundle: str) -> dict[str, str]:
     return found
 
 
+def default_index() -> str:
+    """pip's default package index, from pip itself; empty where the controller has no pip."""
+    try:
+        from pip._internal.models.index import PyPI
+    except ImportError:
+        return ""
+    return str(PyPI.simple_url)
+
+
 def locks_folder(variables: Variables) -> Path:
     """Where locks are kept: ``wavesmith_locks``, else ``locks/`` beside the host's inventory."""
     if variables.get("wavesmith_locks"):

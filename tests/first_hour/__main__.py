@@ -174,14 +174,32 @@ WRONG = {
     "unknown": r"unknown: this host: its host key is not known here",
     "bare": r"bare: host bare: it has no Python",
     "plain": r"are missing and user plain may not install them",
+    "asks": r"are missing and user asks may not install them.*or add -K where sudo asks",
 }
 """What is wrong with each host, and what has to be said of it."""
+
+
+PASSWORD = "a horse, a battery"
+
+
+def asked_for_a_password(fleet: Fleet) -> None:
+    """A user of the bare host whose sudo asks for a password."""
+    made = """\
+useradd --create-home --shell /bin/bash asks
+chpasswd
+cp -r ~plain/.ssh ~asks/
+chown -R asks:asks ~asks/.ssh
+echo 'asks ALL=(ALL) ALL' >/etc/sudoers.d/asks
+"""
+    argv = ["podman", "exec", "-i", fleet.containers[BARE], "bash", "-euc", made]
+    subprocess.run(argv, input=f"asks:{PASSWORD}\n", text=True, check=True)
 
 
 def wrong_hosts(transcript: Transcript) -> None:
     """Plan hosts that cannot be reached or used as they are given, on real SSH."""
     fleet, folder = transcript.fleet, transcript.fleet.home / "wrong"
     folder.mkdir()
+    asked_for_a_password(fleet)
     key = (fleet.home / ".ssh" / "other").with_suffix(".pub")
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key.with_suffix(""))], check=True)
     (folder / "known_hosts").write_text(f"{fleet.addresses['box02']} {' '.join(key.read_text().split()[:2])}\n")
@@ -191,6 +209,7 @@ def wrong_hosts(transcript: Transcript) -> None:
         "unknown": ("box02", {"ansible_ssh_common_args": "-o UserKnownHostsFile=/dev/null"}),
         "bare": ("box03", {}),
         "plain": (BARE, {"ansible_user": "plain"}),
+        "asks": (BARE, {"ansible_user": "asks"}),
     }
     hosts = {
         name: {"ansible_host": fleet.addresses[box], "ansible_user": fleet.user, **own}
@@ -212,8 +231,8 @@ def wrong_hosts(transcript: Transcript) -> None:
     )
     transcript.say("## When it says no\n")
     transcript.say(
-        "Five hosts of another inventory: a user whom the host does not know, a host key that is not the known one, a host key that is not known, a host whose\n"
-        "`python3` somebody moved away, and a user without sudo on a host that lacks system packages.\n"
+        "Six hosts of another inventory: a user whom the host does not know, a host key that is not the known one, a host key that is not known, a host whose\n"
+        "`python3` somebody moved away, and two users on a host that lacks system packages: one without sudo, one whose sudo asks for a password.\n"
     )
     box03 = f"{fleet.user}@{fleet.addresses['box03']}"
     transcript.play(Step(fleet.shown(f"ssh {box03} sudo mv /usr/bin/python3 /usr/bin/python3.away"), ours=True))
@@ -223,6 +242,28 @@ def wrong_hosts(transcript: Transcript) -> None:
     if unsaid:
         transcript.wrong.append(f"nothing is said of {', '.join(unsaid)}")
     transcript.play(Step(fleet.shown(f"ssh {box03} sudo mv /usr/bin/python3.away /usr/bin/python3"), ours=True))
+    transcript.play(
+        Step(
+            "wavesmith provision -l asks -K",
+            ours=True,
+            answer="wrong",
+            fails=True,
+            text="A password that is wrong, then the right one:",
+            says="sudo does not take the password that was given. Remedy",
+        )
+    )
+    transcript.play(
+        Step("wavesmith provision -l asks -K", ours=True, answer=PASSWORD, says="1 of 1 host healthy, 1 changed")
+    )
+    transcript.play(
+        Step(
+            "wavesmith provision -l asks",
+            ours=True,
+            text="What is there needs no password:",
+            lines=5,
+            says="1 of 1 host healthy, nothing to do",
+        )
+    )
     transcript.play(Step("wavesmith plan -i nowhere", ours=True, fails=True, says="there is no such file or folder"))
     transcript.play(Step("wavesmith plan -l strangr", ours=True, fails=True, says="did you mean stranger"))
 
@@ -255,6 +296,7 @@ def ten_at_once(transcript: Transcript, folder: Path, gateway: str) -> None:
     download(fleet, folder)
     (inventory / "group_vars").mkdir(parents=True)
     with serving(folder, gateway) as indexes:
+        fleet.instead["192.0.2.1"] = gateway
 
         def write(bad: dict[str, str]) -> None:
             hosts: dict[str, Any] = {
@@ -284,7 +326,7 @@ def ten_at_once(transcript: Transcript, folder: Path, gateway: str) -> None:
                 ours=True,
                 table=True,
                 fails=True,
-                says="9 of 10 hosts healthy",
+                says=r"box08: toolbox: the package index \(\S+\) gave no answer in 6 tries of 20 s each(?s:.*)9 of 10 hosts healthy",
                 text="The board while they work, and what it says at the end:",
             )
         )
@@ -296,7 +338,7 @@ def ten_at_once(transcript: Transcript, folder: Path, gateway: str) -> None:
             Step(
                 "wavesmith status",
                 ours=True,
-                text="What has no answer left nothing behind, and the others are not held up by it:",
+                text="The host whose index is silent has nothing half-made, and the others waited two minutes for it:",
             )
         )
         write({})

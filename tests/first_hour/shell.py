@@ -13,6 +13,8 @@ import pexpect
 WIDTH, HEIGHT = 120, 50
 PROMPT = "<<first-hour>>"
 LONGEST = 1800.0
+ASKS = ("[yes/no] ", "BECOME password: ")
+"""How a command ends what it asks; a password is not shown."""
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07]*\x07|\x1b[()][A-Z0-9]")
 REDRAW = re.compile(r"(?:\r?(?:\x1b\[1A|\x1b\[2K))+\r?")
 
@@ -43,8 +45,9 @@ class Shell:
         began = time.monotonic()
         self.bash.sendline(command)
         shown = ""
-        if answer and self.bash.expect_exact(["[yes/no] ", PROMPT]) == 0:
-            shown = f"{self.bash.before}[yes/no] {answer}\r\n"
+        asked = self.bash.expect_exact([*ASKS, PROMPT]) if answer else len(ASKS)
+        if answer and asked < len(ASKS):
+            shown = f"{self.bash.before}{ASKS[asked]}{answer if asked == 0 else ''}\r\n"
             self.bash.sendline(answer)
         self.bash.expect_exact(PROMPT)
         shown += str(self.bash.before)

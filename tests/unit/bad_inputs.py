@@ -233,6 +233,12 @@ TABLE = [
     ),
     Bad(
         V,
+        "a time-out of less than nothing",
+        "variable wavesmith_download_timeout: it is -20, but must be more than 0. Remedy: give seconds, such as 10",
+        {"download_timeout": -20},
+    ),
+    Bad(
+        V,
         "a way to link that is not there",
         "variable wavesmith_links: it is 'symlink', but must be auto, copy or hardlink. Remedy: use one of: auto, copy, hardlink",
         {"links": "symlink"},
@@ -595,6 +601,13 @@ TABLE = [
         "a host without Python",
         "host <host>: it has no Python at /nowhere/python3 that runs. Remedy: run there: apt-get install -y python3, and set ansible_python_interpreter: /usr/bin/python3",
         prepare=lambda _s, _h, _f: {"ansible_python_interpreter": "/nowhere/python3"},
+    ),
+    Bad(
+        N,
+        "a channel by name below an address that is not there",
+        "environment small: the channel conda-forge does not answer (Connection refused). Remedy: check the network or proxy of the host, or name a "
+        "mirror in wavesmith_conda_channels",
+        {**environments(engine="conda"), "conda_channel_alias": "http://127.0.0.1:9"},
     ),
     Bad(
         N,

@@ -14,6 +14,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.observe import
 
 from wavesmith import cli
 
+from .test_repositories import overlay_with_archive
+
 GOLDEN = Path(__file__).parent / "golden"
 # Each variable in these files has its place upstream in the `source` of its recipe (catalog/packages/*.yml).
 HOSTS = {
@@ -79,6 +81,47 @@ def test_what_cannot_be_built_is_said_with_the_remedy(
     argv: list[str], word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert word in complaint(capsys, *argv)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler here")
+@pytest.mark.parametrize(
+    ("index", "archive", "says"),
+    [
+        ("http://127.0.0.1:9/simple", "", "error: source package_index: it does not answer (Connection refused)"),
+        ("file:///nowhere/simple", "", "error: source package_index: it does not answer (no such folder)"),
+        (
+            "",
+            "https://127.0.0.1:9/pyworld.tar.gz",
+            "error: wheel pyworld 0.3.5: its source does not answer (https://127",
+        ),
+    ],
+)
+def test_sources_are_asked_before_a_toolbox_is_touched(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    index: str,
+    archive: str,
+    says: str,
+) -> None:
+    argv = ["--root", str(tmp_path / "root"), "--stack", "none", "--package", "pyworld"]
+    if index:
+        monkeypatch.setenv("UV_DEFAULT_INDEX", index)
+    if archive:
+        overlay_with_archive(tmp_path / "catalog", archive)
+        argv += ["--catalog", str(tmp_path / "catalog")]
+    assert cli.main(["build", *argv]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("builds pyworld 0.3.5 for python3") and says in err and "Remedy: " in err, err
+    assert not (tmp_path / "root").exists()
+
+
+def test_what_is_built_is_also_told_to_programs_or_not_at_all(capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["--dry-run", "--sample", "cpu-debian12", "--package", "pyworld"]
+    (row,) = json.loads(said(capsys, *argv, "--json"))["wheels"]
+    assert (row["name"], row["version"], row["state"]) == ("pyworld", "0.3.5", "build") and row["key"] in row["text"]
+    assert said(capsys, *argv, "-q") == ""
 
 
 @pytest.mark.slow

@@ -174,7 +174,7 @@ def test_a_variable_of_a_wrong_kind_is_refused(name: str, value: Any, problem: s
 @pytest.mark.parametrize(
     ("entry", "alias", "name", "url"),
     [
-        ("conda-forge", "", "conda-forge", ""),
+        ("conda-forge", "", "conda-forge", f"{conda.ALIAS}/conda-forge"),
         ("conda-forge", "https://mirror.example.org/", "conda-forge", "https://mirror.example.org/conda-forge"),
         ("https://a.example.org/x/voices/", "", "voices", "https://a.example.org/x/voices"),
         ("/srv/voices", "https://mirror.example.org", "voices", "file:///srv/voices"),

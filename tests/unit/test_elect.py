@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.plan.elect import Share, elect
+import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.elect import Share, elect, hopeless
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -190,3 +191,39 @@ def test_where_there_are_builders_nobody_else_builds_for_others() -> None:
 def test_where_there_are_builders_a_wheel_that_another_claims_to_have_is_not_taken() -> None:
     shares = elect({"liar": plan(wheel(A, "hit")), "thor01": plan(wheel(A))}, builders=["thor01"])
     assert built(shares) == {"thor01": [A]} and not shares["liar"].give
+
+
+# --- sources that told a host no
+
+
+def made_of(
+    source: str, key: str | None = A, status: str = "build", variant: str = "python312-cpu-avx2"
+) -> dict[str, Any]:
+    found = wheel(key, status)
+    return {**found, "spec": {**found["spec"], "source": {"digest": source}, "variant": variant}}
+
+
+@pytest.mark.parametrize(
+    ("plans", "unreached", "builders", "refused"),
+    [
+        ({"x": [made_of("s")], "y": [made_of("s")]}, {"x": ["s"], "y": ["s"]}, [], {"x": ["s"], "y": ["s"]}),
+        ({"x": [made_of("s")], "y": [made_of("s")]}, {"x": ["s"]}, [], {}),
+        ({"x": [made_of("s")], "y": [made_of("s", status="hit")]}, {"x": ["s"]}, [], {}),
+        ({"x": [made_of("s")], "y": [made_of("s", status="hit")]}, {"x": ["s"]}, ["x"], {"x": ["s"]}),
+        ({"x": [made_of("s")], "y": [made_of("s", key=B)]}, {"x": ["s"]}, [], {"x": ["s"]}),
+        ({"x": [made_of("s", key=None)], "y": [made_of("s", key=B)]}, {"x": ["s"]}, [], {}),
+        ({"x": [made_of("s", None)], "y": [made_of("s", B, variant="python312-cpu-armv9")]}, {"x": ["s"]}, [], {"x": ["s"]}),
+        ({"x": [made_of("s"), made_of("t", B)], "y": [made_of("s"), made_of("t", B)]}, {"x": ["s", "t"], "y": ["t"]}, [], {"x": ["t"], "y": ["t"]}),
+        ({"x": [made_of("s", status="fetch")]}, {"x": ["s"]}, [], {}),
+    ],
+    ids=["nobody", "one reaches it", "one has it", "one has it and is no builder", "other key", "key unknown", "other machine", "each its own", "in the wheelhouse"],
+)  # fmt: skip
+def test_a_host_is_refused_where_nobody_has_or_builds_its_wheel(
+    plans: dict[str, Any], unreached: dict[str, list[str]], builders: list[str], refused: dict[str, list[str]]
+) -> None:
+    assert hopeless({host: plan(*wheels) for host, wheels in plans.items()}, unreached, builders) == refused
+
+
+@pytest.mark.parametrize(("away", "builder"), [({}, "x"), ({"x": ["s"]}, "y"), ({"x": ["s"], "y": ["s"]}, "x")])
+def test_who_reaches_the_source_builds(away: dict[str, list[str]], builder: str) -> None:
+    assert built(elect({"x": plan(made_of("s")), "y": plan(made_of("s"))}, unreached=away)) == {builder: [A]}

@@ -557,6 +557,20 @@ def test_a_password_for_sudo_counts_as_sudo(tmp_path: Path, uid: int, given: boo
     assert seen["root"] == ("/home/ada/wavesmith" if privilege == "none" else "/opt/wavesmith")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a folder to another user")
+@pytest.mark.parametrize(
+    ("owner", "root"), [(1000, "/opt/wavesmith"), (1001, "/home/ada/wavesmith"), (0, "/home/ada/wavesmith")]
+)
+def test_what_was_made_with_a_password_for_sudo_is_found_without_it(tmp_path: Path, owner: int, root: str) -> None:
+    commands = tmp_path / ".commands"
+    commands.mkdir()
+    for name, said in {"id -u": "1000\n", "id -un": "ada\n"}.items():
+        (commands / f"{name}.txt").write_text(said)
+    (tmp_path / "opt" / "wavesmith").mkdir(parents=True)
+    os.chown(tmp_path / "opt" / "wavesmith", owner, owner)
+    assert observe_probe.observe(probe_root=str(tmp_path))["root"] == root
+
+
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0
 tmpfs /tmp tmpfs rw,nosuid,noexec 0 0

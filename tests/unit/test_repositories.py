@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http.server
 import os
+import shutil
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, record, repositories
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import git as kept
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import project_source
 
-from .site import Site
+from .site import ROOT, Site
 from .test_observe import silent
 from .test_plan import decide, host, only, thor
 
@@ -59,30 +60,24 @@ def test_the_repository_of_each_build_and_of_each_package_at_a_commit_is_asked_a
     }
 
 
-@pytest.mark.parametrize(
-    ("states", "alone", "refused", "warned"),
-    [([NO], True, 1, 0), ([NO], False, 0, 1), ([UNSURE], True, 0, 1), ([YES], True, 0, 0), ([], True, 0, 0)],
-)
-def test_a_definite_no_is_refused_where_no_other_host_could_build_it(
-    states: list[Any], alone: bool, refused: int, warned: int
-) -> None:
-    answers = {f"{COMMIT}/{number}": state for number, state in enumerate(states)}
-    refusals, warnings = repositories.silent(TAKEN, answers, alone)
-    assert (len(refusals), len(warnings)) == (refused, warned)
-    assert all("example.org/voice.git" in str(said) and "Remedy" in str(said) for said in [*refusals, *warnings])
+@pytest.mark.parametrize(("states", "refused", "warned"), [([NO], 1, 0), ([UNSURE], 0, 1), ([YES], 0, 0), ([], 0, 0)])
+def test_a_definite_no_to_what_a_host_fetches_itself_is_refused(states: list[Any], refused: int, warned: int) -> None:
+    found = repositories.silent([TAKEN], {f"{COMMIT}/{number}": state for number, state in enumerate(states)})
+    assert (len(found.refusals), len(found.warnings)) == (refused, warned) and not found.elsewhere
+    said = [*map(str, found.refusals), *found.warnings]
+    assert all("example.org/voice.git" in one and "Remedy" in one for one in said)
 
 
 def test_one_mirror_that_answers_is_enough() -> None:
     wheel = next(wheel for wheel in BUILT.wheels if wheel.spec["source"]["urls"])
     digest = wheel.spec["source"]["digest"]
     wheel.spec["source"]["urls"] = ["https://a.example.org/x", "https://b.example.org/x"]
-    assert repositories.silent(BUILT, {f"{digest}/0": NO, f"{digest}/1": YES}, True) == ([], [])
-    (refusal,), _ = repositories.silent(BUILT, {f"{digest}/0": NO, f"{digest}/1": NO}, True)
-    assert (
-        refusal.item == f"wheel {wheel.name} {wheel.version}"
-        and "a.example.org" in refusal.problem
-        and "b.example.org" in refusal.problem
-    )
+    assert repositories.silent([BUILT], {f"{digest}/0": NO, f"{digest}/1": YES}) == repositories.Silent()
+    found = repositories.silent([BUILT, BUILT], {f"{digest}/0": NO, f"{digest}/1": NO})
+    assert not found.refusals and [*found.elsewhere] == [digest]
+    refusal = found.elsewhere[digest]
+    assert refusal.item == f"wheel {wheel.name} {wheel.version}"
+    assert "a.example.org" in refusal.problem and "b.example.org" in refusal.problem
 
 
 def test_what_was_fetched_before_is_not_asked_again(tmp_path: Path) -> None:
@@ -165,20 +160,58 @@ def test_a_busy_git_server_is_asked_again_and_a_definite_no_is_not(
         assert len(tried.read_text().splitlines()) == tries
 
 
-def test_a_channel_given_by_name_is_asked_where_the_toolbox_says_that_it_lies(tmp_path: Path) -> None:
-    pytest.importorskip("rattler", reason="py-rattler is not in this environment: make venv-dev")
-    asked = {"channel conda-forge": "", "channel own": "http://127.0.0.1:9/own/noarch/repodata.json"}
-    assert set(probe.ask_sources(asked, timeout=0.5, root=str(tmp_path))["sources"]) == {"channel own"}
-    (tmp_path / "toolbox").mkdir()
-    (tmp_path / "toolbox" / "current").symlink_to(sys.prefix)
-    found = probe.ask_sources(asked, timeout=0.5, root=str(tmp_path))["sources"]
-    assert found["channel conda-forge"]["url"].endswith("/conda-forge/noarch/repodata.json")
-
-
-def test_a_channel_by_name_whose_address_nobody_knows_yet_is_not_refused() -> None:
+def test_a_channel_given_by_name_is_asked_where_the_tools_look_for_it() -> None:
+    rattler = pytest.importorskip("rattler", reason="py-rattler is not in this environment: make venv-dev")
+    assert rattler.Channel("conda-forge").base_url.rstrip("/") == f"{conda.ALIAS}/conda-forge"
     wanted = Wanted((Environment("small", stack="none", engine="conda"),))
-    assert conda.sources(wanted) == {"channel conda-forge": ""}
-    lock = {"channels": [{"name": "conda-forge", "url": ""}]}
-    assert conda.silent("small", lock, {"channel conda-forge": record.NOT_ASKED}) == []
-    (refusal,) = conda.silent("small", lock, {"channel conda-forge": NO})
-    assert refusal.problem == "the channel conda-forge does not answer (HTTP 404: nothing at this address)"
+    assert conda.sources(wanted) == {"channel conda-forge": f"{conda.ALIAS}/conda-forge/noarch/repodata.json"}
+
+
+@pytest.mark.parametrize(("state", "refused"), [(record.NOT_ASKED, 0), (YES, 0), (UNSURE, 0), (NO, 1)])
+def test_a_channel_is_refused_where_it_says_no(state: Any, refused: int) -> None:
+    lock: Any = {"channels": [{"name": "conda-forge", "url": f"{conda.ALIAS}/conda-forge"}]}
+    found = conda.silent("small", lock, {"channel conda-forge": state})
+    assert len(found) == refused and all("HTTP 404: nothing at this address" in str(one) for one in found)
+
+
+def overlay_with_archive(folder: Path, archive: str) -> str:
+    """A catalog of one's own, whose pyworld is built from an archive at this address; the archive's sha256."""
+    packages = folder / "packages"
+    shutil.copytree(ROOT / "catalog" / "packages" / "locks", packages / "locks")
+    given = yaml.safe_load((ROOT / "catalog" / "packages" / "pyworld.yml").read_text())
+    (release,) = given["recipe"]["releases"]
+    sha256 = release["source"]["sha256"]
+    release["source"] = {"archive": archive, "sha256": sha256}
+    (packages / "pyworld.yml").write_text(yaml.safe_dump(given))
+    return str(sha256)
+
+
+def fleet_that_builds(folder: Path, archive: str, *hosts: str) -> tuple[Site, str]:
+    """Hosts that build one wheel from an archive at this address, and the archive's sha256."""
+    sha256 = overlay_with_archive(folder / "catalog", archive)
+    site = Site(folder, *hosts)
+    site.variables["wavesmith_catalog"] = str(folder / "catalog")
+    site.variables["wavesmith_environments"] = {"small": {"stack": "none", "packages": ["pyworld"]}}
+    return site, sha256
+
+
+@pytest.mark.process
+def test_a_source_that_no_host_reaches_is_refused_once_and_before_anything_is_changed(tmp_path: Path) -> None:
+    site, _ = fleet_that_builds(tmp_path, "https://127.0.0.1:9/pyworld.tar.gz", "one", "two", "three")
+    status, output = site.run("-e", "wavesmith_source_timeout=3", playbook="build.yml", WAVESMITH_BOARD="lines")
+    assert status != 0, output
+    assert (
+        output.count("✗ one, two, three: wheel pyworld 0.3.5: its source does not answer (https://127.0.0.1:9/") == 1
+    ), output
+    assert "3 refused" in output and not any(site.root(host).exists() for host in site.hosts), output
+
+
+@pytest.mark.process
+def test_a_source_that_one_host_has_is_built_there_for_the_others(tmp_path: Path) -> None:
+    site, sha256 = fleet_that_builds(tmp_path, "https://127.0.0.1:9/pyworld.tar.gz", "one", "two")
+    kept = site.root("two") / "cache" / "sources" / sha256 / "pyworld.tar.gz"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("")
+    status, output = site.run("-e", "wavesmith_source_timeout=3", WAVESMITH_BOARD="lines")
+    assert status == 0 and "refused" not in output, output
+    assert not site.root("one").exists()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import tools
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
 
 from .conftest import known
+from .site import ROOT
+from .test_observe import silent
 
 # What the tools really said (uv 0.13.8, pip 23.2), for one cause each.
 HASH_UV = """\
@@ -46,6 +52,20 @@ error: Request failed after 3 retries in 5.8s
 FULL = (
     "error: Failed to install: torch.whl\n  cause: failed to write to file `x`: No space left on device (os error 28)"
 )
+SILENT_UV = """\
+error: Request failed after 5 retries in 126.4s
+  cause: Failed to fetch: http://mirror01:3141/root/simple/numpy/
+  cause: error sending request for url (http://mirror01:3141/root/simple/numpy/)
+  cause: operation timed out"""
+SILENT_PIP = """\
+WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection broken by \
+'ReadTimeoutError("HTTPConnectionPool(host='mirror01', port=3141): Read timed out. (read timeout=20.0)")': /root/simple/ninja/
+ERROR: Could not find a version that satisfies the requirement ninja==1.13.2 (from versions: none)
+ERROR: No matching distribution found for ninja==1.13.2"""
+SILENT_CONNECT = """\
+WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection broken by \
+'ConnectTimeoutError(<pip._vendor.urllib3.connection.HTTPSConnection object>, 'Connection to mirror01 timed out. (connect timeout=20.0)')': /simple/ninja/
+ERROR: No matching distribution found for ninja==1.13.2"""
 NO_VENV = "The virtual environment was not created successfully because ensurepip is not available."
 
 
@@ -90,6 +110,10 @@ def explained(text: str) -> Failed:
         (NO_VERSION, ["no set of versions satisfies everything that is asked for"]),
         (REFUSED, ["the package index does not answer"]),
         (NO_NAME, ["the package index does not answer"]),
+        (SILENT_UV, ["the package index (http://mirror01:3141/root/simple/numpy/) gave no answer in 6 tries of 20 s each", "wavesmith_download_timeout"]),
+        (SILENT_PIP, ["the package index (mirror01:3141) gave no answer in 6 tries of 20 s each", "wavesmith_package_index"]),
+        (SILENT_CONNECT, ["the package index gave no answer in 6 tries of 20 s each"]),
+        (f"{SILENT_PIP}\n{HASH_PIP}", ["wrong sha256"]),
         (FULL, ["the disk is full"]),
         (NO_VENV, ["Python has no venv module", "apt-get install -y python3-venv"]),
         (OLD_ARCHIVE, ["numpy 1.25.2 has no wheel for Python 3.12", "distutils", "override numpy with a release that has a wheel"]),
@@ -99,8 +123,9 @@ def explained(text: str) -> Failed:
         ("", ["environment speech: uv ended with status 1"]),
     ],
     ids=[
-        "hash (uv)", "hash (pip)", "no version", "refused", "no name", "full disk", "no venv", "distutils", "pkg_resources", "its own error", "unknown",
-        "silent",
+        "hash (uv)", "hash (pip)", "no version", "refused", "no name", "silent (uv)", "silent (pip)",
+        "silent (connect)", "silent at first", "full disk", "no venv", "distutils", "pkg_resources", "its own error", "unknown",
+        "without a word",
     ],
 )  # fmt: skip
 def test_what_a_tool_said_becomes_a_cause_and_a_remedy(text: str, words: list[str]) -> None:
@@ -166,6 +191,36 @@ def test_the_index_reaches_both_tools_and_only_when_there_is_one() -> None:
 )
 def test_pip_takes_an_index_without_tls_that_was_asked_for(index: str, trusted: str | None) -> None:
     assert tools.environment("/r", index).get("PIP_TRUSTED_HOST") == trusted
+
+
+@pytest.mark.parametrize(("seconds", "pip", "uv"), [(20.0, "20", "20"), (0.3, "0.3", "1"), (90, "90", "90")])
+def test_how_long_tools_wait_is_ours_whatever_the_hosts_pip_is_set_to(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, pip: str, uv: str
+) -> None:
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "180")
+    monkeypatch.setenv("WAVESMITH_DOWNLOAD_TIMEOUT", "")
+    tools.wait_for(seconds)
+    found = tools.environment("/r", "")
+    assert (found["PIP_DEFAULT_TIMEOUT"], found["UV_HTTP_TIMEOUT"]) == (pip, uv)
+    assert found["PIP_RETRIES"] == found["UV_HTTP_RETRIES"] == "5"
+
+
+def test_the_time_to_wait_is_one_number() -> None:
+    assert Wanted.download_timeout == tools.TIMEOUT
+
+
+@pytest.mark.process
+def test_a_toolbox_whose_index_is_silent_ends_soon_with_its_name_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WAVESMITH_DOWNLOAD_TIMEOUT", "0.2")
+    lock = (ROOT / "requirements" / "toolbox.txt").read_text()
+    with silent() as address, pytest.raises(Failed) as found:
+        tools.make_toolbox(str(tmp_path), "0123456789abcdef", lock, f"{address}simple", known())
+    assert f"toolbox: the package index ({urlsplit(address).netloc}) gave no answer in 6 tries of 0.2 s each" in str(
+        found.value
+    )
+    assert not list((tmp_path / "toolbox").iterdir())
 
 
 def test_without_a_path_a_tool_finds_the_compiler_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..failures.base import NOTHING, Base
 from ..observe.host import Host, find_user
 from ..observe.sources import find_package_index
-from . import owner
+from . import owner, tools
 from .job import Job, follow
 from .store import StoreError
 
@@ -21,6 +21,7 @@ OPTIONS: dict[str, Any] = {
     "wait": {"type": "float", "default": 3600.0},
     "seen": {"type": "str", "default": ""},
     "failures": {"type": "dict", "default": {}},
+    "download_timeout": {"type": "float", "default": tools.TIMEOUT},
 }
 
 
@@ -33,11 +34,17 @@ def package_index(given: str) -> str:
 
 
 def settle(module: AnsibleModule, root: str) -> None:
-    """Before anything is written: our own umask, and a root folder that no other user can write to."""
+    """Before anything is written: our own umask, how long tools wait for a server, and a root folder that no other user can write to."""
     owner.settle()
+    tools.wait_for(module.params.get("download_timeout") or tools.TIMEOUT)
     problem, remedy = owner.trouble(root)
     if problem:
         module.fail_json(msg=f"{problem}. Remedy: {remedy}")
+
+
+def known(given: Any) -> Base:
+    """The failures that are known, as the action plugin gives them."""
+    return Base(given) if given else NOTHING
 
 
 def serve(
@@ -48,10 +55,9 @@ def serve(
     settle(module, given["root"])
     if not todo or module.check_mode:
         module.exit_json(changed=changes and bool(todo), finished=True, result={})
-    known = Base(given["failures"]) if given["failures"] else NOTHING
 
     def informed(job: Job) -> Mapping[str, object]:
-        job.known = known
+        job.known = known(given["failures"])
         return work(job)
 
     try:

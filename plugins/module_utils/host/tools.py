@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ from ..failures.match import recognise
 from ..failures.probes import facts
 from ..failures.say import inline, lead, problem, remedy
 from ..observe.host import Host
-from ..terms.url import masked
+from ..terms.url import masked, split_url
 from . import store
 from .job import Failed, Job
 from .unbuilt import explain as not_built
@@ -24,6 +25,14 @@ from .unbuilt import explain as not_built
 UV = ("toolbox", "current", "bin", "uv")
 _PASSED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT", "TMPDIR")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
+_TIMEOUT = "WAVESMITH_DOWNLOAD_TIMEOUT"
+TIMEOUT, RETRIES = 20.0, 5
+"""Seconds that a server may say nothing during a download, and how often it is asked again."""
+
+
+def wait_for(seconds: float) -> None:
+    """Let the tools of this process, and of the jobs that it starts, wait so many seconds for a server."""
+    os.environ[_TIMEOUT] = f"{seconds:g}"
 
 
 def environment(root: str, package_index: str) -> dict[str, str]:
@@ -47,6 +56,11 @@ def environment(root: str, package_index: str) -> dict[str, str]:
             "PIP_NO_CACHE_DIR": "1",
             "PIP_NO_INPUT": "1",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            # The host's pip may be set to wait for minutes, again and again.
+            "PIP_DEFAULT_TIMEOUT": f"{_timeout():g}",
+            "PIP_RETRIES": str(RETRIES),
+            "UV_HTTP_TIMEOUT": str(math.ceil(_timeout())),
+            "UV_HTTP_RETRIES": str(RETRIES),
         }
     )
     if package_index:
@@ -56,6 +70,10 @@ def environment(root: str, package_index: str) -> dict[str, str]:
             # pip ignores an index without TLS otherwise, with a warning only; every file is compared with the sha256 of its lock.
             kept["PIP_TRUSTED_HOST"] = parts.netloc.rpartition("@")[2]
     return kept
+
+
+def _timeout() -> float:
+    return float(os.environ.get(_TIMEOUT, TIMEOUT))
 
 
 def uv(root: str) -> str:
@@ -93,11 +111,12 @@ def cache_is_damaged(said: str, cache: str) -> bool:
     return inside and bool(_UNREADABLE.search(said)) and not _NO_DAMAGE.search(said)
 
 
-def make_toolbox(root: str, digest: str, lock: str, package_index: str) -> bool:
-    """Make the toolbox of a lock and switch to it; `False` where it was there.
+def make_toolbox(root: str, digest: str, lock: str, package_index: str, known: Base = NOTHING) -> bool:
+    """Make the toolbox of a lock and switch to it; `False` where it was there. `known` are the failures that are known.
 
     Raises:
-        StoreError: Python lacks venv, or a tool cannot be had.
+        StoreError: another process makes it.
+        Failed: Python lacks venv, or a tool cannot be had.
     """
     folder = os.path.join(root, "toolbox")
     place = os.path.join(folder, digest)
@@ -110,13 +129,17 @@ def make_toolbox(root: str, digest: str, lock: str, package_index: str) -> bool:
         store.write_text(requirements, lock)
         tools = environment(root, package_index)
         python = "/usr/bin/python3" if os.path.exists("/usr/bin/python3") else sys.executable
-        _command([python, "-I", "-m", "venv", place], tools, "apt-get install -y python3-venv")
         pip = [os.path.join(place, "bin", "python"), "-I", "-m", "pip"]
-        _command(
-            [*pip, "install", "--quiet", "--require-hashes", "--only-binary=:all:", "-r", requirements],
-            tools,
-            "check that the package index answers (wavesmith_package_index can name a mirror)",
-        )
+        try:
+            _command([python, "-I", "-m", "venv", place], tools, "apt-get install -y python3-venv")
+            _command(
+                [*pip, "install", "--quiet", "--require-hashes", "--only-binary=:all:", "-r", requirements],
+                tools,
+                "check that the package index answers (wavesmith_package_index can name a mirror)",
+            )
+        except Failed as error:
+            store.remove(place)
+            raise explain(error, "toolbox", known) from error
         store.point(folder, digest)
         for name in os.listdir(folder):
             if name not in (digest, "current"):
@@ -129,9 +152,12 @@ def _command(argv: Sequence[str], tools: dict[str, str], remedy: str) -> None:
     done = subprocess.run(argv, env=tools, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = masked(done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise store.StoreError(f"{' '.join(argv[:4])} failed: {lines[-1] if lines else 'no output'}. Remedy: {remedy}")
+        told = f"{' '.join(argv[:4])} failed: {lines[-1] if lines else 'no output'}. Remedy: {remedy}"
+        raise Failed(told, lines[-_LINES:], "\n".join(lines))
 
 
+_LINES = 25
+"""How many lines of a tool's output are kept with its failure."""
 _NOT_FOUND = re.compile(
     r"\b([A-Za-z0-9][\w.-]*) was not found in (?:the package registry|the provided package locations)"
 )
@@ -151,6 +177,8 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
         return Failed(f"{told}. Remedy: {advice}", error.log, error.said)
     found = recognise(error.said, known, facts(Host()))
     cause = lead(found)
+    if cause and cause.id == "index_unreachable" and _SILENT.search(error.said):
+        return _told(error, item, *_silence(error.said))
     package = next((one for one in found if one.id == "package_does_not_build"), None)
     # Not the index, but what a build fetches by itself.
     fetches = cause is not None and cause.id in _OUT_OF_REACH and "Failed to fetch" not in error.said
@@ -168,6 +196,22 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
     if "Remedy: " in str(error):
         return Failed(f"{item}: {error}", error.log, error.said)
     return _told(error, item, str(error), "see the tool's own output below")
+
+
+_SILENT = re.compile(r"Read timed out|(?:Read|Connect)TimeoutError|operation timed out")
+_ASKED = re.compile(r"Failed to fetch: `?(?P<url>https?://[^\s`]+)|host='(?P<host>[^']+)', port=(?P<port>\d+)")
+
+
+def _silence(said: str) -> tuple[str, str]:
+    """What to say of an index that was asked again and again, and never answered."""
+    asked = _ASKED.search(said)
+    place = (
+        "" if asked is None else split_url(asked["url"]).shown if asked["url"] else f"{asked['host']}:{asked['port']}"
+    )
+    where = f" ({place})" if place else ""
+    problem = f"the package index{where} gave no answer in {RETRIES + 1} tries of {_timeout():g} s each"
+    remedy = "check the network or proxy of the host, name an index that answers in wavesmith_package_index, or raise wavesmith_download_timeout"
+    return problem, remedy
 
 
 _NO_FAULT_OF_IT = ("hash_mismatch", "disk_full", "index_unreachable")

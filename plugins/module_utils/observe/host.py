@@ -88,6 +88,13 @@ class Host:
         """Return where a path of the host really lies."""
         return path if self.live else os.path.join(self.root, path.lstrip("/"))
 
+    def owner(self, path: str) -> int | None:
+        """Return the number of the user whom a file or folder belongs to; None when it is not there."""
+        try:
+            return os.stat(self.at(path)).st_uid
+        except (OSError, ValueError):
+            return None
+
     def read(self, path: str) -> str:
         """Return a regular file's text, '' when there is none to read."""
         return texts.decode(self.read_bytes(path))

@@ -72,7 +72,7 @@ def observe(
         driver["cuda"], driver["cuda_source"] = jetpack.cuda, "jetpack"
     sudo = ask.answer("sudo").code == 0 or (sudo_password and host.which("sudo") is not None)
     privilege = "root" if user.uid == 0 else "sudo" if sudo else "none"
-    root = _expand(root, user) or (f"{user.home}/wavesmith" if privilege == "none" else "/opt/wavesmith")
+    root = _expand(root, user) or _usual_root(host, user, privilege)
     gcc = re.match(r"\d+(\.\d+)*$", texts.first_line(ask.answer("gcc").text), re.ASCII)
     observed: ObservedHost = {
         "schema": 1,
@@ -116,15 +116,18 @@ def observe(
     return observed
 
 
+def _usual_root(host: Host, user: User, privilege: str) -> str:
+    """Wavesmith's folder where nobody names one; one that was made with a password for sudo is found without it too."""
+    place, own = "/opt/wavesmith", f"{user.home}/wavesmith"
+    return place if privilege != "none" or host.owner(place) == user.uid else own
+
+
 def ask_sources(
     sources: Mapping[str, str], default_index: str = "", probe_root: str = "/", timeout: float = 10.0, root: str = ""
 ) -> AskedSources:
     """Ask a host's package sources alone; the arguments are those of `observe`. What was fetched before (`<digest>/…`) is not asked."""
     host, findings = Host(probe_root), list[Finding]()
-    links = find_sources(host, find_user(host), {**sources, **_channels(host, root, sources)}, default_index)
-    for name in _by_name(sources):
-        if not links[name].url:
-            del links[name]  # asked when the toolbox is there, which knows where it is
+    links = find_sources(host, find_user(host), sources, default_index)
     kept = {
         name
         for name in links
@@ -133,26 +136,6 @@ def ask_sources(
     found = {name: source_state(links[name], True, "kept on the host", 0.0) for name in kept}
     asked = {name: link for name, link in links.items() if name not in kept}
     return {"sources": {**found, **Probes(host, asked, timeout).collect(findings)}, "findings": findings}
-
-
-_CHANNEL = "channel "
-"""How the name of a source begins that is a conda channel."""
-
-
-def _by_name(sources: Mapping[str, str]) -> list[str]:
-    return [name for name, url in sources.items() if name.startswith(_CHANNEL) and not url]
-
-
-def _channels(host: Host, root: str, sources: Mapping[str, str]) -> dict[str, str]:
-    """What to ask for of the channels that are given by name: the toolbox's py-rattler knows below which address they lie."""
-    names = _by_name(sources)
-    if not names:
-        return {}
-    code = "import sys, rattler; print(*(rattler.Channel(name).base_url for name in sys.argv[1:]))"
-    python = f"{root}/toolbox/current/bin/python"
-    answer = host.run([python, "-Ic", code, *(name[len(_CHANNEL) :] for name in names)])
-    found = answer.text.split() if answer.code == 0 else []
-    return {name: f"{url.rstrip('/')}/noarch/repodata.json" for name, url in zip(names, found)}
 
 
 LINKER_CACHE = ["/sbin/ldconfig", "-p"]

@@ -19,6 +19,8 @@ from ..terms.refusal import Refusal
 from ..wanted.variables import Environment, Wanted
 from . import lockfile
 
+ALIAS = "https://conda.anaconda.org"
+"""Where conda's own tools look for channels that are given by name (conda's `channel_alias`)."""
 NATIVE = {"espeak-ng": "espeak-ng", "ffmpeg": "ffmpeg", "compilers": "build-essential"}
 """What comes from the channel or from the system as a whole: the channel's name of it, and the system's."""
 SUBDIRS = {"x86_64": "linux-64", "aarch64": "linux-aarch64"}
@@ -46,7 +48,7 @@ RECORD = (
 
 @dataclass(frozen=True)
 class Channel:
-    """Where packages come from: `name` stands in locks, `url` is empty for the alias that the tools come with."""
+    """Where packages come from: `name` stands in locks, `url` says where it lies."""
 
     name: str
     url: str
@@ -64,20 +66,16 @@ def channels(wanted: Wanted) -> tuple[Channel, ...]:
         elif entry.startswith("/"):
             url = "file://" + entry.rstrip("/")
         else:
-            alias = wanted.conda_channel_alias.rstrip("/")
-            url = f"{alias}/{entry}" if alias else ""
+            url = f"{(wanted.conda_channel_alias or ALIAS).rstrip('/')}/{entry}"
         found.append(Channel(name, url))
     return tuple(found)
 
 
 def sources(wanted: Wanted) -> dict[str, str]:
-    """What to ask a host for, by the source's name, to know whether its channels answer; empty: the host's own tools know where that is."""
+    """What to ask a host for, by the source's name, to know whether its channels answer."""
     if wanted.conda_offline or not any(environment.engine == "conda" for environment in wanted.environments):
         return {}
-    return {
-        _source(channel.name): f"{channel.url}/noarch/repodata.json" if channel.url else ""
-        for channel in channels(wanted)
-    }
+    return {_source(channel.name): f"{channel.url}/noarch/repodata.json" for channel in channels(wanted)}
 
 
 def _source(channel: str) -> str:

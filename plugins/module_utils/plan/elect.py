@@ -31,7 +31,10 @@ class Share:
 
 
 def elect(
-    plans: Mapping[str, PlanOfWheels], builders: Collection[str] = (), offered: Collection[str] = ()
+    plans: Mapping[str, PlanOfWheels],
+    builders: Collection[str] = (),
+    offered: Collection[str] = (),
+    unreached: Mapping[str, Collection[str]] | None = None,
 ) -> dict[str, Share]:
     """Share out the wheels that the plans of a run's hosts miss.
 
@@ -42,7 +45,9 @@ def elect(
         plans: Each host's plan, as plain data.
         builders: Where there are any, only their wheels go to other hosts: a host that finds none among them builds for itself.
         offered: Keys that the wheelhouse has.
+        unreached: Sources that told a host no, by its name: another one that can builds what is made of them.
     """
+    away = unreached or {}
     shares = {host: Share() for host in sorted(plans)}
     holders: dict[str, str] = {}
     missing: dict[str, dict[str, PlannedWheel]] = {host: {} for host in shares}
@@ -66,6 +71,8 @@ def elect(
                 own = missing[host].keys() & part
                 shares[host].build += [missing[host].pop(key)["spec"] for key in _in_order(own, wanted)]
             continue
+        sourced = {wanted[key]["spec"]["source"]["digest"] for key in part} if away else set()
+        able = [host for host in able if sourced.isdisjoint(away.get(host, ()))] or able
         builder = min(able, key=lambda host: (load[host], -len(missing[host].keys() & part), host))
         like = next(wheel["spec"] for key, wheel in sorted(missing[builder].items()) if key in part)
         for key in _in_order(part, wanted):
@@ -84,6 +91,39 @@ def elect(
             elif source != host:
                 shares[host].later.append(entry)
     return shares
+
+
+def hopeless(
+    plans: Mapping[str, PlanOfWheels], unreached: Mapping[str, Collection[str]], builders: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """Those of the sources that told a host no whose wheels no other host of the run has or builds, by the host's name.
+
+    A wheel whose key is not known yet counts as the same where its source and variant are.
+    """
+    helpers: dict[str, list[PlannedWheel]] = {}
+    missing: dict[str, list[PlannedWheel]] = {}
+    for host, plan in plans.items():
+        for environment in plan["environments"]:
+            for wheel in environment["wheels"]:
+                source = wheel["spec"]["source"]["digest"]
+                builds = wheel["status"] == "build"
+                if builds and source in unreached.get(host, ()):
+                    missing.setdefault(host, []).append(wheel)
+                elif host in builders or not builders:
+                    helpers.setdefault(source, []).append(wheel)
+    found: dict[str, list[str]] = {}
+    for host, wheels in missing.items():
+        for wheel in wheels:
+            source = wheel["spec"]["source"]["digest"]
+            if not any(_same(wheel, other) for other in helpers.get(source, ())):
+                found.setdefault(host, []).append(source)
+    return found
+
+
+def _same(one: PlannedWheel, other: PlannedWheel) -> bool:
+    if one["key"] and other["key"]:
+        return one["key"] == other["key"]
+    return one["spec"]["variant"] == other["spec"]["variant"]
 
 
 def _names(value: Any) -> Iterator[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from ..records.host import SourceState
 from ..terms.refusal import Refusal
@@ -26,35 +27,50 @@ def sources(environments: Iterable[EnvironmentPlan]) -> dict[str, str]:
     }
 
 
-def silent(item: EnvironmentPlan, answers: Mapping[str, SourceState], alone: bool) -> tuple[list[Refusal], list[str]]:
-    """Refusals for what nobody gives, and warnings for what may be no more than a busy server.
+@dataclass
+class Silent:
+    """What came of asking.
 
-    Args:
-        item: What an environment needs.
-        answers: What the host was told, by name.
-        alone: Whether no other host of the run could hold or build it, so that this host's own way to a source decides.
+    Attributes:
+        refusals: For what the host has to fetch itself, and cannot.
+        warnings: For what may be no more than a busy server.
+        elsewhere: Refusals by the source of a wheel, for hosts of whose run no other one has or builds that wheel.
     """
-    refusals, warnings = list[Refusal](), list[str]()
-    for what, digest, urls in _wanted(item):
+
+    refusals: list[Refusal] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    elsewhere: dict[str, Refusal] = field(default_factory=dict)
+
+
+def silent(environments: Iterable[EnvironmentPlan], answers: Mapping[str, SourceState]) -> Silent:
+    """What the sources of some environments mean for them, as a host was answered by their names."""
+    found = Silent()
+    for what, digest, urls in dict.fromkeys(each for item in environments for each in _wanted(item)):
         states = [answers.get(f"{digest}/{number}", {"answers": True}) for number in range(len(urls))]
         if not states or any(state["answers"] for state in states):
             continue
         said = "; ".join(f"{split_url(url).shown}: {state['detail']}" for url, state in zip(urls, states))
-        if not alone or any(unsure(state) for state in states):
-            warnings.append(
+        if any(unsure(state) for state in states):
+            found.warnings.append(
                 f"{what}: its source gave no answer ({said}). Remedy: check the network or proxy of the host"
             )
+            continue
+        remedy = "correct its address or commit, check the network or proxy of the host, or add a mirror to its recipe"
+        refusal = Refusal(what, f"its source does not answer ({said})", remedy)
+        if what.startswith(_WHEEL):
+            found.elsewhere[digest] = refusal
         else:
-            remedy = (
-                "correct its address or commit, check the network or proxy of the host, or add a mirror to its recipe"
-            )
-            refusals.append(Refusal(what, f"its source does not answer ({said})", remedy))
-    return refusals, warnings
+            found.refusals.append(refusal)
+    return found
 
 
-def _wanted(item: EnvironmentPlan) -> list[tuple[str, str, Sequence[str]]]:
+_WHEEL = "wheel "
+"""How the name of what is built for all hosts of a run begins; a package at a commit is built by each host for itself."""
+
+
+def _wanted(item: EnvironmentPlan) -> list[tuple[str, str, tuple[str, ...]]]:
     """What it is for, its sha256 or commit, and where it can be had."""
-    found = list[tuple[str, str, Sequence[str]]]()
+    found = list[tuple[str, str, tuple[str, ...]]]()
     if "build" in item.phases:
         for wheel in item.wheels:
             source = wheel.spec["source"]
@@ -62,14 +78,14 @@ def _wanted(item: EnvironmentPlan) -> list[tuple[str, str, Sequence[str]]]:
                 end = _GIT if source["kind"] == "git" else ""
                 found.append(
                     (
-                        f"wheel {wheel.name} {wheel.version}",
+                        f"{_WHEEL}{wheel.name} {wheel.version}",
                         source["digest"],
-                        [_with(url, end) for url in source["urls"]],
+                        tuple(_with(url, end) for url in source["urls"]),
                     )
                 )
     if "lock" in item.phases or "install" in item.phases:
         lines = "\n".join(item.lock.get("requirements", ()))
-        found += [(f"package {line.name}", line.commit, [_with(line.url, _GIT)]) for line in repositories(lines)]
+        found += [(f"package {line.name}", line.commit, (_with(line.url, _GIT),)) for line in repositories(lines)]
     return found
 
 

@@ -87,7 +87,7 @@ async def _solve(spec: ChannelSolve) -> ChannelAnswer:
 def _channel(channel: ChannelOf) -> Any:
     import rattler
 
-    return rattler.Channel(channel["url"] or channel["name"])
+    return rattler.Channel(channel["url"])
 
 
 def _silent(where: str, error: BaseException, offline: bool = False) -> str:

@@ -52,9 +52,10 @@ class Wanted:
         system_packages: Whether missing system packages are installed; with `False` they are only reported.
         apt_proxy: Address of a proxy that the apt run takes packages through; empty: what the host is set up for.
         probe_timeout: Seconds that a command of the host has to answer.
+        download_timeout: Seconds that a server may say nothing during a download before it is asked again.
         source_timeout: Seconds in which a package source is asked, again and again, until it answers.
         conda_channels: Where engine ``conda`` takes packages from, in order: a channel's name, a URL, a folder of the host.
-        conda_channel_alias: Address below which channels lie that are given by name; empty: the tools' own.
+        conda_channel_alias: Address below which channels lie that are given by name; empty: conda's own.
         conda_offline: Whether channels are never asked over the network.
         native: Where espeak-ng, ffmpeg and compilers come from, ``system`` or ``channel``.
         projects: Projects of one's own by name, as ``catalog/schema/project.json`` has them.
@@ -88,6 +89,7 @@ class Wanted:
     apt_proxy: str = ""
     probe_timeout: float = 3.0
     source_timeout: float = 10.0
+    download_timeout: float = 20.0
     conda_channels: tuple[str, ...] = ("conda-forge",)
     conda_channel_alias: str = ""
     conda_offline: bool = False
@@ -137,6 +139,7 @@ VARIABLES: Mapping[str, Variable] = {
     "apt_proxy": Variable((str,)),
     "probe_timeout": Variable((float, int)),
     "source_timeout": Variable((float, int)),
+    "download_timeout": Variable((float, int)),
     "wheelhouse": Variable((str,)),
     "bundle": Variable((str,)),
     "conda_channels": Variable((list,)),
@@ -317,7 +320,7 @@ def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[W
         problem = f"{root!r} is not usable as Wavesmith's folder: it contains characters that scripts cannot use"
         refusals.append(Refusal("variable wavesmith_root", problem, "use letters, digits and / . _ + @ - only"))
         del values["root"]
-    for name in ("probe_timeout", "source_timeout"):
+    for name in ("probe_timeout", "source_timeout", "download_timeout"):
         if not 0 < values.get(name, 1) < float("inf"):
             problem = f"it is {values.pop(name)}, but must be more than 0"
             refusals.append(Refusal(f"variable wavesmith_{name}", problem, "give seconds, such as 10"))
