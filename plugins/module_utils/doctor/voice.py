@@ -34,7 +34,6 @@ MEL_TOLERANCE, MEL_DECIBELS = 1e-4, 0.1
 # Median change of pitch by WORLD's analysis and synthesis, in cents (100 to a semitone).
 PITCH_TOLERANCE = 50.0
 VOICED_SHARE = 0.8
-ESPEAK_REMEDY = "install espeak-ng and its voices (apt-get install espeak-ng)"
 # https://huggingface.co/facebook/encodec_24khz: the commit is the pin
 HUB_MODEL, HUB_COMMIT = "facebook/encodec_24khz", "c1dbe2ae3f1de713481a3b3e7c47f357092ee040"
 
@@ -435,15 +434,15 @@ def _speech(context: Context, rate: int) -> Any:
 AFTER = ("voice.resample",)
 """What works with the speech that espeak-ng spoke."""
 CHECKS = (
-    Check("voice.speak", "espeak-ng speaks", speak, ESPEAK_REMEDY, cost=0.1),
+    Check("voice.speak", "espeak-ng speaks", speak, failure="espeak_missing", cost=0.1),
     Check(
         "voice.resample",
         "ffmpeg resamples",
         resample,
-        "install ffmpeg (apt-get install ffmpeg)",
+        failure="ffmpeg_missing",
         after=("voice.speak",),
     ),
-    Check("voice.phonemes", "phonemes agree", phonemes, ESPEAK_REMEDY, heavy=True, needs=("phonemizer",)),
+    Check("voice.phonemes", "phonemes agree", phonemes, failure="espeak_missing", heavy=True, needs=("phonemizer",)),
     Check(
         "voice.mel", "mel spectrograms agree", mel, heavy=True, needs=("librosa", "torchaudio"), after=AFTER, cost=1.0
     ),
