@@ -34,7 +34,10 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base im
     Spec,
     perform,
 )
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures.match import recognise
 from ansible_collections.wavesmith.provision.plugins.module_utils.verify import doctor as verify
+
+from .conftest import known
 
 # What nvidia-smi printed on an H200, on a throttled laptop, and on a GB10, whose memory is the host's.
 H200 = "NVIDIA H200, 580.95.05, 1, 143771, 0, 345, 1980, 31, 0x0000000000000001\n"
@@ -173,25 +176,29 @@ def test_nvidia_smi_is_asked(context: Callable[..., Context], tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("text", "line", "remedy"),
+    ("text", "line", "failure"),
     [
         (
             "Internal Triton PTX codegen error\n`ptxas` stderr:\nptxas fatal   : Value 'sm_121a' is not defined for option 'gpu-name'\n",
             "ptxas",
-            True,
+            ["ptxas_unknown_arch"],
         ),
-        ("Command '['/p/triton/backends/nvidia/bin/ptxas', '-lineinfo', '--gpu-name=sm_110a']' died", "ptxas", True),
-        ("triton.CompilationError: at 3:1\nassert BLOCK\nsome error of its own", "CompilationError", False),
+        (
+            "Command '['/p/triton/backends/nvidia/bin/ptxas', '-lineinfo', '--gpu-name=sm_110a']' died",
+            "ptxas",
+            ["ptxas_unknown_arch"],
+        ),
+        ("triton.CompilationError: at 3:1\nassert BLOCK\nsome error of its own", "CompilationError", []),
     ],
 )
-def test_a_ptxas_that_is_too_old_has_its_remedy(text: str, line: str, remedy: bool) -> None:
+def test_a_ptxas_that_is_too_old_is_known_by_the_line_that_is_shown(text: str, line: str, failure: list[str]) -> None:
     def fail() -> None:
         raise RuntimeError(text)
 
     with pytest.raises(Failed) as caught:
         gpu._compiled(fail)
     assert line in str(caught.value)
-    assert ("TRITON_PTXAS_PATH" in caught.value.remedy) is remedy
+    assert [found.id for found in recognise(str(caught.value), known())] == failure
 
 
 @pytest.mark.parametrize(
@@ -398,7 +405,7 @@ def test_how_the_clock_is_governed_is_told(
 def test_little_room_is_a_failure(context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(around.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=2**20, total=2**40))
     result = perform(by_id("host.disk"), context())
-    assert (result["verdict"], "wavesmith prune" in result["remedy"]) == ("fail", True)
+    assert (result["verdict"], result["evidence"]["failure"]) == ("fail", "disk_full")
 
 
 # Performance

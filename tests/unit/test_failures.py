@@ -269,7 +269,7 @@ def test_what_explains_in_a_circle_is_told_all_the_same() -> None:
 
 def remedy(name: str, **facts: str) -> str:
     (item,) = (item for item in found(ENTRIES[name]["examples"][0], **facts) if item.id == name)
-    return say.remedy(item)
+    return say.remedy(item.answer)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import registry
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Finding
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.cause import explained
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures import command, probes
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures.probes import Place, examine, facts
@@ -274,33 +278,66 @@ def test_the_command_of_a_host_says_what_it_does_not_know_and_all_that_it_knows(
 # The doctor's checks
 
 
-def result(detail: str, remedy: str, **evidence: Any) -> Any:
+GENERAL = Check("x", "x", lambda _: Finding(""), "repair")
+
+
+def result(detail: str, remedy: str = "repair", **evidence: Any) -> Any:
     return {"id": "x", "verdict": "fail", "detail": detail, "remedy": remedy, "evidence": evidence}
 
 
-def test_a_check_that_only_knows_to_repair_gets_the_remedy_of_what_its_words_show() -> None:
-    told = explained(result("torchaudio: OSError: PortAudio library not found", "repair"), "repair", known(), {})
-    assert (told["remedy"], told["evidence"]["failure"]) == (
-        "install it (run: apt-get install -y libportaudio2)",
-        "portaudio_missing",
-    )
-    deeper = explained(
-        result(
-            "ended by signal 6",
-            "repair",
-            said=["rocBLAS error: Cannot read /x/TensileLibrary.dat: Illegal seek for GPU arch : gfx900"],
+def told(given: Any, failure: str = "", **facts: str) -> Any:
+    return explained(given, replace(GENERAL, failure=failure), known(), facts)
+
+
+@pytest.mark.parametrize(
+    ("given", "failure", "remedy"),
+    [
+        (result("torchaudio: OSError: PortAudio library not found"), "portaudio_missing", "libportaudio2"),
+        (
+            result(
+                "ended by signal 6",
+                said=["rocBLAS error: Cannot read /x/TensileLibrary.dat: Illegal seek for GPU arch : gfx900"],
+            ),
+            "rocblas_no_kernels",
+            "another stack",
         ),
-        "repair",
-        known(),
-        {},
+        (result("RuntimeError: CUDA error: no kernel image is available for execution on the device"), "no_kernel_image", "code for this GPU"),
+        (result("the process was ended by signal 4 (SIGILL)"), "illegal_instruction", "CPU model host"),
+        (result("the process was ended by signal 9 (SIGKILL): working"), "memory_exhausted", "more memory"),
+    ],
+)  # fmt: skip
+def test_a_check_that_only_knows_to_repair_gets_the_remedy_of_what_its_words_show(
+    given: Any, failure: str, remedy: str
+) -> None:
+    found = told(given)
+    assert found["evidence"]["failure"] == failure and remedy in found["remedy"]
+
+
+def test_a_check_that_names_its_failure_gets_its_remedy_for_this_machine() -> None:
+    named = result("12 MiB are free at /", failure="disk_full")
+    assert "wavesmith prune" in told(named)["remedy"]
+    assert "engine's disk" in told(named, machine="container")["remedy"]
+    usual = told(result("ffmpeg is not on PATH"), "ffmpeg_missing")
+    assert (usual["remedy"], usual["evidence"]["failure"]) == (
+        "install it (run: apt-get install -y ffmpeg)",
+        "ffmpeg_missing",
     )
-    assert deeper["evidence"]["failure"] == "rocblas_no_kernels" and "another stack" in deeper["remedy"]
+    other = told(result("OSError: sndfile library not found"), "ffmpeg_missing")
+    assert other["evidence"]["failure"] == "sndfile_missing"
 
 
 def test_a_check_that_names_a_remedy_of_its_own_keeps_it() -> None:
-    own = result("PortAudio library not found", "ask ada")
-    assert explained(own, "repair", known(), {}) == own
-    passed = result("fine", "")
-    assert explained(passed, "", known(), {}) == passed
-    unknown = result("nobody knows", "repair", seconds=1.5)
-    assert explained(unknown, "repair", known(), {}) == unknown
+    for kept in (
+        result("PortAudio library not found", "ask ada"),
+        {**result("fine", ""), "verdict": "pass"},
+        {**result("PortAudio library not found", "run it alone"), "verdict": "unjudged"},
+        result("nobody knows", seconds=1.5),
+    ):
+        assert told(kept) == kept
+
+
+def test_every_failure_that_a_check_names_is_in_the_catalog() -> None:
+    places = [path.read_text() for path in Path(registry.__file__).parent.glob("*.py")]
+    named = {name for text in places for name in re.findall(r'failure="([a-z_0-9]+)"', text)}
+    named |= {check.failure for check in registry.CHECKS if check.failure}
+    assert len(named) >= 4 and named <= {failure.id for failure in known().failures}

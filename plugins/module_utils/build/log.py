@@ -80,7 +80,7 @@ def diagnose(text: str, known: Base, facts: Mapping[str, str] | None = None) -> 
     lines = [line.rstrip() for line in shown.split("\n")]
     cause = lead(recognise(text, known, facts))
     if cause is not None:
-        return Diagnosis(cause.id, problem(cause), remedy(cause), _around(lines, cause.line))
+        return Diagnosis(cause.id, problem(cause), remedy(cause.answer), _around(lines, cause.line))
     compared = comparable(shown).rstrip("\n").split("\n")
     number = _first_error(compared)
     return Diagnosis(OTHER, _said(compared, number), "see the compiler's own output below", _around(lines, number))

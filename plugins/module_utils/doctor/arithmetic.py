@@ -12,7 +12,6 @@ from typing import Any
 
 from .base import REPAIR, Check, Context, Failed, Finding, Skipped
 
-KERNEL_REMEDY = "choose a stack whose build has code for this accelerator, or one built from source"
 # Largest difference relative to the largest value: half of the last bit of the format, and room for sums of 256 products.
 TOLERANCES = {"float32": 1e-4, "tf32": 5e-3, "float16": 5e-3, "bfloat16": 3e-2, "float8_e4m3fn": 3e-2}
 
@@ -100,7 +99,7 @@ def precisions(context: Context) -> Finding:
             without.append(kind)
             continue
         except RuntimeError as error:
-            raise Failed(f"{kind} on {device}: {str(error).splitlines()[0]}", _remedy(error), evidence) from error
+            raise Failed(f"{kind} on {device}: {str(error).splitlines()[0]}", "", evidence) from error
         evidence[kind] = found
         if not found < tolerance:
             raise Failed(f"{kind} on {device} differs from numpy by {found:.2g} (allowed {tolerance:g})", "", evidence)
@@ -188,7 +187,7 @@ def operations(context: Context) -> Finding:
         try:
             found = difference(torch, device)
         except RuntimeError as error:
-            raise Failed(f"{name} on {device}: {str(error).splitlines()[0]}", _remedy(error), evidence) from error
+            raise Failed(f"{name} on {device}: {str(error).splitlines()[0]}", "", evidence) from error
         evidence[name] = found
         if not found < 1e-4:
             raise Failed(f"{name} on {device} differs from the reference by {found:.2g} (allowed 0.0001)", "", evidence)
@@ -229,10 +228,6 @@ def collective(context: Context) -> Finding:
         raise Skipped(str(why)) from why
     version = ".".join(map(str, torch.cuda.nccl.version())) if backend == "nccl" else ""
     return Finding(f"{backend} {version}".strip() + " sums over a group of one process", {"backend": backend})
-
-
-def _remedy(error: Exception) -> str:
-    return KERNEL_REMEDY if "no kernel image" in str(error) else ""
 
 
 _TORCH = ("torch",)

@@ -26,8 +26,9 @@ def disk(context: Context) -> Finding:
         if usage.free < LEAST_DISK:
             raise Failed(
                 f"{usage.free / 2**20:.0f} MiB are free at {place}",
-                "make room: wavesmith prune removes old generations",
+                "",
                 evidence,
+                "disk_full",
             )
     free = found[str(context.spec.prefix)].free
     return Finding(f"{free / 2**30:.0f} GiB are free", evidence)
@@ -41,7 +42,7 @@ def memory(context: Context) -> Finding:
     free, total, swap = (found.get(name, 0) for name in ("MemAvailable", "MemTotal", "SwapTotal"))
     if free < LEAST_MEMORY:
         raise Failed(
-            f"{free / 2**20:.0f} MiB of memory are left of {total / 2**30:.1f} GiB", "end what uses it", {**found}
+            f"{free / 2**20:.0f} MiB of memory are left of {total / 2**30:.1f} GiB", "", {**found}, "memory_exhausted"
         )
     note = f"{swap / 2**30:.1f} GiB of swap" if swap else "no swap"
     return Finding(f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB of memory are free, {note}", {**found})

@@ -170,18 +170,22 @@ def _by_scipy(samples: Any) -> Any:
 
 _RESAMPLERS: dict[str, Callable[[Any], Any]] = {"torchaudio": _by_torchaudio, "soxr": _by_soxr, "scipy": _by_scipy}
 
-_FFMPEG = "install FFmpeg's libraries in a version that torchcodec has a build for (apt-get install ffmpeg), or another torchcodec"
 CHECKS = (
     Check(
         "audio.torchaudio",
         "torchaudio loads and saves",
         torchaudio_files,
-        _FFMPEG,
+        failure="torchcodec",
         heavy=True,
         needs=("torch", "torchaudio"),
     ),
     Check(
-        "audio.torchcodec", "torchcodec loads and saves", torchcodec_files, _FFMPEG, heavy=True, needs=("torchcodec",)
+        "audio.torchcodec",
+        "torchcodec loads and saves",
+        torchcodec_files,
+        failure="torchcodec",
+        heavy=True,
+        needs=("torchcodec",),
     ),
     Check("audio.soundfile", "soundfile loads and saves", soundfile_files, heavy=True, needs=("soundfile",), cost=0.3),
     Check("audio.resample", "rates are converted", resampled, heavy=True, cost=0.5),

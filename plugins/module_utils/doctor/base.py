@@ -38,12 +38,15 @@ class Failed(Exception):
         detail: What is wrong, naming the item.
         remedy: What to do about it; the check's own remedy when empty.
         evidence: What was measured.
+        failure: The known failure that it is (`catalog/failures`), whose remedy it has.
     """
 
-    def __init__(self, detail: str, remedy: str = "", evidence: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self, detail: str, remedy: str = "", evidence: Mapping[str, object] | None = None, failure: str = ""
+    ) -> None:
         super().__init__(detail)
         self.remedy = remedy
-        self.evidence = dict(evidence or {})
+        self.evidence = {**(evidence or {}), **({"failure": failure} if failure else {})}
 
 
 class Skipped(Exception):
@@ -208,6 +211,7 @@ class Check:
     Attributes:
         run: Returns a finding, or raises `Failed` or `Skipped`.
         remedy: What to do when it fails and the failure itself names nothing better.
+        failure: The known failure (`catalog/failures`) that it most often is: its remedy is taken where the words show no other one.
         heavy: It loads packages of the environment into its process, which begins with torch loaded.
         timeout: Seconds after which it is ended, and could not be judged.
         needs: Packages of the environment without which it is skipped.
@@ -224,6 +228,7 @@ class Check:
     title: str
     run: Callable[[Context], Finding]
     remedy: str = REPAIR
+    failure: str = ""
     heavy: bool = False
     timeout: float = 180.0
     needs: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What a failed check's own words mean: the known failure in them, and what fixes it. Pure."""
+"""Which known failure a failed check is, by its name or its words, and what fixes it. Pure."""
 
 from __future__ import annotations
 
@@ -9,25 +9,30 @@ from ..failures.base import Base
 from ..failures.match import recognise
 from ..failures.say import lead, remedy
 from ..records.generation import CheckResult
+from .base import FAIL, Check
 
 
-def explained(result: CheckResult, general: str, known: Base, facts: Mapping[str, str]) -> CheckResult:
-    """A check's result with the remedy of the failure that its words show; one that names a remedy of its own keeps it.
+def explained(result: CheckResult, check: Check, known: Base, facts: Mapping[str, str]) -> CheckResult:
+    """A check's result with the remedy of the known failure that it is; one that names a remedy of its own keeps it.
+
+    It is the failure that the check named when it failed, else the one that its words show, else the one that it most often is.
 
     Args:
         result: The result.
-        general: The remedy that the check has for any failure.
+        check: Its check.
         known: The failures that are known.
         facts: What remedies depend on.
     """
-    if result["remedy"] != general or not general:
+    if result["verdict"] != FAIL or result["remedy"] != check.remedy:
         return result
-    cause = lead(recognise("\n".join([result["detail"], *_texts(result["evidence"])]), known, facts))
-    if cause is None:
+    name, answer = str(result["evidence"].get("failure", "")), None
+    if not name:
+        cause = lead(recognise("\n".join([result["detail"], *_texts(result["evidence"])]), known, facts))
+        name, answer = (cause.id, cause.answer) if cause else (check.failure, None)
+    answer = answer or known.answer(name, facts)
+    if answer is None:
         return result
-    return cast(
-        CheckResult, {**result, "remedy": remedy(cause), "evidence": {**result["evidence"], "failure": cause.id}}
-    )
+    return cast(CheckResult, {**result, "remedy": remedy(answer), "evidence": {**result["evidence"], "failure": name}})
 
 
 def _texts(value: Any) -> Iterator[str]:

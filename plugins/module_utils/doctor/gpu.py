@@ -7,14 +7,13 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from .base import REPAIR, Check, Context, Failed, Finding, Skipped, Spec, command
+from .base import Check, Context, Failed, Finding, Skipped, Spec, command
 from .gpu_reports import FIELDS, Gpu, gpus, power_mode
 from .native import tiny_onnx
 from .worker import quiet
 
 HOTTEST = 90
 """Degrees Celsius from which a GPU is soon held back."""
-PTXAS_REMEDY = "triton's ptxas is older than this GPU: install a newer triton with the stack, or let TRITON_PTXAS_PATH name the ptxas of a CUDA toolkit that knows it"
 _TRITON = """
 import triton
 import triton.language as tl
@@ -109,8 +108,9 @@ def runtime(context: Context) -> Finding:
     if driver and int(driver.split(".")[0]) < int(built.split(".")[0]):
         raise Failed(
             f"the driver is of CUDA {driver}, torch of CUDA {built}",
-            "update the driver, or choose a stack of the driver's CUDA",
+            "",
             evidence,
+            "driver_too_old",
         )
     return Finding(f"the driver is of CUDA {driver or 'an unknown version'}, torch of CUDA {built}", evidence)
 
@@ -184,12 +184,11 @@ def _compiled(run: Callable[[], Any]) -> Any:
         told = f"{type(error).__name__}: {error}"
         if lacking := next((why for sign, why in _LACKING.items() if sign in told), ""):
             raise Skipped(lacking) from error
-        remedy = PTXAS_REMEDY if "ptxas" in told and ("gpu-name" in told or "sm_" in told) else ""
         lines = str(error).splitlines()
         line = next(
             (line for word in ("ptxas fatal", "ptxas", "rror") for line in lines if word in line), str(error)[:200]
         )
-        raise Failed(f"{type(error).__name__}: {line}", remedy) from error
+        raise Failed(f"{type(error).__name__}: {line}") from error
 
 
 def onnx_provider(context: Context) -> Finding:
@@ -209,9 +208,9 @@ def onnx_provider(context: Context) -> Finding:
         one = numpy.eye(4, dtype="float32")
         product = session.run(None, {"a": one, "b": 3 * one})[0]
     except Exception as error:  # its own kinds of errors
-        raise Failed(f"{names[0]}: {str(error).splitlines()[0]}", REPAIR) from error
+        raise Failed(f"{names[0]}: {str(error).splitlines()[0]}") from error
     if not used or used[0] != names[0] or not numpy.allclose(product, 3 * one, atol=1e-2):
-        raise Failed(f"{names[0]} was asked for, and {', '.join(used)} computed", REPAIR, {"providers": used})
+        raise Failed(f"{names[0]} was asked for, and {', '.join(used)} computed", "", {"providers": used})
     return Finding(f"{names[0]} computes on the GPU", {"providers": used})
 
 
@@ -225,7 +224,7 @@ def ctranslate2(context: Context) -> Finding:
     if not count:
         raise Failed(
             f"ctranslate2 {translate.__version__} sees no GPU: it was built for the CPU, or for another CUDA",
-            "choose a stack of its CUDA, or build it from source",
+            failure="ctranslate2_cpu_only",
         )
     import numpy
 
@@ -255,7 +254,15 @@ CHECKS = (
     Check("gpu.nvrtc", "operations compile", nvrtc, applies=on_gpu, heavy=True, needs=_TORCH, cost=2.0),
     Check("gpu.triton", "triton compiles", triton, applies=on_gpu, heavy=True, needs=_TORCH, cost=3.0),
     Check("gpu.compile", "torch.compile works", compiled, applies=on_gpu, heavy=True, needs=_TORCH, cost=8.0),
-    Check("gpu.onnxruntime", "onnxruntime uses the GPU", onnx_provider, applies=on_gpu, heavy=True, cost=2.0),
+    Check(
+        "gpu.onnxruntime",
+        "onnxruntime uses the GPU",
+        onnx_provider,
+        failure="onnxruntime_fallback",
+        applies=on_gpu,
+        heavy=True,
+        cost=2.0,
+    ),
     Check("gpu.ctranslate2", "ctranslate2 uses the GPU", ctranslate2, applies=on_nvidia, heavy=True, cost=1.0),
     Check("gpu.sherpa_onnx", "sherpa-onnx has the GPU", sherpa_onnx, applies=on_nvidia, heavy=True),
 )

@@ -53,8 +53,9 @@ def libraries(context: Context) -> Finding:
     if driver and context.spec.accelerated:
         raise Failed(
             f"the driver's libraries are absent: {driver}",
-            "install the accelerator's driver, or give the container access to it",
+            "",
             evidence,
+            "driver_missing",
         )
     note = f"; {driver} comes with a driver" if driver else ""
     for fits in linkage.taken.values():
@@ -209,7 +210,7 @@ CHECKS = (
         "native.ffmpeg",
         "ffmpeg works from Python",
         ffmpeg,
-        "install ffmpeg (apt-get install ffmpeg) and libsndfile1",
+        failure="ffmpeg_missing",
         heavy=True,
         cost=1.5,
     ),
@@ -217,7 +218,7 @@ CHECKS = (
         "native.espeak",
         "espeak-ng works from Python",
         espeak,
-        "install espeak-ng (apt-get install espeak-ng), or point PHONEMIZER_ESPEAK_LIBRARY at its shared library",
+        failure="espeak_missing",
         heavy=True,
         needs=("phonemizer",),
     ),

@@ -15,7 +15,7 @@ from typing import IO, Any, TypedDict
 
 from ..records.generation import CheckResult
 from . import words
-from .base import FAIL, REPAIR, UNJUDGED, Check, Context
+from .base import FAIL, UNJUDGED, Check, Context
 from .deaths import meaning
 from .worker import PRELOADED, START, end, log_path, quiet, result_path, workers
 
@@ -184,12 +184,9 @@ class Schedule:
 
     def _died(self, running: _Running, code: int) -> CheckResult:
         text, how = self._log(running.check), words.ending(code)
-        known, remedy = meaning(text, code)
-        if not known and REPAIR not in running.check.remedy:
-            remedy = ""  # the check's own says more
-        line = known or words.summary(text)
+        line = meaning(text) or words.summary(text)
         detail = f"{how}: {line}" if line else how
-        return running.check.result(FAIL, detail, _evidence(text), remedy, time.monotonic() - running.began)
+        return running.check.result(FAIL, detail, _evidence(text), seconds=time.monotonic() - running.began)
 
     def _log(self, check: Check) -> str:
         try:

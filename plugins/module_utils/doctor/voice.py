@@ -36,7 +36,6 @@ VOICED_SHARE = 0.8
 # Packages that find the best monotonic path, and whether they take tokens x frames (else frames x tokens).
 ALIGNERS = {"monotonic_alignment_search": True, "monotonic_align": False}
 ALIGNED = ((4, 9), (7, 7), (1, 5), (6, 10), (80, 400))
-ESPEAK_REMEDY = "install espeak-ng and its voices (apt-get install espeak-ng)"
 # https://huggingface.co/facebook/encodec_24khz: the commit is the pin
 HUB_MODEL, HUB_COMMIT = "facebook/encodec_24khz", "c1dbe2ae3f1de713481a3b3e7c47f357092ee040"
 
@@ -471,15 +470,15 @@ def _speech(context: Context, rate: int) -> Any:
 AFTER = ("voice.resample",)
 """What works with the speech that espeak-ng spoke."""
 CHECKS = (
-    Check("voice.speak", "espeak-ng speaks", speak, ESPEAK_REMEDY, cost=0.1),
+    Check("voice.speak", "espeak-ng speaks", speak, failure="espeak_missing", cost=0.1),
     Check(
         "voice.resample",
         "ffmpeg resamples",
         resample,
-        "install ffmpeg (apt-get install ffmpeg)",
+        failure="ffmpeg_missing",
         after=("voice.speak",),
     ),
-    Check("voice.phonemes", "phonemes agree", phonemes, ESPEAK_REMEDY, heavy=True, needs=("phonemizer",)),
+    Check("voice.phonemes", "phonemes agree", phonemes, failure="espeak_missing", heavy=True, needs=("phonemizer",)),
     Check(
         "voice.mel", "mel spectrograms agree", mel, heavy=True, needs=("librosa", "torchaudio"), after=AFTER, cost=1.0
     ),

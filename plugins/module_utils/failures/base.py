@@ -123,6 +123,11 @@ class Base:
         """The entries, in order of their names."""
         return [Failure(entry, self.data["tables"]) for entry in self.data["failures"]]
 
+    def answer(self, name: str, facts: Mapping[str, str]) -> Answer | None:
+        """What the failure of this name means on a machine with these facts; `None` where it is not known."""
+        found = next((failure for failure in self.failures if failure.id == name), None)
+        return found.answer(found.values(facts)) if found else None
+
     @cached_property
     def explains(self) -> Mapping[str, frozenset[str]]:
         """All that follows from each failure, also by way of others."""

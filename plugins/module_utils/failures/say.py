@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..records.failure import Recognised
-from .base import DEADLY, HARMLESS
+from .base import DEADLY, HARMLESS, Answer
 from .match import Found
 
 _NAMES = frozenset({"Python", "Debian", "Cython", "Windows", "Docker", "Rust", "Ubuntu", "Jetson"})
@@ -32,10 +32,10 @@ def problem(found: Found) -> str:
     return f"{inline(found.failure.data['title'])}: {inline(found.answer.cause)}"
 
 
-def remedy(found: Found) -> str:
+def remedy(answer: Answer) -> str:
     """What to do, with the command that does it."""
-    said = inline(found.answer.remedy)
-    return f"{said} (run: {found.answer.command})" if found.answer.command else said
+    said = inline(answer.remedy)
+    return f"{said} (run: {answer.command})" if answer.command else said
 
 
 def data(found: Found, here: bool | None = None, seen: str = "") -> Recognised:

@@ -183,16 +183,16 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
     # Not the index, but what a build fetches by itself.
     fetches = cause is not None and cause.id in _OUT_OF_REACH and "Failed to fetch" not in error.said
     if cause and not fetches and (cause.id in _NO_FAULT_OF_IT or (package and package.because_of != cause.id)):
-        return _told(error, item, problem(cause), remedy(cause))
-    unbuilt = not_built(error.log, (problem(cause), remedy(cause)) if cause and not fetches else None)
+        return _told(error, item, problem(cause), remedy(cause.answer))
+    unbuilt = not_built(error.log, (problem(cause), remedy(cause.answer)) if cause and not fetches else None)
     if unbuilt:
         return _told(error, item, *unbuilt)
     if cause and package:
         what, way = inline(package.answer.cause), inline(package.answer.remedy)
-        return _told(error, item, f"{what}: {problem(cause)}", f"{way}; else {remedy(cause)}")
+        return _told(error, item, f"{what}: {problem(cause)}", f"{way}; else {remedy(cause.answer)}")
     known_one = package or cause
     if known_one:
-        return _told(error, item, problem(known_one), remedy(known_one))
+        return _told(error, item, problem(known_one), remedy(known_one.answer))
     if "Remedy: " in str(error):
         return Failed(f"{item}: {error}", error.log, error.said)
     return _told(error, item, str(error), "see the tool's own output below")
