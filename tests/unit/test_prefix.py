@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import itertools
 import json
+import marshal
 import os
 import shutil
 import subprocess
@@ -19,7 +21,7 @@ import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed, Job
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation as prefix_generation
-from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import links
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import links, proof
 
 from .conftest import known, make_fatbin, make_library, make_provenance
 
@@ -28,6 +30,7 @@ pytestmark = pytest.mark.process
 UV = Path(sys.prefix) / "bin" / "uv"
 BASE = os.path.realpath(sys.executable)
 VERSION = "{}.{}.{}".format(*sys.version_info[:3])
+TAG = "{}{}".format(*sys.version_info[:2])
 WHEEL = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
 
 
@@ -387,6 +390,62 @@ def test_after_an_edit_in_place_another_generation_still_works(host: Host, file:
     assert (host.site("four") / file).read_bytes() == (host.site("two") / file).read_bytes()
 
 
+@pytest.fixture
+def three(host: Host) -> Host:
+    """Three generations; the second one has files of its own, the third one is in use and shares the cache's."""
+    host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n", "parts/part.py": "A = 1\n", "parts/data": "x" * 9000})
+    for name in ("one", "two", "three"):
+        host.install(name)
+        store.write_json(str(host.prefix(name) / store.VERDICT), {"exit": 0})
+        switch(host, name)
+    return host
+
+
+FILES_AND_CODE = ("tinyvoice.py", "parts/part.py", "parts/data", f"__pycache__/tinyvoice.cpython-{TAG}.pyc")
+
+
+def test_copies_are_made_once_and_then_shared_by_every_second_generation(three: Host) -> None:
+    three.serve("other", {"other.py": "y = 1\n"})
+    three.install("four")
+    for file in FILES_AND_CODE:
+        assert os.path.samefile(three.site("two") / file, three.site("four") / file), file
+        assert not os.path.samefile(three.site("three") / file, three.site("four") / file), file
+    assert (three.site("four") / "tinyvoice.py").stat().st_mode & 0o222 == 0, "what is shared is read-only"
+    assert ask(three.prefix("four"), "[__import__('tinyvoice').SOUND, __import__('other').y]") == [440, 1]
+    assert not store.damage(str(three.prefix("two"))) and not store.damage(str(three.prefix("four")))
+
+
+@pytest.mark.parametrize("harm", ["written", "gone", "time kept", "replaced"])
+def test_a_file_that_was_changed_in_an_older_generation_is_not_taken_from_it(three: Host, harm: str) -> None:
+    path = three.site("two") / "parts/part.py"
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    if harm in ("gone", "replaced"):
+        path.unlink()
+    if harm != "gone":
+        path.write_text("A = 6\n")
+    if harm == "time kept":
+        os.utime(path, ns=times)  # nothing but its bytes says so
+    three.install("four")
+    assert (three.site("four") / "parts/part.py").read_text() == "A = 1\n"
+    assert ask(three.prefix("four"), "__import__('parts.part').part.A") == 1
+    assert not store.damage(str(three.prefix("four")))
+
+
+@pytest.mark.parametrize("wanted", ["copy", "hardlink"])
+def test_where_it_is_said_how_files_are_kept_none_is_taken_from_an_older_generation(three: Host, wanted: str) -> None:
+    three.links = wanted
+    three.install("four")
+    assert not os.path.samefile(three.site("two") / "tinyvoice.py", three.site("four") / "tinyvoice.py")
+
+
+def test_byte_code_in_a_wheel_that_is_not_of_its_source_is_compiled(host: Host) -> None:
+    code = b"".join([importlib.util.MAGIC_NUMBER, bytes(12), marshal.dumps(compile("x = 2", "tiny.py", "exec"))])
+    host.serve("tiny", {"tiny.py": "x = 1\n", f"__pycache__/tiny.cpython-{TAG}.pyc": code})
+    in_use(host)
+    assert ask(host.prefix("one"), "__import__('tiny').x") == 1
+    assert compiled(host, "one", "tiny").read_bytes()[8:] != code[8:]
+
+
 def test_shared_files_are_read_only_and_own_ones_are_not(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": "SOUND = 440\n"})
     host.install("one")
@@ -469,7 +528,7 @@ def test_a_program_that_is_neither_packages_is_refused(host: Host, change: str) 
     host.install()
     site = prefix_generation.site_packages(str(host.prefix()), VERSION)
     (host.prefix() / "bin" / "langid").write_text(change)
-    assert prefix_generation._wrong_bytes(site) == {"langid": "../../../bin/langid"}
+    assert proof.wrong_bytes(site) == {"langid": "../../../bin/langid"}
 
 
 def test_a_package_without_machine_code_for_the_gpu_of_the_host_is_refused(host: Host) -> None:
@@ -624,7 +683,7 @@ def test_byte_code_of_the_generation_in_use_is_taken_as_a_file_of_its_own(host: 
     host.serve("other", {"other.py": "y = 1\n"})
     host.install("two")
     new = compiled(host, "two", "tiny")
-    assert new.read_bytes() == old.read_bytes() and new.stat().st_ino != old.stat().st_ino
+    assert new.read_bytes()[16:] == old.read_bytes()[16:] and new.stat().st_ino != old.stat().st_ino
     assert compiled(host, "two", "other").is_file(), "what is new is compiled"
     assert ask(host.prefix("two"), "[__import__('tiny').x, __import__('other').y]") == [1, 1]
 

@@ -263,6 +263,41 @@ def test_an_environment_that_the_last_plan_does_not_want_is_not_shown(tmp_path: 
     assert (row["environment"], row["generation"]) == ("plain", "a")
 
 
+@pytest.mark.parametrize("later", ["nothing more", "a rollback", "a plan that wants one again"])
+def test_a_host_that_wants_nothing_more_has_no_environments(tmp_path: Path, later: str) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    for number, names in enumerate((["old", "plain"], [])):
+        ledger.begin(f"r{number}", "site", "ada", "desk", float(number), {})
+        ledger.planned(f"r{number}", "h1", [planned(name) for name in names], float(number))
+    if later != "nothing more":
+        ledger.begin("later", "rollback" if "rollback" in later else "plan", "ada", "desk", 3.0, {})
+    if later == "a rollback":
+        ledger.switched("later", "h1", {"plain": "a"}, "rolled back", 3.0)
+    elif later != "nothing more":
+        ledger.planned("later", "h1", [planned("plain")], 3.0)
+    shown = [(row["name"], row["environment"]) for row in ledger.state()]
+    assert shown == [("h1", "plain" if later.endswith("again") else None)]
+
+
+@pytest.mark.parametrize(("outcome", "shown"), [("failed", "switched"), ("unreachable", "unreachable")])
+def test_a_rollback_that_has_nothing_to_go_back_to_leaves_what_is_known_of_the_host(
+    tmp_path: Path, outcome: str, shown: str
+) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    ledger.begin("one", "site", "ada", "desk", 1.0, {})
+    ledger.planned("one", "h1", [planned()], 1.0)
+    ledger.switched("one", "h1", {"plain": "b"}, "switched", 2.0)
+    for number in (3.0, 4.0):
+        ledger.begin(f"back{number}", "rollback", "ada", "desk", number, {})
+        ledger.stopped(f"back{number}", "h1", outcome, "there is no other generation", number)
+    (row,) = ledger.state()
+    assert (row["generation"], row["outcome"]) == ("b", shown)
+    assert [run["hosts"] for run in ledger.runs()][:2] == [{outcome: 1}] * 2, "the history says it"
+    ledger.begin("two", "site", "ada", "desk", 5.0, {})
+    ledger.stopped("two", "h1", "failed", "the doctor's verdict", 5.0)
+    assert ledger.state()[0]["outcome"] == "failed", "what a provisioning failed of is shown"
+
+
 def test_a_second_plan_of_a_run_keeps_what_was_current_before(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "runs.sqlite")
     ledger.begin("one", "site", "ada", "desk", 1.0, {})

@@ -62,7 +62,7 @@ class Job:
         """Say what is being done: phase, step n of m, and a few words."""
         state = {"phase": phase, "n": n, "m": m, "detail": detail, "elapsed": time.time() - self.started}
         try:
-            write_json(os.path.join(self.folder, "progress.json"), state)
+            write_json(os.path.join(self.folder, "progress.json"), state, durable=False)
         except OSError:
             pass  # a full disk must not hide the reason of the failure behind a lost progress line
 

@@ -92,9 +92,9 @@ def read_record(path: str, record: Callable[..., Record], remedy: str) -> Record
         raise StoreError(str(error)) from error
 
 
-def write_json(path: str, value: Any) -> None:
+def write_json(path: str, value: Any, durable: bool = True) -> None:
     """Write a JSON file so that a reader sees the old or the new one, never a part."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
+    write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n", durable=durable)
 
 
 def make_way(path: str) -> None:
@@ -103,8 +103,8 @@ def make_way(path: str) -> None:
         os.rename(path, os.path.join(os.path.dirname(path), f".aside-{os.path.basename(path)}-{time.time_ns()}"))
 
 
-def write_text(path: str, text: str, mode: int = 0o644) -> None:
-    """Write a text file atomically and durably."""
+def write_text(path: str, text: str, mode: int = 0o644, durable: bool = True) -> None:
+    """Write a text file atomically, and durably unless it is of no use after a power cut: progress, or what is not sealed yet."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
@@ -112,7 +112,8 @@ def write_text(path: str, text: str, mode: int = 0o644) -> None:
             file.write(text)
             file.flush()
             os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         make_way(path)
         os.rename(temporary, path)
     except BaseException:
@@ -500,6 +501,18 @@ def rollback_target(root: str, environment: str, wanted: str = "") -> str:
         f"environment {environment}: there is no {'generation ' + wanted if wanted else 'other generation'} that is healthy and intact "
         f"(on this host: {listed}). Remedy: {remedy}"
     )
+
+
+def of_other_files(root: str, environment: str, shares: bool) -> str:
+    """The newest healthy generation that is not in use and shares, or does not share, the cache's files; empty where there is none."""
+    folder = environment_folder(root, environment)
+    current = pointed(folder)
+    found = [
+        item["name"]
+        for item in generations(root, environment)
+        if item["complete"] and item["exit"] == 0 and item["name"] != current and item["shares_files"] == shares
+    ]
+    return os.path.join(folder, found[-1]) if found else ""
 
 
 def kept(root: str, environment: str, keep: int) -> dict[str, str]:

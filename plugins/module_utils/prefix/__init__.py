@@ -14,6 +14,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "inspect",
     "links",
     "models",
+    "proof",
     "repositories",
 )
 """The files here that do I/O; the others are pure."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 import json
 import os
@@ -12,7 +11,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import cast
 
@@ -28,8 +26,8 @@ from ..plan.lockfile import repositories as commits
 from ..plan.record import DECIDED
 from ..records.generation import GenerationManifest, Override, PythonOf
 from ..records.task import Installed, InstallTask, LockTask, OwnWheelFile
-from ..terms.names import name_of, normal, package_of
-from . import bytecode, code, links, models, repositories
+from ..terms.names import name_of, normal
+from . import bytecode, code, links, models, proof, repositories
 from .activation import ACTIVATE, DEACTIVATE, bin_activate, launcher, scripts, wrapper
 from .conda import channel_packages, link
 
@@ -202,29 +200,34 @@ def _move_python(prefix: str, version: str) -> str:
     return base
 
 
+def _write(path: str, text: str, mode: int = 0o644) -> None:
+    """Write a file of a generation that is not sealed yet: what a power cut takes of it is seen as damage, or made anew."""
+    store.write_text(path, text, mode, durable=False)
+
+
 def _isolate(prefix: str, base: str, spec: InstallTask) -> None:
     conda, values = spec["engine"] == "conda", spec["variables"]
     python = os.path.join(prefix, "bin", "python")
     constraints = os.path.join(prefix, guard.CONSTRAINTS)
     os.unlink(python)
-    store.write_text(python, wrapper(prefix, base, values), 0o755)
+    _write(python, wrapper(prefix, base, values), 0o755)
     for name in os.listdir(os.path.join(prefix, "bin")):
         path = os.path.join(prefix, "bin", name)
         if re.fullmatch(r"python[\d.]+", name):
             os.unlink(path)
             os.symlink("python", path)
-    store.write_text(constraints, guard.constraints({}))  # filled in when the packages are there
+    _write(constraints, guard.constraints({}))  # filled in when the packages are there
     # Only a virtual environment passes for one: pip would refuse to install into any other.
     virtualenv = "" if conda else "require-virtualenv = true\n"
-    store.write_text(os.path.join(prefix, "pip.conf"), _PIP_CONF.format(virtualenv=virtualenv, constraints=constraints))
+    _write(os.path.join(prefix, "pip.conf"), _PIP_CONF.format(virtualenv=virtualenv, constraints=constraints))
     site = site_packages(prefix, spec["python"]["version"])
-    store.write_text(os.path.join(site, "_wavesmith_isolation.py"), _GUARD)
-    store.write_text(os.path.join(site, "_wavesmith_isolation.pth"), "import _wavesmith_isolation\n")
+    _write(os.path.join(site, "_wavesmith_isolation.py"), _GUARD)
+    _write(os.path.join(site, "_wavesmith_isolation.pth"), "import _wavesmith_isolation\n")
     for relative, text in scripts(prefix, values).items():
-        store.write_text(os.path.join(prefix, relative), text)
+        _write(os.path.join(prefix, relative), text)
     activate = os.path.join(prefix, "bin", "activate")
     if conda:
-        store.write_text(activate, bin_activate(prefix, spec["environment"]))
+        _write(activate, bin_activate(prefix, spec["environment"]))
         return
     with open(activate, encoding="utf-8") as file:
         text = file.read()
@@ -232,7 +235,7 @@ def _isolate(prefix: str, base: str, spec: InstallTask) -> None:
     if not found:
         raise Failed("uv's activate script has no deactivate function any more. Remedy: report it; use the pinned uv")
     leave = _VENV_DEACTIVATE.format(prefix=prefix, deactivate=DEACTIVATE)
-    store.write_text(activate, head + found + leave + tail + _VENV_ACTIVATE.format(prefix=prefix, activate=ACTIVATE))
+    _write(activate, head + found + leave + tail + _VENV_ACTIVATE.format(prefix=prefix, activate=ACTIVATE))
 
 
 def resolve(job: Job, root: str, spec: LockTask, package_index: str) -> str:
@@ -393,6 +396,8 @@ def install(job: Job, root: str, spec: InstallTask, package_index: str, rooms: M
 def _fill(
     job: Job, root: str, spec: InstallTask, package_index: str, prefix: str, rooms: Mapping[str, bytes]
 ) -> Installed:
+    before, before_shares = _in_use(root, spec)
+    wanted_links = spec.get("links", links.AUTO)
     tools = environment(root, package_index)
     python = os.path.join(prefix, "bin", "python")
     site = site_packages(prefix, spec["python"]["version"])
@@ -407,13 +412,13 @@ def _fill(
     trees = spec.get("code", [])
     code.place(root, prefix, trees)
     lock = os.path.join(prefix, "wavesmith", "lock.txt")
-    store.write_text(lock, spec["lock"])
+    _write(lock, spec["lock"])
     scratch = os.path.join(root, "state", f"install-{spec['environment']}")
     files = os.path.join(scratch, "lock.txt") if fetched else lock  # no hash pins a repository: its commit does
     if fetched:
         shutil.rmtree(scratch, ignore_errors=True)
         os.makedirs(scratch)
-        store.write_text(files, pinned(spec["lock"]))
+        _write(files, pinned(spec["lock"]))
     free, own = free_bytes(root), _own(prefix)
 
     def watch() -> None:
@@ -438,9 +443,14 @@ def _fill(
         )
         if wheels:
             run_uv(job, [*add, "--no-index", *wheels], tools)
-        shares = _separate(job, root, spec, prefix)
+        spare = {}
+        if before_shares and wanted_links == links.AUTO:
+            older = store.of_other_files(root, spec["environment"], False)
+            spare = proof.same_files(older, prefix, os.path.relpath(site, prefix)) if older else {}
+        job.progress("making files its own")
+        shares = links.separate(prefix, wanted_links, before_shares, spare)
         job.progress("checking bytes", count, count)
-        wrong = _wrong_bytes(site)
+        wrong = proof.wrong_bytes(site)
         if wrong:
             # A file of the cache was changed in place through a hard link: fetch those packages again.
             names = sorted(wrong)
@@ -450,8 +460,8 @@ def _fill(
             run_uv(job, [*locked, *again], tools, watch)
             if wheels:
                 run_uv(job, [*add, "--no-index", *again, *wheels], tools)
-            shares = _separate(job, root, spec, prefix)
-            wrong = _wrong_bytes(site)
+            shares = links.separate(prefix, wanted_links, before_shares, {})
+            wrong = proof.wrong_bytes(site)
             if wrong:
                 name, path = sorted(wrong.items())[0]
                 raise Failed(
@@ -468,15 +478,8 @@ def _fill(
         if unfit:
             raise Failed("; ".join(f"{problem['detail']}. Remedy: {problem['remedy']}" for problem in unfit))
         job.progress("compiling byte code", count, count)
-        folder = store.environment_folder(root, spec["environment"])
-        current = store.pointed(folder)
-        if current:
-            bytecode.reuse(os.path.join(folder, current), prefix, spec["python"]["version"])
-        job.run(
-            [python, "-m", "compileall", "-q", "-j", "0", site, *code.folders(prefix, trees)],
-            {**tools, "PYTHONDONTWRITEBYTECODE": ""},
-            ok=(0, 1),
-        )
+        older = store.of_other_files(root, spec["environment"], shares) if before else ""
+        _compile(job, prefix, [before, older], site, code.folders(prefix, trees), tools)
     except Failed as error:
         raise explain(error, f"environment {spec['environment']}", job.known) from error
     finally:
@@ -486,8 +489,8 @@ def _fill(
         if os.path.exists(os.path.join(prefix, name)):
             os.unlink(os.path.join(prefix, name))
     models.write(prefix, spec["models"], rooms)
-    packages = _installed(site)
-    store.write_text(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages, spec["held"]))
+    packages = proof.installed(site)
+    _write(os.path.join(prefix, guard.CONSTRAINTS), guard.constraints(packages, spec["held"]))
     decided = cast(GenerationManifest, {key: value for key, value in spec.items() if key in DECIDED})
     manifest: GenerationManifest = {
         **decided,
@@ -500,7 +503,7 @@ def _fill(
         "wheels": {wheel["name"]: wheel["key"] for wheel in spec["wheels"]},
         "packages": packages,
         "channel_packages": channel_packages(prefix),
-        "records": {name: _record(site, name) for name in spec["versions"]},
+        "records": {name: proof.record(site, name) for name in spec["versions"]},
         "shares_files": shares,
     }
     bytecode.keep(prefix)
@@ -524,15 +527,38 @@ def _own(prefix: str) -> dict[str, str]:
     return {name: json.dumps(mark) for name, mark in store.marks(prefix) if _OURS.fullmatch(name)}
 
 
-def _separate(job: Job, root: str, spec: InstallTask, prefix: str) -> bool:
-    """Make the files of a generation its own where the one in use shares its files; returns whether this one does."""
+def _in_use(root: str, spec: InstallTask) -> tuple[str, bool | None]:
+    """The prefix of the generation in use, and whether it shares its files; empty and `None` where there is none."""
     folder = store.environment_folder(root, spec["environment"])
     current = store.pointed(folder)
     before = store.read_json(os.path.join(folder, current, store.MANIFEST)) if current else None
+    if not current or not isinstance(before, dict):
+        return "", None
     # Generations of before that was known are hard links.
-    shares = bool(before.get("shares_files", True)) if isinstance(before, dict) else None
-    job.progress("making files its own")
-    return links.separate(prefix, spec.get("links", links.AUTO), shares)
+    return os.path.join(folder, current), bool(before.get("shares_files", True))
+
+
+def _compile(
+    job: Job, prefix: str, generations: list[str], site: str, folders: list[str], tools: dict[str, str]
+) -> None:
+    """Take what byte code the generation in use and an older one have of the same sources, and compile the rest."""
+    before, older = generations
+    tag = f".cpython-{os.path.basename(os.path.dirname(site))[len('python') :].replace('.', '')}.pyc"
+    taken = bytecode.share(older, prefix, tag) if older else set()
+    taken |= bytecode.reuse(before, prefix, os.path.relpath(site, prefix), tag) if before else set()
+    rest = bytecode.uncompiled([site, *folders], tag, taken)
+    argv = [os.path.join(prefix, "bin", "python"), "-m", "compileall", "-q"]
+    environ = {**tools, "PYTHONDONTWRITEBYTECODE": ""}
+    if len(rest) > _FEW:
+        job.run([*argv, "-j", "0", site, *folders], environ, ok=(0, 1))  # of folders it compiles several files at once
+    elif rest:
+        listed = os.path.join(prefix, "wavesmith", "uncompiled")
+        _write(listed, "".join(f"{path}\n" for path in rest))
+        job.run([*argv, "-i", listed], environ, ok=(0, 1))
+        os.unlink(listed)
+
+
+_FEW = 200
 
 
 def _own_wheel(prefix: str, wheel: OwnWheelFile) -> str:
@@ -546,14 +572,6 @@ def _own_wheel(prefix: str, wheel: OwnWheelFile) -> str:
     return path
 
 
-def _installed(site: str) -> dict[str, str]:
-    found = {}
-    for name in os.listdir(site):
-        if name.endswith(".dist-info"):
-            found[package_of(name)] = name[: -len(".dist-info")].rpartition("-")[2]
-    return found
-
-
 def _overridden(
     root: str, python: str, tools: dict[str, str], packages: dict[str, str], held: dict[str, str]
 ) -> list[Override]:
@@ -561,55 +579,3 @@ def _overridden(
     argv = [uv(root), "pip", "check", "--python", python]
     done = subprocess.run(argv, env=tools, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     return guard.installed_against(done.stderr + done.stdout, packages, held)
-
-
-def _record(site: str, package: str) -> str:
-    """sha256 of a package's RECORD, empty where it has none: a different one means that it was reinstalled."""
-    for name in os.listdir(site):
-        record = os.path.join(site, name, "RECORD")
-        if package_of(name) == package and os.path.exists(record):
-            with open(record, "rb") as file:
-                return hashlib.sha256(file.read()).hexdigest()
-    return ""
-
-
-_PROGRAMS = "../../../bin/"
-"""How the path of a program begins in a RECORD; the installer writes it, no wheel has it."""
-
-
-def _wrong_bytes(site: str) -> dict[str, str]:
-    """Packages with a file whose bytes are not those its RECORD declares, each with its first such file.
-
-    Two packages may have a program of one name, as langid and py3langid have: it is then the one of either.
-    """
-    programs: dict[str, set[str]] = {}
-    work: list[tuple[str, str, str]] = []
-    for folder in sorted(os.listdir(site)):
-        record = os.path.join(site, folder, "RECORD")
-        if not folder.endswith(".dist-info") or not os.path.exists(record):
-            continue
-        package = package_of(folder)
-        with open(record, encoding="utf-8", newline="") as file:
-            for row in csv.reader(file):
-                if len(row) >= 2 and row[1].startswith("sha256="):
-                    work.append((package, row[0], row[1][len("sha256=") :]))
-                    if row[0].startswith(_PROGRAMS):
-                        programs.setdefault(row[0], set()).add(row[1][len("sha256=") :])
-
-    def differs(item: tuple[str, str, str]) -> bool:
-        digest = hashlib.sha256()
-        try:
-            with open(os.path.join(site, item[1]), "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        except OSError:
-            return True
-        found = base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
-        return found not in programs.get(item[1], {item[2]})
-
-    wrong: dict[str, str] = {}
-    with ThreadPoolExecutor() as pool:
-        for item, bad in zip(work, pool.map(differs, work, chunksize=64)):
-            if bad:
-                wrong.setdefault(item[0], item[1])
-    return wrong

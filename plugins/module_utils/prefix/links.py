@@ -1,8 +1,8 @@
 """Whether the files of a generation are its own: what one edit in place can reach.
 
 The tools make hard links from their cache, so a file is the same one in the cache and in every generation that holds it. Where the
-file system has reflinks each generation gets its own files for nothing. Elsewhere every second generation gets copies, so that the one in use
-and the one before it never share a file, and files that are shared are read-only.
+file system has reflinks each generation gets its own files for nothing. Elsewhere there are two sets of files: the cache's, and copies of them. Generations
+have them in turn, so that the one in use and the one before it never share a file, and a copy is made once; files that are shared are read-only.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -21,13 +21,14 @@ _FICLONE = 0x40049409
 _SUFFIX = ".wavesmith-own"
 
 
-def separate(prefix: str, wanted: str, before_shares: bool | None) -> bool:
-    """Make the files of a prefix its own, or share them read-only; returns whether it shares files.
+def separate(prefix: str, wanted: str, before_shares: bool | None, spare: Mapping[str, str]) -> bool:
+    """Take the files of a prefix out of the cache, or share them with it read-only; returns whether it shares them.
 
     Args:
         prefix: What the tools filled with hard links.
         wanted: ``auto``, ``copy`` or ``hardlink``.
-        before_shares: Whether the generation in use shares files; `None` where there is none.
+        before_shares: Whether the generation in use shares the cache's files; `None` where there is none.
+        spare: Files of an older generation with the same content, by their path in the prefix: shared instead of a copy.
     """
     files = list(_linked(prefix))
     if not files:
@@ -36,7 +37,8 @@ def separate(prefix: str, wanted: str, before_shares: bool | None) -> bool:
     make = clone if wanted != HARDLINK and _reflinks(files[0]) else None
     if make or wanted == COPY or (wanted == AUTO and before_shares):
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(partial(_own, make or shutil.copyfile), files, chunksize=64))
+            pieces = [files[place : place + 256] for place in range(0, len(files), 256)]
+            list(pool.map(partial(_all_own, make or shutil.copyfile, {} if make else spare, len(prefix) + 1), pieces))
         return False
     for path in files:
         os.chmod(path, stat.S_IMODE(os.lstat(path).st_mode) & ~0o222)
@@ -61,6 +63,20 @@ def _reflinks(path: str) -> bool:
     finally:
         if os.path.lexists(temporary):
             os.unlink(temporary)
+
+
+def _all_own(make: Callable[[str, str], object], spare: Mapping[str, str], start: int, paths: Sequence[str]) -> None:
+    for path in paths:
+        other = spare.get(path[start:])
+        _share(other, path) if other else _own(make, path)
+
+
+def _share(other: str, path: str) -> None:
+    """Put a link to a file of another generation in the place of one to the cache."""
+    temporary = path + _SUFFIX
+    os.link(other, temporary)
+    os.chmod(temporary, stat.S_IMODE(os.lstat(temporary).st_mode) & ~0o222)
+    os.replace(temporary, path)
 
 
 def _own(make: Callable[[str, str], object], path: str) -> None:
