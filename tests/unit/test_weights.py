@@ -202,6 +202,18 @@ def test_a_download_longer_than_its_file_begins_again(tmp_path: Path, job: Job, 
     assert not part.exists()
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 1], ids=["begun", "half", "whole"])
+def test_what_an_earlier_run_left_of_another_file_is_fetched_again(
+    tmp_path: Path, job: Job, hub: Hub, share: float
+) -> None:
+    part = tmp_path / "models/blobs" / f".{hashlib.sha256(BIG).hexdigest()}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(bytes(int(len(BIG) * share)))
+    bring(job, tmp_path, hub, of_hub(files={"model.bin": BIG}))
+    assert hub.asked[-1] == f"GET /ours/voice/resolve/{COMMIT}/model.bin"
+    assert Path(task(of_hub(), tmp_path)["folder"], "model.bin").read_bytes() == BIG
+
+
 def test_another_file_of_the_same_size_is_refused_and_not_kept(tmp_path: Path, job: Job, hub: Hub) -> None:
     hub.files["ours/voice", "model.bin"] = BIG[:-3] + b"END"
     with pytest.raises(

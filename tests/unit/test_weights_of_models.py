@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -491,3 +492,65 @@ def test_what_a_model_would_download_while_it_runs_is_said_with_the_remedy(
         f"wavesmith-run: model {name}: it asks for {address}, which is not among its weights, and nothing is fetched while it runs. "
         "Remedy: add it to its weights (catalog/models and catalog/weights), and provision this host again\n"
     )
+
+
+# Through the role
+
+
+def through_ansible(world: World, folder: Path) -> tuple[int, str]:
+    """Run the role `model` for every model at once, each a host with a folder of this machine; the exit code and what was said."""
+    hosts = {
+        name: {
+            "ansible_connection": "local",
+            "model_root": str(folder / name),
+            "model_weights": world.wanted(name, folder / name),
+        }
+        for name in FETCHED
+    }
+    for name in FETCHED:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "hosts.yml").write_text(json.dumps({"all": {"hosts": hosts}}))
+    play = {"hosts": "all", "gather_facts": False, "roles": ["wavesmith.provision.model"]}
+    (folder / "book.yml").write_text(json.dumps([play]))
+    env = {name: value for name, value in os.environ.items() if name != "HF_TOKEN"}
+    env |= {"HF_ENDPOINT": world.hub.url, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "WAVESMITH_BOARD": "detail"}
+    argv = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", str(folder / "hosts.yml")]
+    done = subprocess.run(
+        [*argv, str(folder / "book.yml")], env=env, cwd=ROOT, capture_output=True, text=True, check=False, timeout=600
+    )
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.process
+def test_the_role_brings_those_of_every_model(world: World, tmp_path: Path) -> None:
+    code, said = through_ansible(world, tmp_path)
+    assert code == 0, said
+    for name in FETCHED:
+        for weights in world.wanted(name, tmp_path / name):
+            for file in weights["files"]:
+                data = Path(weights["folder"], file["path"]).read_bytes()
+                assert hashlib.sha256(data).hexdigest() == file["sha256"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ["cut", "other", "gated"])
+def test_the_role_says_for_every_model_what_went_wrong(fault: str, world: World, tmp_path: Path) -> None:
+    expected = {"cut": "it ended early", "other": "the downloaded file has sha256", "gated": "set HF_TOKEN"}[fault]
+    names = OF_HUB if fault == "gated" else FETCHED
+    if fault == "cut":
+        world.hub.cut_after = 2
+    elif fault == "other":
+        world.hub.files = {place: bytes(len(data)) for place, data in world.files.items()}
+    else:
+        world.hub.gated = {place for place, _ in world.files}
+    code, said = through_ansible(world, tmp_path)
+    assert code == 2 and "Traceback" not in said
+    for name in names:
+        (told,) = re.findall(rf"fatal: \[{name}\]: FAILED! .*?msg: '(.*?)' remote_runs", said)
+        assert told.startswith(
+            tuple(f"weights {part['name']} ({part['place']}), " for part in world.wanted(name, tmp_path))
+        )
+        assert expected in told
+    world.hub.cut_after, world.hub.gated, world.hub.files = 0, set(), dict(world.files)
+    code, said = through_ansible(world, tmp_path)
+    assert code == 0, said
