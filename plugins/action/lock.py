@@ -10,7 +10,7 @@ from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import SUFFIX, flaw, head, moved
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder, ours
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import locks_folder, ours, read_locks
 
 
 class ActionModule(FollowAction):
@@ -23,7 +23,10 @@ class ActionModule(FollowAction):
         variables = task_vars or {}
         host, builders = variables["inventory_hostname"], variables["groups"].get("builders", ())
         mine = []
+        there = read_locks(ours(variables, self._templar)) if self._task.args.get("again") else {}
         for spec in self._task.args.get("locks") or []:
+            if spec["key"] in there:
+                continue
             needing = [
                 name
                 for name in variables.get("ansible_play_hosts", [host])

@@ -68,6 +68,10 @@ with contextlib.suppress(AnsibleError):  # run() reports a broken catalog
     catalog_files.load()
 
 
+_FOLDERS = tuple(f"variable wavesmith_{name}" for name in ("catalog", "locks", "artifacts"))
+"""What has to be right before anything else can be read."""
+
+
 class ActionModule(AskingAction):
     """Observe, plan, show, save."""
 
@@ -80,6 +84,9 @@ class ActionModule(AskingAction):
         if self._task.args.get("only") == "unreached":
             return self._unreached(host, variables)
         own = ours(variables, self._templar)
+        wanted, refusals = settings(own, self._loader)
+        if any(refusal.item in _FOLDERS for refusal in refusals):
+            return _refused(refusals)
         try:
             catalog = catalog_files.load(overlay=overlay_folder(own))
             locks = read_locks(own)
@@ -88,7 +95,6 @@ class ActionModule(AskingAction):
             check_writable(saved.parent)
         except OSError as error:
             return _refused([unusable(own, error)])
-        wanted, refusals = settings(own, self._loader)
         if wanted.bundle:
             catalog = from_index(catalog, wanted.package_index)
         wanted = models.with_projects(wanted, catalog.models)
@@ -138,12 +144,14 @@ class ActionModule(AskingAction):
                 problems += [_one_of_many(host)] if own.get("wavesmith_one_of_many") else cannot_keep(locks_folder(own))
             offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
             planned = decided(offered)
+            if self._task.args.get("locked"):
+                problems += [refusal for item in planned.environments for refusal in _not_locked(item, locks)]
             if not wanted.bundle:
                 silent = repositories.silent(planned.downloading, observed["sources"])
             if len(variables.get("ansible_play_hosts_all", [host])) == 1:
                 silent.refusals += silent.elsewhere.values()
-            if silent.refusals:
-                problems += silent.refusals
+            problems += silent.refusals
+            if problems:
                 planned = decided(offered)
             planned.warnings += silent.warnings
         planned.warnings += strangers(variables)
@@ -255,6 +263,19 @@ def _one_of_many(host: str) -> Refusal:
     """Each of several controllers would resolve a lock of its own."""
     problem = "a lock is missing, and every controller would resolve another one"
     return Refusal(f"host {host}", problem, f"resolve it here first: wavesmith lock -l {host}")
+
+
+def _not_locked(item: record.EnvironmentPlan, locks: Collection[str]) -> list[Refusal]:
+    """The hosts that were to resolve its lock failed."""
+    return [
+        Refusal(
+            f"environment {item.name}",
+            f"no host could resolve its lock {lock['key']}",
+            "fix what is said of the hosts that tried, and start again",
+        )
+        for lock in (item.conda, item.lock)
+        if lock and lock["status"] != "hit" and lock["key"] not in locks
+    ]
 
 
 def _refused(refusals: Sequence[Refusal]) -> Result:

@@ -21,6 +21,10 @@ options:
     type: list
     elements: dict
     required: true
+  again:
+    description: Leaves out the locks that are there by now, so that another host resolves what the one elected before could not.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - wavesmith.provision.job
   - wavesmith.provision.job.followed
@@ -67,7 +71,11 @@ from ..module_utils.terms.digest import digest
 
 def main() -> None:
     """Wire the options to the core."""
-    options = {**OPTIONS, "locks": {"type": "list", "elements": "dict", "required": True}}
+    options = {
+        **OPTIONS,
+        "locks": {"type": "list", "elements": "dict", "required": True},
+        "again": {"type": "bool", "default": False},
+    }
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     given = module.params
     name = "lock-" + digest(given["locks"])[:16]

@@ -23,6 +23,10 @@ options:
       - V(unreached) plans nothing; it refuses a host of whose wheels a source said no, where no other planned host has or builds them.
     type: str
     choices: [removal, unreached]
+  locked:
+    description: Refuses an environment whose lock is still not there, because the hosts that were to resolve it failed.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - wavesmith.provision.attributes
   - wavesmith.provision.attributes.shown

@@ -202,7 +202,7 @@ def ran_wrong(result: Result) -> str:
 
 def failure(action: str, task: str, result: Result) -> str:
     """What a failed task says, with a remedy."""
-    message = str(result.get("msg") or "it failed").strip()
+    message = str(result.get("msg") or "it failed").strip().removeprefix("Task failed: ")
     if "results" in result and message.startswith("One or more items failed"):
         message = "; ".join(str(item.get("msg")) for item in result["results"] if item.get("failed"))
     if "Remedy: " in message or message.startswith("the doctor's verdict"):

@@ -326,7 +326,7 @@ def ten_at_once(transcript: Transcript, folder: Path, gateway: str) -> None:
                 ours=True,
                 table=True,
                 fails=True,
-                says=r"box08: toolbox: the package index \(\S+\) gave no answer in 6 tries of 20 s each(?s:.*)9 of 10 hosts healthy",
+                says=r"box08: toolbox: the package index \(\S+\) gave no answer in 3 tries of 20 s each(?s:.*)9 of 10 hosts healthy",
                 text="The board while they work, and what it says at the end:",
             )
         )
@@ -338,7 +338,7 @@ def ten_at_once(transcript: Transcript, folder: Path, gateway: str) -> None:
             Step(
                 "wavesmith status",
                 ours=True,
-                text="The host whose index is silent has nothing half-made, and the others waited two minutes for it:",
+                text="The host whose index is silent has nothing half-made, and the others waited a minute for it:",
             )
         )
         write({})

@@ -215,3 +215,27 @@ def test_a_source_that_one_host_has_is_built_there_for_the_others(tmp_path: Path
     status, output = site.run("-e", "wavesmith_source_timeout=3", WAVESMITH_BOARD="lines")
     assert status == 0 and "refused" not in output, output
     assert not site.root("one").exists()
+
+
+LOCKED = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - wavesmith.provision.plan:
+      register: wavesmith_plan
+    - wavesmith.provision.plan:
+        locked: true
+"""
+
+
+@pytest.mark.process
+def test_hosts_whose_lock_nobody_could_resolve_are_refused_once(tmp_path: Path) -> None:
+    site = Site(tmp_path, "one", "two")
+    (tmp_path / "locked.yml").write_text(LOCKED)
+    status, output = site.run(playbook=str(tmp_path / "locked.yml"), WAVESMITH_BOARD="lines")
+    assert status != 0 and output.count("environment small: no host could resolve its lock small-") == 1, output
+    assert "✗ one, two: environment small" in output
+    for name in site.hosts:
+        site.lock(name)
+    status, output = site.run(playbook=str(tmp_path / "locked.yml"), WAVESMITH_BOARD="lines")
+    assert status == 0 and "no host could" not in output, output

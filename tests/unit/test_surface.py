@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import VARIABLES
 
 pytestmark = pytest.mark.process
 
@@ -132,6 +134,107 @@ def test_values_come_from_host_variables_and_templates(inventory: Path) -> None:
     found = settings_of(inventory)
     assert (found["stack"], found["keep_generations"]) == ("cpu", 4)
     assert found["projects"] == {"mine": {"path": f"{inventory}/mine"}}
+
+
+GOOD: dict[str, Any] = {
+    "environments": {"small": {"stack": "none", "packages": ["numpy"]}},
+    "root": "/srv/wavesmith",
+    "stack": "cpu",
+    "policy": ["index", "source"],
+    "python": "3.12",
+    "package_index": "https://mirror.example.org/simple",
+    "keep_generations": 4,
+    "links": "copy",
+    "keep_wheels": 0,
+    "system_packages": False,
+    "apt_proxy": "http://cache01:3142",
+    "probe_timeout": 1.5,
+    "source_timeout": 7,
+    "download_timeout": 90,
+    "wheelhouse": "/srv/wheels",
+    "bundle": "https://stick.example.org/bundle",
+    "conda_channels": ["/srv/voices", "conda-forge"],
+    "conda_channel_alias": "https://mirror.example.org",
+    "conda_offline": True,
+    "native": "channel",
+    "projects": {"mine": {"path": "/srv/mine"}},
+    "ccache_remote": "redis://cache01",
+    "hub": "https://hub.example.org",
+    "hub_token": "a-token",
+    "weights_mirrors": ["https://weights.example.org"],
+    "git_mirrors": ["file:///srv/git/{owner}/{name}.git"],
+    "expect": {"accelerator": "nvidia"},
+    "locks": "/srv/locks",
+    "artifacts": "/srv/artifacts",
+    "catalog": "/srv/catalog",
+    "explain": True,
+    "repair": ["small"],
+    "remove": ["environment old"],
+    "rollback": {"small": "0123456789abcdef"},
+    "run": ["python", "-V"],
+    "upgrade": ["numpy"],
+    "logs_job": "lock-1",
+    "logs_lines": 5,
+    "audit_paths": ["/srv/x.whl"],
+    "audit_sm": ["11.0"],
+    "audit_machine": "aarch64",
+    "waves": ["1", "50%"],
+    "failure_budget": 10,
+    "export_complete": False,
+    "bundle_sources": False,
+    "bundle_folder": "/srv/bundle",
+    "matrix_package": "torchaudio",
+    "matrix_python": "3.12",
+    "matrix_cuda": "13.0",
+    "matrix_file": "/srv/matrix.json",
+    "performance": True,
+    "verify_full": True,
+    "report_evidence": True,
+}
+"""A value of every variable that is not its default."""
+WRONG: dict[type, Any] = {str: ["a"], list: 7, dict: 7, int: "two", float: "soon", bool: "maybe"}
+WAYS = ["inventory", "host_vars", "-e"]
+
+
+def give(inventory: Path, way: str, values: dict[str, Any]) -> list[str]:
+    """Set variables for the host one way or another; more words of the command line."""
+    # What is given with -e would hold for every host of the run, so this one may not be.
+    own = {f"wavesmith_{name}": value for name, value in values.items() if (way, name) != ("-e", "expect")}
+    if way == "-e":
+        return ["-e", json.dumps(own)]
+    if way == "host_vars":
+        (inventory / "host_vars").mkdir()
+        (inventory / "host_vars" / "thor01.yml").write_text(yaml.safe_dump(own))
+    else:
+        hosts = json.loads((inventory / "hosts.json").read_text())
+        hosts["jetson_thor"]["hosts"]["thor01"].update(own)
+        (inventory / "hosts.json").write_text(json.dumps(hosts))
+    return []
+
+
+def test_the_values_here_are_of_every_variable() -> None:
+    assert GOOD.keys() == VARIABLES.keys()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_variable_is_read_whichever_way_it_is_given(inventory: Path, way: str) -> None:
+    found = settings_of(inventory, *give(inventory, way, GOOD))
+    found["environments"] = {
+        one["name"]: {"stack": one["stack"], "packages": one["packages"]} for one in found["environments"]
+    }
+    found["expect"] = {name: value for name, value in found["expect"].items() if value}
+    expected = {**GOOD, "expect": {"accelerator": ["nvidia"]}, "hub_token": found["hub_token"]}
+    if way == "-e":
+        del expected["expect"]
+    assert {name: found[name] for name in found.keys() & expected.keys() if found[name] != expected[name]} == {}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_variable_of_a_wrong_kind_is_refused_whichever_way_it_is_given(inventory: Path, way: str) -> None:
+    values = {name: WRONG[variable.types[0]] for name, variable in VARIABLES.items()}
+    said = refused(inventory, "plan.yml", *give(inventory, way, values))
+    given = [name for name in values if (way, name) != ("-e", "expect")]
+    assert [name for name in given if f"variable wavesmith_{name}: it is" not in said] == []
 
 
 def test_a_project_with_a_path_is_read_through_ansible(inventory: Path) -> None:

@@ -26,8 +26,10 @@ UV = ("toolbox", "current", "bin", "uv")
 _PASSED = ("PATH", "HOME", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT", "TMPDIR")
 _PROXIES = ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
 _TIMEOUT = "WAVESMITH_DOWNLOAD_TIMEOUT"
-TIMEOUT, RETRIES = 20.0, 5
-"""Seconds that a server may say nothing during a download, and how often it is asked again."""
+TIMEOUT = 20.0
+"""Seconds that a server may say nothing during a download."""
+PIP_RETRIES, UV_RETRIES = 2, 5
+"""How often it is asked again. pip asks for one thing after the other, and for all that a silent index should have; uv for many at once, and stops."""
 
 
 def wait_for(seconds: float) -> None:
@@ -58,9 +60,9 @@ def environment(root: str, package_index: str) -> dict[str, str]:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
             # The host's pip may be set to wait for minutes, again and again.
             "PIP_DEFAULT_TIMEOUT": f"{_timeout():g}",
-            "PIP_RETRIES": str(RETRIES),
+            "PIP_RETRIES": str(PIP_RETRIES),
             "UV_HTTP_TIMEOUT": str(math.ceil(_timeout())),
-            "UV_HTTP_RETRIES": str(RETRIES),
+            "UV_HTTP_RETRIES": str(UV_RETRIES),
         }
     )
     if package_index:
@@ -209,7 +211,8 @@ def _silence(said: str) -> tuple[str, str]:
         "" if asked is None else split_url(asked["url"]).shown if asked["url"] else f"{asked['host']}:{asked['port']}"
     )
     where = f" ({place})" if place else ""
-    problem = f"the package index{where} gave no answer in {RETRIES + 1} tries of {_timeout():g} s each"
+    tries = 1 + (PIP_RETRIES if "Retrying (Retry(" in said else UV_RETRIES)
+    problem = f"the package index{where} gave no answer in {tries} tries of {_timeout():g} s each"
     remedy = "check the network or proxy of the host, name an index that answers in wavesmith_package_index, or raise wavesmith_download_timeout"
     return problem, remedy
 
