@@ -14,7 +14,9 @@ HELP = "report on all hosts that were planned or verified, from the artifacts; n
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = "Exit code: 0 all healthy, 1 something failed, 2 something could not be judged, or nothing is kept."
+    parser.epilog = (
+        "Exit code: 0 all healthy, 1 something failed, 2 something was not or could not be judged, or nothing is kept."
+    )
     parser.add_argument(
         "--artifacts", type=Path, default=Path("artifacts"), help="folder of plans and reports [artifacts]"
     )
@@ -32,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Write what was asked for."""
     from ansible_collections.wavesmith.provision.plugins.module_utils.report import texts
     from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import fleet
-    from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts, catalog_files
     from ansible_collections.wavesmith.provision.plugins.plugin_utils.page import page
 
     kept = artifacts.read(arguments.artifacts)
@@ -42,15 +44,19 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
-    found = fleet(kept)
+    found = fleet(kept, artifacts.wheels(arguments.artifacts))
     made = time.strftime("%Y-%m-%d %H:%M %Z")
     if arguments.html:
-        artifacts.write(arguments.html, page(found, made, arguments.artifacts))
+        artifacts.write(arguments.html, page(found, made, arguments.artifacts, catalog_files.failures()))
     if arguments.junit:
         artifacts.write(arguments.junit, texts.junit(found))
     if arguments.prometheus:
         artifacts.write(arguments.prometheus, texts.prometheus(found))
     print(json.dumps(found, indent=1, ensure_ascii=False) if arguments.json else texts.terminal(found), end="")
     counts = texts.counts(found)
-    refused = any(host["refusals"] for host in found["hosts"])
-    return 1 if counts["failed"] or refused else 2 if counts["unjudged"] else 0
+    if counts["failed"] or any(host["refusals"] for host in found["hosts"]):
+        return 1
+    if unjudged := texts.unjudged(found):
+        print(f"wavesmith report: {unjudged}", file=sys.stderr)
+        return 2
+    return 2 if counts["unjudged"] else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import CodeFile
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import had
 
 
 class ActionModule(FollowAction):
@@ -24,6 +25,12 @@ class ActionModule(FollowAction):
         if trees and not self._task.check_mode:
             self._bring(trees)
         return super().run(tmp, task_vars)
+
+    def conclude(self, answer: Result, variables: Variables) -> Result:
+        """Say for the record which wheels were there when the generations were made from them."""
+        specs = self._task.args.get("generations") or []
+        keys = [wheel["key"] for spec in specs for wheel in spec.get("wheels", [])]
+        return {**answer, "wheels": had(variables, keys, "there")}
 
     def _bring(self, trees: list[CodeFile]) -> None:
         folder = self._make_tmp_path()

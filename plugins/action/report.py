@@ -17,9 +17,14 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.report
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import Installed
 from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import fleet
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts, progress
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.catalog_files import failures
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.page import page
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import artifacts_folder, ours
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import (
+    artifacts_folder,
+    ours,
+    overlay_folder,
+)
 
 PAGE = "report.html"
 
@@ -32,10 +37,14 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: Variables | None = None) -> Result:
         """Show and save the report."""
         variables = task_vars or {}
-        folder = artifacts_folder(ours(variables, self._templar))
+        own = ours(variables, self._templar)
+        folder = artifacts_folder(own)
         if self._task.args.get("page"):
-            found = fleet(artifacts.read(folder))
-            artifacts.write(folder / PAGE, page(found, time.strftime("%Y-%m-%d %H:%M %Z"), folder))
+            found = fleet(artifacts.read(folder), artifacts.wheels(folder))
+            artifacts.write(
+                folder / PAGE,
+                page(found, time.strftime("%Y-%m-%d %H:%M %Z"), folder, failures(overlay=overlay_folder(own))),
+            )
             progress.detail(f"the report on {len(found['hosts'])} hosts is {folder / PAGE}")
             return {"changed": False, "remote_runs": 0, "saved": str(folder / PAGE)}
         host = variables["inventory_hostname"]

@@ -17,7 +17,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wheels.manifes
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import Wheelhouse, wheelhouse_of
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.wheelhouse import Wheelhouse, had, wheelhouse_of
 
 
 class ActionModule(FollowAction):
@@ -107,6 +107,7 @@ class ActionModule(FollowAction):
             result = answer.get("result") or {}
             refused.update(result.get("refused", {}))
             answer["changed"] = bool(result.get("published"))
+            answer["wheels"] = had(variables, result.get("published", []), "brought")
         lines = [
             f"wheel {wheels[key]['name']} {wheels[key]['version']}: {reason}" for key, reason in sorted(refused.items())
         ]

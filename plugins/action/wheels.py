@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 
 
 class ActionModule(FollowAction):
     """Follows one job."""
 
     phase = "build"
+
+    def conclude(self, answer: Result, variables: Variables) -> Result:
+        """Say for the record what was built."""
+        built = (answer.get("result") or {}).get("built", [])
+        return {**answer, "wheels": [{**one, "how": "built"} for one in built]}

@@ -47,7 +47,7 @@ finished:
   returned: always
   type: bool
 result:
-  description: Names of the wheels that were built, as C(built).
+  description: The wheels that were built, as C(built), each with its C(name), C(version), C(variant), C(key) and the C(seconds) it took.
   returned: when finished
   type: dict
 """
@@ -58,6 +58,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.build.worker import build_wheels
 from ..module_utils.host.job import Job
 from ..module_utils.host.module import OPTIONS, package_index, serve
+from ..module_utils.records.wheel import BuiltWheel
 from ..module_utils.terms.digest import digest
 
 
@@ -73,7 +74,7 @@ def main() -> None:
     name = "build-" + digest(sorted(spec.get("key", spec["name"]) for spec in given["wheels"]))[:16]
     index = package_index(given["package_index"])
 
-    def work(job: Job) -> dict[str, list[str]]:
+    def work(job: Job) -> dict[str, list[BuiltWheel]]:
         return build_wheels(job, given["root"], given["wheels"], index, given["ccache_remote"])
 
     serve(module, name, given["wheels"], work)

@@ -12,6 +12,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records import
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Verdict
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import History, HostReport, KeptOfHost
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import WheelOfRun
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import ledger
 
 REMEMBERED = 12
 """Generations of an environment whose packages are kept."""
@@ -38,6 +40,14 @@ def read(folder: Path) -> dict[str, KeptOfHost]:
             }
             found[place.name] = kept
     return found
+
+
+def wheels(folder: Path) -> list[WheelOfRun]:
+    """How hosts had the wheels that are built from source; nothing where no run is recorded."""
+    try:
+        return ledger.Ledger(folder.absolute() / ledger.NAME).wheels()
+    except ledger.Unreadable:
+        return []
 
 
 def _json(path: Path) -> Any:

@@ -16,6 +16,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.run im
     HostOfRun,
     RunOptions,
     RunRow,
+    WheelOfRun,
 )
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
 
@@ -35,6 +36,10 @@ CREATE TABLE IF NOT EXISTS hosts (
 CREATE TABLE IF NOT EXISTS environments (
     run TEXT NOT NULL, host TEXT NOT NULL, environment TEXT NOT NULL, before TEXT, wanted TEXT, after TEXT, stack TEXT, verdict TEXT,
     PRIMARY KEY (run, host, environment)
+);
+CREATE TABLE IF NOT EXISTS wheels (
+    run TEXT NOT NULL, host TEXT NOT NULL, key TEXT NOT NULL, name TEXT NOT NULL, version TEXT NOT NULL, variant TEXT NOT NULL, how TEXT NOT NULL,
+    seconds REAL, at REAL NOT NULL, PRIMARY KEY (run, host, key)
 );
 """
 
@@ -107,6 +112,20 @@ class Ledger:
         )
         rows = ((row, (run, host, name, generation)) for name, generation in current.items())
         self._do(_host(run, host, outcome, "", at), *rows)
+
+    def had(self, run: str, host: str, wheels: list[WheelOfRun], at: float) -> None:
+        """How a host had wheels; what is said first in a run stays: what was built in it is there when it is installed."""
+        row = "INSERT INTO wheels VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        self._do(
+            *(
+                (row, (run, host, *(one[name] for name in ("key", "name", "version", "variant", "how", "seconds")), at))
+                for one in wheels
+            )
+        )
+
+    def wheels(self) -> list[WheelOfRun]:
+        """How hosts had the wheels that they needed, in all runs; the oldest first."""
+        return self._rows("SELECT host, key, name, version, variant, how, seconds, at FROM wheels ORDER BY at")
 
     def stopped(self, run: str, host: str, outcome: str, reason: str, at: float) -> None:
         """A host failed, or cannot be reached: it stays on what is current there."""
@@ -224,6 +243,8 @@ def worked(ledger: Ledger, run: str, host: str, action: str, data: Result, at: f
     elif action == "verify":
         verdicts = (data.get("result") or {}).get("verdicts", {})
         ledger.judged(run, host, {name: verdict.get("verdict") for name, verdict in verdicts.items()})
+    elif action in ("wheels", "wheelhouse", "packages"):
+        ledger.had(run, host, data.get("wheels") or [], at)
     elif action == "generation" and not data.get("removed"):
         ledger.switched(run, host, data.get("current", {}), "rolled back" if back else "switched", at)
 

@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.failure import FailureBase
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import EnvironmentRow, Fleet, HostRow
 from ansible_collections.wavesmith.provision.plugins.module_utils.report import texts
 from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import outliers
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.page_failures import known_to_the_page
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import duration
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 TEMPLATES = Path(__file__).parent / "report"
@@ -30,11 +33,12 @@ class _Texts:
         return self.numbers.setdefault(text, len(self.numbers))
 
 
-def page(fleet: Fleet, made: str, artifacts: Path) -> str:
+def page(fleet: Fleet, made: str, artifacts: Path, known: FailureBase) -> str:
     """The file's text.
 
     Args:
         made: When, for people.
+        known: The known failures, by which a pasted text is recognised.
         artifacts: Where evidence lies; what is small enough is held by the file, the rest is linked beside it.
     """
     data = _data(fleet, passes=True)
@@ -47,6 +51,7 @@ def page(fleet: Fleet, made: str, artifacts: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["duration"] = duration
     return environment.get_template("page.html.j2").render(
         made=made,
         data=data,
@@ -55,7 +60,9 @@ def page(fleet: Fleet, made: str, artifacts: Path) -> str:
         counts=texts.counts(fleet),
         refused=sum(bool(host["refusals"]) for host in fleet["hosts"]),
         outliers=outliers(fleet),
-        script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        wheelhouse=fleet["wheelhouse"],
+        known=_script(known_to_the_page(known)),
+        script="\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in ("page.js", "paste.js")),
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
     )
 

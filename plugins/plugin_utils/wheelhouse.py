@@ -7,14 +7,16 @@ import hashlib
 import json
 import os
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ansible import constants
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.store import write_text
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import WheelOfRun
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import WheelManifest
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import split_url
 from ansible_collections.wavesmith.provision.plugins.module_utils.wheels import manifest
@@ -102,6 +104,23 @@ def wheelhouse_of(variables: Variables, hosts: int = 1) -> Wheelhouse:
         store, place = Path(place).expanduser().absolute(), ""
     signers = locks_folder(variables) / "allowed_signers"
     return Wheelhouse(store, place, signers, hosts > 1 or bool(variables.get("wavesmith_wheelhouse")))
+
+
+def had(variables: Variables, keys: Iterable[str], how: Literal["brought", "there"]) -> list[WheelOfRun]:
+    """How a host had those of its planned wheels with these keys, for the record of the run."""
+    plan = (variables.get("wavesmith_plan") or {}).get("plan", {})
+    planned = {wheel["key"]: wheel for item in plan.get("environments", ()) for wheel in item["wheels"]}
+    return [
+        {
+            "key": key,
+            "name": planned[key]["name"],
+            "version": planned[key]["version"],
+            "variant": planned[key]["spec"]["variant"],
+            "how": how,
+            "seconds": None,
+        }
+        for key in sorted(set(keys) & planned.keys())
+    ]
 
 
 @contextmanager

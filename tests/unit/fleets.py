@@ -7,6 +7,8 @@ from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.observe import probe
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Gpu
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import WheelOfRun
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.wheel import WheelSpec
 
 from .test_samples import SAMPLES
 
@@ -32,6 +34,45 @@ FAILURES = [
     ("stack.imports", "unjudged", "it did not answer within 270 s: it hung, in _lazy_init (__init__.py:314)", "run `wavesmith-doctor --only stack.imports`"),
     ("torch.computes", "fail", "<script>alert('x')</script> & \"quotes\" of a library", "update the driver"),
 ]  # fmt: skip
+
+
+WHEELS = [("pyworld", "0.3.5"), ("monotonic-alignment-search", "0.2.1")]
+
+
+def _wheel(name: str, version: str, variant: str) -> dict[str, Any]:
+    key = f"{name}-{variant}"
+    spec: WheelSpec = {
+        "name": name, "version": version, "variant": variant, "source": {"kind": "index", "name": name, "digest": "0", "urls": []},
+        "patches": {}, "build_lock": "", "system_packages": [], "environment": {}, "commands": [], "smoke": "", "memory_gib": 1.0, "seconds": 60,
+        "contents": {"extensions": [], "modules": [], "sass": [], "not_cpu_only": False}, "compiler": "gcc 13.3.0", "cuda": "", "cuda_home": "",
+        "against": [], "python": "/usr/bin/python3", "key": key,
+    }  # fmt: skip
+    return {"name": name, "version": version, "key": key, "status": "hit", "seconds": 60, "spec": spec}
+
+
+def wheels(hosts: int) -> list[WheelOfRun]:
+    """How they had their wheels: the first host of each kind built them, the others got them; the next run found them there."""
+    found: list[WheelOfRun] = []
+    for run in range(2):
+        for number in range(hosts):
+            variant = KINDS[number % 4][5]
+            for name, version in WHEELS:
+                how: Any = "there" if run else "built" if number < 4 else "brought"
+                seconds = 40.0 * (number + 1) if how == "built" else None
+                known = _wheel(name, version, variant)["key"]
+                found.append(
+                    {
+                        "key": known,
+                        "name": name,
+                        "version": version,
+                        "variant": variant,
+                        "how": how,
+                        "seconds": seconds,
+                        "host": name_of(number),
+                        "at": float(run),
+                    }
+                )
+    return found
 
 
 def kept(hosts: int) -> dict[str, dict[str, Any]]:
@@ -68,7 +109,7 @@ def _host(number: int, drawn: random.Random) -> dict[str, Any]:
                 "considered": [{"stack": "cuda12_8", "taken": False, "why": "it has no code for this GPU"}],
                 "variant": variant,
                 "versions": {"torch": "2.11.0", "torchaudio": "2.11.0"},
-                "wheels": [],
+                "wheels": [_wheel(wheel, version, variant) for wheel, version in WHEELS if name == "speech"],
             }
         )
         current = {"generation": generation, "damage": [], "damaged": 0, "manifest": None, "verdict": None}

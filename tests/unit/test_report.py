@@ -11,25 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures.match import recognise
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Health, Verdict
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import Fleet
 from ansible_collections.wavesmith.provision.plugins.module_utils.report import texts
 from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import changes, fleet, outliers
+from ansible_collections.wavesmith.provision.plugins.module_utils.report.wheels import ALONE, NONE, UNRECORDED
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, worked
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.page import page
 from axe_playwright_python.sync_playwright import Axe
 
 from wavesmith.cli import main
 
-from .fleets import kept, name_of
+from .conftest import known
+from .fleets import kept, name_of, wheels
 
 MADE = "2026-11-28 10:00 UTC"
 
 
 @pytest.fixture(scope="module")
 def fifty() -> Fleet:
-    return fleet(kept(50))
+    return fleet(kept(50), wheels(50))
 
 
 def test_the_rows_are_the_record_that_they_should_be(fifty: Fleet) -> None:
@@ -40,8 +45,9 @@ def test_the_rows_are_the_record_that_they_should_be(fifty: Fleet) -> None:
 @pytest.mark.parametrize("left", [(), ("plan",), ("observed",), ("report",), ("plan", "observed")])
 def test_a_host_of_which_little_is_kept_has_a_row(left: tuple[str, ...]) -> None:
     one = {name: parts for name, parts in kept(1)["thor000"].items() if name in left}
-    (host,) = fleet({"thor000": one})["hosts"]
-    assert shape.problems({"schema": 1, "hosts": [host]}, Fleet) == []
+    found = fleet({"thor000": one})
+    assert shape.problems(found, Fleet) == []
+    (host,) = found["hosts"]
     assert {row["verdict"] for row in host["environments"]} <= {"unknown", "healthy"}
 
 
@@ -70,7 +76,40 @@ def test_a_machine_far_below_its_siblings_is_named(fifty: Fleet) -> None:
     found = outliers(fifty)
     assert {line.split(":")[0] for line in found} == {"thor008", "spark049"}
     assert any("TFLOP/s" in line and "machines with NVIDIA Thor (SM 11.0)" in line for line in found)
-    assert outliers({"schema": 1, "hosts": fifty["hosts"][:2]}) == []
+    assert outliers(fleet(dict(list(kept(50).items())[:2]))) == []
+
+
+def test_the_wheelhouse_says_who_built_what_how_long_and_how_often_it_was_saved(fifty: Fleet, tmp_path: Path) -> None:
+    made = fifty["wheelhouse"]
+    assert (made["note"], made["needed"], made["there"]) == ("", 200, 192)
+    (row,) = [
+        one
+        for one in made["wheels"]
+        if (one["wheel"], one["variant"]) == ("pyworld 0.3.5", "python312-cuda13_0-sm110-armv9")
+    ]
+    assert (row["built"], row["seconds"], row["needed"], row["there"]) == (["thor000"], 40.0, 26, 25)
+    assert len(row["hosts"]) == 13
+    assert "needed 200 times, built 8 times (96% hits)" in texts.terminal(fifty)
+    assert "\nwavesmith_wheels_hit 192\n" in texts.prometheus(fifty)
+    shown = page(fifty, MADE, tmp_path, known().data)
+    assert "<b>96% hits</b>" in shown and "<td>thor000</td><td>40 s</td><td>26</td><td>96%</td>" in shown
+
+
+@pytest.mark.parametrize(
+    ("hosts", "recorded", "planned", "said"),
+    [(50, 0, False, NONE), (50, 0, True, UNRECORDED), (1, 1, True, ALONE), (2, 2, True, "")],
+)
+def test_a_fleet_without_a_wheelhouse_says_why(
+    hosts: int, recorded: int, planned: bool, said: str, tmp_path: Path
+) -> None:
+    parts = kept(hosts)
+    for host in parts.values():
+        for one in host["plan"]["environments"]:
+            one["wheels"] = one["wheels"] if planned else []
+    rows = fleet(parts, wheels(recorded))
+    assert rows["wheelhouse"]["note"] == said
+    assert said in page(rows, MADE, tmp_path, known().data)
+    assert shape.problems(rows, Fleet) == []
 
 
 def test_the_table_has_every_environment_and_the_remedies(fifty: Fleet) -> None:
@@ -94,7 +133,7 @@ def test_junit_is_xml_with_a_case_for_each_check(fifty: Fleet) -> None:
 
 def test_prometheus_reads_the_textfile(fifty: Fleet) -> None:
     text = texts.prometheus(fifty)
-    pattern = re.compile(r'^[a-z_]+\{(?:[a-z]+="(?:[^"\\\\]|\\\\.)*",?)*\} -?[0-9.e+-]+$')
+    pattern = re.compile(r'^[a-z_]+(?:\{(?:[a-z]+="(?:[^"\\\\]|\\\\.)*",?)*\})? -?[0-9.e+-]+$')
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert all(pattern.match(line) for line in lines)
     assert len([line for line in lines if line.startswith("wavesmith_verdict")]) == 99
@@ -108,16 +147,17 @@ def data(text: str) -> Any:
 
 
 def test_the_page_holds_its_data_and_nothing_from_elsewhere(fifty: Fleet, tmp_path: Path) -> None:
-    text = page(fifty, MADE, tmp_path)
+    text = page(fifty, MADE, tmp_path, known().data)
     assert len(data(text)["hosts"]) == 50
     assert data(text)["whole"] is True
     assert "<script>alert" not in text
-    assert not re.search(r"(?:src|href)=[\"']?https?:|@import|url\(", text)
+    own = re.sub(r'<script type="application/json".*?</script>', "", text, flags=re.DOTALL)
+    assert not re.search(r"(?:src|href)=[\"']?https?:|@import|url\(", own)
     assert "default-src 'none'" in text
 
 
 def test_500_hosts_weigh_less_than_3_mb(tmp_path: Path) -> None:
-    text = page(fleet(kept(500)), MADE, tmp_path)
+    text = page(fleet(kept(500), wheels(500)), MADE, tmp_path, known().data)
     assert len(text.encode()) < 3_000_000
     assert data(text)["whole"] is False
 
@@ -133,7 +173,7 @@ def test_small_sounds_are_held_and_large_ones_linked(tmp_path: Path) -> None:
     assert rows["hosts"][0]["environments"][0]["evidence"] == [
         f"thor000/evidence/speech/{n}.wav" for n in ("long", "spoken")
     ]
-    text = page(rows, MADE, tmp_path)
+    text = page(rows, MADE, tmp_path, known().data)
     assert '"thor000/evidence/speech/spoken.wav":"data:audio/wav;base64,UklGR' in text
     assert "long.wav" in text
     assert '"thor000/evidence/speech/long.wav":"data:' not in text
@@ -185,6 +225,48 @@ def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.Cap
     assert shape.problems(json.loads(capsys.readouterr().out), Fleet) == []
 
 
+@pytest.mark.parametrize(
+    ("left", "code", "said"),
+    [
+        (("plan", "observed"), 2, "not judged yet: rack002 ears, rack002 speech, rack002 voice and 3 more. Remedy: "),
+        (("observed",), 2, "no environment was judged. Remedy: provision the hosts"),
+        (("plan", "observed", "report"), 0, ""),
+    ],
+)  # fmt: skip
+def test_the_command_does_not_end_well_in_silence_where_nothing_was_judged(
+    left: tuple[str, ...], code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, parts in kept(3).items():
+        for part in left:
+            artifacts.write(tmp_path / name / f"{part}.json", json.dumps(parts[part]))
+    assert main(["report", "--artifacts", str(tmp_path)]) == code
+    complaint = capsys.readouterr().err
+    assert said in complaint and bool(said) == bool(complaint)
+
+
+def test_the_command_reads_how_wheels_were_had_from_the_record_of_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("plan", "observed", "report"):
+        artifacts.write(tmp_path / "thor000" / f"{part}.json", json.dumps(kept(1)["thor000"][part]))
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    for run in ("one", "two"):
+        ledger.begin(run, "site", "ada", "desk", 1.0, {})
+    first, second = wheels(1)[:2]
+    answers: list[tuple[str, list[dict[str, Any]]]] = [
+        ("wheels", [{**first, "how": "built", "seconds": 61.5}]),
+        ("wheelhouse", [{**second, "how": "brought"}]),
+        ("packages", [{**first, "how": "there"}, {**second, "how": "there"}]),  # what was just built is there
+    ]
+    for action, rows in answers:
+        worked(ledger, "one", "thor000", action, {"wheels": rows}, 2.0)
+    worked(ledger, "two", "thor000", *answers[2][:1], {"wheels": answers[2][1]}, 3.0)
+    main(["report", "--artifacts", str(tmp_path), "--json"])
+    made = json.loads(capsys.readouterr().out)["wheelhouse"]
+    assert (made["needed"], made["there"], made["note"]) == (4, 3, ALONE)
+    assert [row["seconds"] for row in made["wheels"] if row["built"]] == [61.5]
+
+
 # In a browser: Chromium of the system
 
 
@@ -206,7 +288,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     found = {}
     for hosts in (50, 500):
         found[hosts] = tmp_path_factory.mktemp("page") / "report.html"
-        found[hosts].write_text(page(fleet(kept(hosts)), MADE, found[hosts].parent), encoding="utf-8")
+        found[hosts].write_text(
+            page(fleet(kept(hosts), wheels(hosts)), MADE, found[hosts].parent, known().data), encoding="utf-8"
+        )
     return found
 
 
@@ -236,9 +320,15 @@ def test_it_is_accessible_asks_nobody_and_fits(
     assert violations(axe, view) == []
     looked_at(view, f"{hosts}-{width}-{scheme}")
     view.click("#table .name >> nth=1")
+    assert view.evaluate(SIDEWAYS) == []
     assert violations(axe, view) == []
     looked_at(view, f"{hosts}-{width}-{scheme}-host")
     view.close()
+
+
+SIDEWAYS = """() => [document.documentElement, ...document.querySelectorAll('dialog, dialog .scroll')]
+  .filter((part) => part.scrollWidth > part.clientWidth + 1).map((part) => part.tagName + '.' + part.className)"""
+"""What of a page with an open dialog would have to be scrolled sideways."""
 
 
 def violations(axe: Axe, view: Any) -> list[str]:
@@ -289,3 +379,35 @@ def test_search_links_and_keys_work(browser: Any, pages: dict[int, Path]) -> Non
     assert not view.is_visible("#search")
     view.close()
     linked.close()
+
+
+def texts_of_failures() -> list[str]:
+    """Examples and counter-examples of all entries, the texts that were kept aside, and what is healthy."""
+    root = Path(__file__).resolve().parents[2]
+    entries = [yaml.safe_load(path.read_text()) for path in sorted((root / "catalog" / "failures").glob("*.yml"))]
+    found = [said for entry in entries for said in (*entry["examples"], *entry["counter_examples"])]
+    for path in sorted((Path(__file__).parent / "failures").glob("*.yml")):
+        found += [one["said"] for one in yaml.safe_load(path.read_text())]
+    return found
+
+
+@pytest.mark.slow
+def test_the_page_recognises_what_the_program_does(browser: Any, pages: dict[int, Path]) -> None:
+    view = opened(browser, pages[50])
+    said = texts_of_failures()
+    assert len(said) > 400
+    heard = view.evaluate("(texts) => texts.map((text) => recognise(text).map((one) => [one.id, one.because, one.cause, one.remedy, one.command]))", said)  # fmt: skip
+    wanted = [
+        [[one.id, one.because_of, one.answer.cause, one.answer.remedy, one.answer.command] for one in recognise(text, known())]
+        for text in said
+    ]  # fmt: skip
+    different = [(text, here, there) for text, here, there in zip(said, heard, wanted, strict=True) if here != there]
+    assert different == []
+    view.fill("#pasted", "Traceback (most recent call last):\nRuntimeError: espeak not installed on your system\n")
+    view.wait_for_selector("#means .problem")
+    assert "deadly: espeak-ng is not found" in view.inner_text("#means")
+    assert violations(Axe(), view) == []
+    view.fill("#pasted", "all is well")
+    view.locator("#means", has_text="Not recognised").wait_for()
+    assert len(view.asked) == 1
+    view.close()

@@ -26,7 +26,7 @@ from ..host.job import Failed, Job
 from ..host.store import sha256
 from ..host.wheels import wheel_folder
 from ..plan.recipe import pins
-from ..records.wheel import Provenance, RecipeOfWheel, WheelSpec
+from ..records.wheel import BuiltWheel, Provenance, RecipeOfWheel, WheelSpec
 from . import source
 from .compile import Compilation
 from .promise import broken, needed, sbom, targets
@@ -38,23 +38,24 @@ SBOM = "sbom.cdx.json"
 
 def build_wheels(
     job: Job, root: str, specs: list[WheelSpec], package_index: str, ccache_remote: str = ""
-) -> dict[str, list[str]]:
+) -> dict[str, list[BuiltWheel]]:
     """Build each wheel that is not there yet; what was finished before a failure stays.
 
     Raises:
         Failed: a build went wrong; the reason, the remedy and the lines that matter.
     """
-    built = []
+    built: list[BuiltWheel] = []
     for number, spec in enumerate(specs, 1):
         if store.read_json(os.path.join(wheel_folder(root, spec["key"]), "provenance.json")) is None:
             with Site(job, root, spec, package_index, (number, len(specs))) as site:
-                _build(site, ccache_remote)
-            built.append(spec["name"])
+                seconds = _build(site, ccache_remote)
+            named = {"name": spec["name"], "version": spec["version"], "variant": spec["variant"], "key": spec["key"]}
+            built.append({**named, "seconds": seconds})
     return {"built": built}
 
 
-def _build(site: Site, ccache_remote: str) -> None:
-    """All steps in their order; the last one publishes.
+def _build(site: Site, ccache_remote: str) -> float:
+    """All steps in their order; the last one publishes. Returns the seconds that they took.
 
     Raises:
         Failed: the reason, the remedy, and the lines that matter.
@@ -79,10 +80,12 @@ def _build(site: Site, ccache_remote: str) -> None:
         )
     site.say("trying the wheel")
     try_out(site, wheel)
-    _publish(site, compilation, wheel, artifact, started)
+    seconds = round(time.time() - started, 1)
+    _publish(site, compilation, wheel, artifact, seconds)
+    return seconds
 
 
-def _publish(site: Site, compilation: Compilation, wheel: str, artifact: Artifact, started: float) -> None:
+def _publish(site: Site, compilation: Compilation, wheel: str, artifact: Artifact, seconds: float) -> None:
     spec, name = site.spec, os.path.basename(wheel)
     needs, provides = needed(artifact)
     digest, versions = sha256(wheel), _versions(site, compilation)
@@ -118,7 +121,7 @@ def _publish(site: Site, compilation: Compilation, wheel: str, artifact: Artifac
         "machine": platform.platform(),
         "jobs": compilation.jobs,
         "gib_per_job": compilation.peak,
-        "seconds": round(time.time() - started, 1),
+        "seconds": seconds,
     }
     store.write_json(os.path.join(site.staging, "provenance.json"), provenance)
     store.write_json(os.path.join(site.staging, SBOM), sbom(spec, name, digest, versions))

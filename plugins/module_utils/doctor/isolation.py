@@ -221,9 +221,7 @@ def console_scripts(context: Context) -> Finding:
                 problems.append(f"activated in {name}: pip is {said[3]}")
     evidence["problems"] = problems
     if problems:
-        raise Failed(
-            problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""), WRAPPER_REMEDY, evidence
-        )
+        raise Failed(problems[0] + (f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""), REPAIR, evidence)
     return Finding(f"{scripts} scripts, and python and pip after activation, are the prefix's", evidence)
 
 
@@ -354,5 +352,5 @@ CHECKS = (
     Check("isolation.libraries", "no foreign library comes first", libraries, WRAPPER_REMEDY, timeout=600.0, cost=2.5),
     Check("isolation.activated", "another active environment has no effect", activated, WRAPPER_REMEDY),
     Check("isolation.sudo", "sudo has no effect", sudo, WRAPPER_REMEDY),
-    Check("isolation.console_scripts", "scripts use the prefix", console_scripts, WRAPPER_REMEDY, cost=1.0),
+    Check("isolation.console_scripts", "scripts use the prefix", console_scripts, cost=1.0),
 )

@@ -6,6 +6,7 @@ import ctypes
 import ctypes.util
 import importlib
 import os
+import re
 import shutil
 
 from ..audit.libraries import Part, link, remedy
@@ -16,6 +17,8 @@ from .prefixes import site_packages
 from .worker import quiet
 
 TEXT = "hello"
+_EXTENSION = re.compile(r"\.(?:cpython-[\w-]+|abi3)\.so$")
+"""Names of modules that Python itself loads: those of a wheel for another processor, where a package may bring libraries for several."""
 
 
 def libraries(context: Context) -> Finding:
@@ -24,6 +27,11 @@ def libraries(context: Context) -> Finding:
     objects = list(shared_objects(site_packages(context.spec.prefix)))
     if not objects:
         raise Skipped("the environment holds no native libraries")
+    foreign = [
+        f"{path.relative_to(folder)} is for {dynamic.machine}"
+        for folder, path, _, dynamic in objects
+        if _EXTENSION.search(path.name) and dynamic.machine != os.uname().machine
+    ]
     provided = {name for _, path, _, dynamic in objects for name in (path.name, dynamic.soname)}
     preloaded: dict[str, list[str]] = {}
     parts = []
@@ -45,6 +53,10 @@ def libraries(context: Context) -> Finding:
         "optional plug-ins without their library": {name: list(paths) for name, paths in linkage.optional.items()},
         "taken of alternatives": dict(linkage.taken),
     }
+    if foreign:
+        raise Failed(
+            f"{foreign[0]}, this machine is {os.uname().machine}", "", {**evidence, "foreign": foreign}, "exec_format"
+        )
     if linkage.missing:
         more = f" (and {len(linkage.missing) - 1} more)" if len(linkage.missing) > 1 else ""
         told = {**evidence, "missing": [item.text for item in linkage.missing]}

@@ -154,7 +154,7 @@ def judge(checks: Sequence[Check], context: Context, spec_file: Path, say: Calla
         say(phase="check", n=done, m=total, detail=f"{check.id}: {check.title}")
 
     results = Schedule(checks, context, spec_file, begin).run()
-    known, facts = context.spec.known, context.spec.facts
+    known, facts = context.spec.known, {**context.spec.facts, "judged": "environment"}
     return [explained(results[check.id], check, known, facts) for check in checks]
 
 

@@ -58,11 +58,13 @@ class _Nursery:
 
 
 class _Message(TypedDict, total=False):
-    """What a nursery says: that it is ready, that it started a check in a process, or that one ended with an exit code."""
+    """What a nursery says: that it is ready, that it started a check in a process, that a result could not be kept, or that one ended with an exit code."""
 
     ready: bool
     started: str
     pid: int
+    lost: str
+    why: str
     ended: str
     code: int
 
@@ -73,6 +75,7 @@ class _Running:
     nursery: _Nursery
     began: float
     pid: int = 0
+    lost: str = ""
 
 
 class Schedule:
@@ -171,6 +174,9 @@ class Schedule:
         elif "started" in message:
             if message["started"] in self.running:
                 self.running[message["started"]].pid = message["pid"]
+        elif "lost" in message:
+            if message["lost"] in self.running:
+                self.running[message["lost"]].lost = message["why"]
         elif message["ended"] in self.running:
             self._conclude(self.running.pop(message["ended"]), message["code"])
 
@@ -186,6 +192,8 @@ class Schedule:
         text, how = self._log(running.check), words.ending(code)
         line = meaning(text) or words.summary(text)
         detail = f"{how}: {line}" if line else how
+        if running.lost:
+            detail = f"its result cannot be kept: {running.lost}"
         return running.check.result(FAIL, detail, _evidence(text), seconds=time.monotonic() - running.began)
 
     def _log(self, check: Check) -> str:

@@ -36,13 +36,15 @@ os.dup2(2, 1)
 sys.path[:] = [p for p in sys.path if p]
 for package, module in json.loads(sys.argv[1]):
     print(json.dumps({"start": package}), file=out, flush=True)
-    began, error, place = time.monotonic(), "", ""
+    began, error, place, before = time.monotonic(), "", "", os.lseek(2, 0, 1)
     try:
         place = getattr(importlib.import_module(module), "__file__", None) or ""
     except BaseException as problem:
         error = "%s: %s" % (type(problem).__name__, problem)
     seconds = round(time.monotonic() - began, 3)
-    print(json.dumps({"package": package, "error": error, "file": place, "seconds": seconds}), file=out, flush=True)
+    sys.stderr.flush()
+    said = [before, os.lseek(2, 0, 1)]
+    print(json.dumps({"package": package, "error": error, "file": place, "seconds": seconds, "said": said}), file=out, flush=True)
 os._exit(0)
 """
 IMPORT_TIMEOUT = 240.0
@@ -106,9 +108,14 @@ def imports(context: Context) -> Finding:
         error = result["error"]
         if not error and result["file"] and not below(result["file"], context.spec.prefix):
             error = f"imported from {result['file']}, outside the prefix"
-        evidence[package] = {"seconds": result["seconds"], **({"error": error} if error else {})}
+        said = words.lines(result["complaints"]) if error else []
+        evidence[package] = {
+            "seconds": result["seconds"],
+            **({"error": error} if error else {}),
+            **({"said": said} if said else {}),
+        }
         if error:
-            wrong.append(f"{package}: {error.splitlines()[0]}")
+            wrong.append(f"{package}: {_shown(error, result['complaints'])}")
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise Failed(wrong[0] + more, "", evidence)
@@ -116,6 +123,13 @@ def imports(context: Context) -> Finding:
         return Finding(f"{', '.join(bare)}: no module to import", evidence)
     slowest = max(results, key=lambda name: results[name]["seconds"])
     return Finding(f"{len(results)} packages import; slowest {slowest}, {results[slowest]['seconds']:.1f} s", evidence)
+
+
+def _shown(error: str, complaints: str) -> str:
+    """The one line of an error; where it has only a kind, what was printed before it."""
+    kind, _, text = error.partition(": ")
+    first = next((line for line in text.splitlines() if line.strip()), "") or words.summary(complaints)
+    return f"{kind}: {first.strip()}" if first else kind
 
 
 class Imported(TypedDict):
@@ -126,18 +140,21 @@ class Imported(TypedDict):
         error: Why it does not import; empty where it does.
         file: Where its module is; empty where that is not known.
         seconds: How long it took.
+        complaints: What was printed meanwhile.
     """
 
     package: str
     error: str
     file: str
     seconds: float
+    complaints: str
 
 
 class _Line(Imported, total=False):
     """A line of the process that imports: that it starts with a package, or what became of one."""
 
     start: str
+    said: list[int]
 
 
 def import_all(context: Context, wanted: Mapping[str, str]) -> dict[str, Imported]:
@@ -154,20 +171,22 @@ def import_all(context: Context, wanted: Mapping[str, str]) -> dict[str, Importe
             else:
                 results[line["package"]] = line
         if started and started not in results:
-            results[started] = {"package": started, "error": reason, "file": "", "seconds": 0.0}
+            results[started] = _unknown(started, reason)
         if not started or time.monotonic() > end:
             for package, _ in left:
-                results.setdefault(
-                    package, {"package": package, "error": reason or "not tried", "file": "", "seconds": 0.0}
-                )
+                results.setdefault(package, _unknown(package, reason or "not tried"))
         left = [(package, module) for package, module in left if package not in results]
     return {package: results[package] for package in wanted}
+
+
+def _unknown(package: str, reason: str) -> Imported:
+    return {"package": package, "error": reason, "file": "", "seconds": 0.0, "complaints": ""}
 
 
 def _import_process(context: Context, pairs: Sequence[tuple[str, str]], timeout: float) -> tuple[list[_Line], str]:
     with (
         tempfile.TemporaryFile("w+", dir=context.scratch) as said,
-        tempfile.TemporaryFile("w+", dir=context.scratch) as complained,
+        tempfile.TemporaryFile("w+b", dir=context.scratch) as complained,
     ):
         argv = [str(context.spec.python), "-W", "ignore", "-c", _IMPORTS, json.dumps(pairs)]
         try:
@@ -188,8 +207,12 @@ def _import_process(context: Context, pairs: Sequence[tuple[str, str]], timeout:
             reason = f"cannot run {argv[0]}: {error.strerror or error}"
         for stream in (said, complained):
             stream.seek(0)
-        why = words.summary(complained.read())
-        lines = [json.loads(line) for line in said if line.startswith("{") and line.endswith("}\n")]
+        complaints = complained.read()
+        why = words.summary(complaints.decode(errors="replace"))
+        lines: list[_Line] = [json.loads(line) for line in said if line.startswith("{") and line.endswith("}\n")]
+    for line in lines:
+        begin, end = line.get("said", (0, 0))
+        line["complaints"] = complaints[begin:end].decode(errors="replace")
     return lines, reason + (f": {why}" if why else "")
 
 

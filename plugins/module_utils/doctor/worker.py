@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from .base import Check, Context, calm, perform
 from .touched import Watch
@@ -76,7 +77,7 @@ def quiet(context: Context) -> dict[str, str]:
 def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str]) -> int:
     """Be the nursery: load `modules`, then fork a child for each check that is named on standard input.
 
-    On standard output it says, a JSON object a line, that it is ready, and of each child its ``started`` and ``ended``.
+    On standard output it says, a JSON object a line, that it is ready, and of each child its ``started``, ``lost`` and ``ended``.
     """
     watch = Watch(context.spec.prefix, context.spec.root)
     say = os.fdopen(os.dup(1), "w", buffering=1)
@@ -102,7 +103,7 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
             for name in names:
                 pid = os.fork()
                 if pid == 0:
-                    _judge(checks[name.decode()], context, watch)
+                    _judge(checks[name.decode()], context, watch, say)
                 children[pid] = name.decode()
                 print(json.dumps({"started": name.decode(), "pid": pid}), file=say, flush=True)
         while children:
@@ -114,8 +115,11 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
                 print(json.dumps({"ended": children.pop(pid), "code": code}), file=say, flush=True)
 
 
-def _judge(check: Check, context: Context, watch: Watch) -> None:
-    """Be a child: judge one check, leave its result in a file, and end without asking anybody's finalisers."""
+def _judge(check: Check, context: Context, watch: Watch, say: TextIO) -> None:
+    """Be a child: judge one check, leave its result in a file, and end without asking anybody's finalisers.
+
+    Where the disk takes no file, it says so on the nursery's own output.
+    """
     try:
         os.setpgid(0, 0)  # so that what it starts ends with it
         log = os.open(log_path(context.scratch, check), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
@@ -138,6 +142,8 @@ def _judge(check: Check, context: Context, watch: Watch) -> None:
         partial.rename(result_path(context.scratch, check))
         sys.stdout.flush()
         sys.stderr.flush()
+    except OSError as error:
+        print(json.dumps({"lost": check.id, "why": str(error)}), file=say, flush=True)
     finally:
         os._exit(0)
 

@@ -32,6 +32,8 @@ _PRINTED = re.compile(
 )
 # A quotation, or a comment of source code.
 _ASIDE = re.compile(r"[^:({\[=\s]\s*['\"]$|(?://|/\*|(?<!^)#)\s*$")
+EXPRESSIONS = {"told_before": _TOLD_BEFORE, "told_behind": _TOLD_BEHIND, "printed": _PRINTED, "aside": _ASIDE}
+"""What tells a message that a person reports from one that a tool prints, for whoever does the same elsewhere."""
 
 
 @dataclass(frozen=True)

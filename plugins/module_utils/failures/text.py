@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 _TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-_]|[\x00\x07\x0e\x0f]|.\x08")
 # What pip, uv and rich draw, what docker, GitHub's runner and pytest write before each line, and the quotes of a mail.
@@ -88,6 +89,10 @@ _ENGLISH = (
     ("nicht definierter Verweis auf ", "undefined reference to "),
     ("référence indéfinie vers ", "undefined reference to "),
 )
+EXPRESSIONS = {"terminal": _TERMINAL, "before": _BEFORE, "after": _AFTER, "code": _CODE, "telling": _TELLING}
+QUOTES: Mapping[str, str] = {chr(code): str(meant) for code, meant in _QUOTES.items()}
+ENGLISH = _ENGLISH
+"""What a text is made comparable by, for whoever does the same elsewhere."""
 
 
 def plain(text: str) -> str:

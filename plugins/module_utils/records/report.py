@@ -91,16 +91,56 @@ class HostRow(TypedDict):
     environments: list[EnvironmentRow]
 
 
+class WheelRow(TypedDict):
+    """A wheel that is built from source.
+
+    Attributes:
+        wheel: Its distribution and version.
+        variant: What it is for.
+        hosts: Those whose plan has it.
+        built: Those that built it, the last one at the end.
+        seconds: How long the last build took; `None` where none is recorded.
+        needed: How often a host needed it, as far as runs are recorded.
+        there: How often it was there already, or was brought from the wheelhouse or another host.
+    """
+
+    wheel: str
+    variant: str
+    hosts: list[str]
+    built: list[str]
+    seconds: Optional[float]
+    needed: int
+    there: int
+
+
+class WheelhouseOf(TypedDict):
+    """Wheels that are built from source, and how often a build was saved.
+
+    Attributes:
+        note: Why there are none, or why they are not shared; empty where they are.
+        needed: How often a host needed one.
+        there: How often it had not to be built.
+        wheels: By name.
+    """
+
+    note: str
+    needed: int
+    there: int
+    wheels: list[WheelRow]
+
+
 class Fleet(TypedDict):
     """What `wavesmith report --json` prints.
 
     Attributes:
         schema: Version of this record.
         hosts: By name.
+        wheelhouse: Wheels that are built from source.
     """
 
     schema: Literal[1]
     hosts: list[HostRow]
+    wheelhouse: WheelhouseOf
 
 
 class EnvironmentReport(TypedDict):

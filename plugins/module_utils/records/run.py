@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, TypedDict
+from typing import Literal, Optional, TypedDict
 
 
 class RunOptions(TypedDict, total=False):
@@ -83,6 +83,35 @@ class HostOfRun(TypedDict):
     at: float
     seconds: dict[str, float]
     environments: list[EnvironmentOfRun]
+
+
+class _WheelOfRun(TypedDict):
+    """What a step says of a wheel."""
+
+    key: str
+    name: str
+    version: str
+    variant: str
+    how: Literal["built", "brought", "there"]
+    seconds: Optional[float]
+
+
+class WheelOfRun(_WheelOfRun, total=False):
+    """How a host had a wheel of its own packages in a run.
+
+    Attributes:
+        key: Its wheel key.
+        name: Distribution.
+        version: Its version.
+        variant: What it is for.
+        how: ``built`` on the host, ``brought`` from the wheelhouse or another host, or ``there`` already.
+        seconds: How long its build took; `None` where it was not built.
+        host: The host.
+        at: When that was known, in seconds since 1970.
+    """
+
+    host: str
+    at: float
 
 
 class EnvironmentState(TypedDict):

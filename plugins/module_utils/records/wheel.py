@@ -212,6 +212,24 @@ class Provenance(_Provenance, total=False):
     seconds: float
 
 
+class BuiltWheel(TypedDict):
+    """A wheel that was built now.
+
+    Attributes:
+        name: Distribution.
+        version: Its version.
+        variant: What it is for.
+        key: Its wheel key.
+        seconds: How long it took.
+    """
+
+    name: str
+    version: str
+    variant: str
+    key: str
+    seconds: float
+
+
 class WheelManifest(TypedDict):
     """``manifest.json`` of a wheel that travels; it is signed.
 

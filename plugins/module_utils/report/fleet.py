@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from ..records.host import Gpu, KeptEnvironment, KeptGeneration
 from ..records.plan import PlannedEnvironment, RefusalOf
 from ..records.report import EnvironmentReport, EnvironmentRow, Fleet, GenerationRow, HostRow, KeptOfHost
+from ..records.run import WheelOfRun
 from ..terms.refusal import Refusal
+from .wheels import wheelhouse
 
 
-def fleet(kept: Mapping[str, KeptOfHost]) -> Fleet:
+def fleet(kept: Mapping[str, KeptOfHost], wheels: Sequence[WheelOfRun] = ()) -> Fleet:
     """The rows of a fleet.
 
     Args:
         kept: By host what its files have.
+        wheels: How hosts had the wheels that are built from source, in all runs.
     """
-    return {"schema": 1, "hosts": [_host(name, kept[name]) for name in sorted(kept)]}
+    hosts = [_host(name, kept[name]) for name in sorted(kept)]
+    return {"schema": 1, "hosts": hosts, "wheelhouse": wheelhouse(hosts, wheels)}
 
 
 def _host(name: str, kept: KeptOfHost) -> HostRow:

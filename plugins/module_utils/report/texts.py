@@ -26,6 +26,15 @@ def counts(fleet: Fleet) -> dict[str, int]:
     return found
 
 
+def unjudged(fleet: Fleet) -> str:
+    """Which environments the doctor has not judged yet, with the remedy; empty where there are none."""
+    names = [f"{host['name']} {one['name']}" for host, one in environments(fleet) if one["verdict"] == "unknown"]
+    if not names:
+        return "" if any(environments(fleet)) else "no environment was judged. Remedy: provision the hosts, then report"
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"not judged yet: {', '.join(names[:3])}{more}. Remedy: provision these hosts, or run wavesmith verify"
+
+
 def terminal(fleet: Fleet) -> str:
     """A line for each environment, failures and their remedies after it."""
     rows = [
@@ -49,6 +58,11 @@ def terminal(fleet: Fleet) -> str:
                 lines.append(f"    → {check.get('remedy') or 'see its evidence'}")
     for host in fleet["hosts"]:
         lines += [f"{_MARK['failed']} {host['name']}: {refusal}" for refusal in host["refusals"]]
+    made = fleet["wheelhouse"]
+    if made["needed"]:
+        built = made["needed"] - made["there"]
+        share = made["there"] / made["needed"]
+        lines.append(f"wheels built from source: needed {made['needed']} times, built {built} times ({share:.0%} hits)")
     total = ", ".join(f"{count} {verdict}" for verdict, count in counts(fleet).items() if count)
     return (
         "\n".join(
@@ -111,6 +125,12 @@ def prometheus(fleet: Fleet) -> str:
             blocks["wavesmith_performance"][1].append(
                 f'wavesmith_performance{{{labels},what="{_label(what)}"}} {value:g}'
             )
+    made = fleet["wheelhouse"]
+    blocks["wavesmith_wheels_needed"] = (
+        "How often a host needed a wheel that is built from source.",
+        [f"wavesmith_wheels_needed {made['needed']}"],
+    )
+    blocks["wavesmith_wheels_hit"] = ("How often it had not to be built.", [f"wavesmith_wheels_hit {made['there']}"])
     lines = []
     for name, (help_text, values) in blocks.items():
         if values:

@@ -115,9 +115,9 @@ function environment(host, row) {
     return path.endsWith('.wav') ? `<p>${name}<br><audio controls preload="none" src="${source}" aria-label="${name}"></audio></p>` : `<p><img loading="lazy" src="${source}" alt="Spectrograms: ${name}"></p>`;
   });
   return `<section><h3>${escape(row.name)}: <span class="${row.verdict}">${VERDICTS[row.verdict]} ${row.verdict}</span></h3><dl><dt>generation</dt><dd>${escape(row.generation || 'nothing yet')}</dd><dt>stack</dt><dd>${escape(row.stack)}${row.why ? ` (${escape(row.why)})` : ''}: ${escape(row.versions)}</dd><dt>variant</dt><dd>${escape(row.variant)}</dd></dl>
-<div class="scroll" tabindex="0" role="region" aria-label="Checks of ${escape(row.name)}"><table><thead><tr><th scope="col">check</th><th scope="col">found</th><th scope="col">seconds</th></tr></thead><tbody>${checks.map(([mark, n]) => {
+<div class="scroll" tabindex="0" role="region" aria-label="Checks of ${escape(row.name)}"><table><thead><tr><th scope="col">check</th><th scope="col">found</th><th scope="col" class="optional">seconds</th></tr></thead><tbody>${checks.map(([mark, n]) => {
     const [detail, remedy, seconds] = row.details[n] || [];
-    return `<tr><th scope="row"><span class="${mark}">${MARKS[mark]}</span> ${escape(D.checks[n][0])}</th><td class="wide">${detail === undefined ? escape(D.checks[n][1]) : escape(T[detail])}${T[remedy] ? `<br><span class="remedy">${escape(T[remedy])}</span>` : ''}</td><td>${seconds ?? ''}</td></tr>`;
+    return `<tr><th scope="row"><span class="${mark}">${MARKS[mark]}</span>&nbsp;${escape(D.checks[n][0]).replace(/[._]/g, '$&<wbr>')}</th><td class="wide">${detail === undefined ? escape(D.checks[n][1]) : escape(T[detail])}${T[remedy] ? `<br><span class="remedy">${escape(T[remedy])}</span>` : ''}</td><td class="optional">${seconds ?? ''}</td></tr>`;
   }).join('')}</tbody></table></div>${timeline.length ? `<h4>Generations</h4><ol class="timeline">${timeline.join('')}</ol>` : ''}${files.length ? `<h4>Evidence</h4>${files.join('')}` : ''}${list('Built from source', row.wheels)}${list('Other stacks', row.considered)}${list('Overrides', row.overrides)}</section>`;
 }
 function open(name) {
@@ -159,7 +159,6 @@ follow();
 const later = () => {
   finish(); filter();
   tally('stacks', ['stack', 'environment', 'variant', 'versions'], hosts.flatMap((host) => host.rows.map((row) => [[row.stack, row.name, row.variant, row.versions], host.name])));
-  tally('wheels', ['wheel', 'variant'], hosts.flatMap((host) => host.rows.flatMap((row) => row.wheels.map((wheel) => [[wheel, row.variant], host.name]))));
   plots();
   document.body.dataset.ready = 'yes';
 };
