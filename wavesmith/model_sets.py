@@ -11,7 +11,7 @@ import tarfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.installed import modules_of
@@ -140,7 +140,7 @@ def attempt(row: Row, wanted: ModelSet, catalog: Catalog, arguments: argparse.Na
         row.reason = str(error).partition(". Remedy:")[0]
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    row.seconds, row.date = round(time.monotonic() - began), datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    row.seconds, row.date = round(time.monotonic() - began), datetime.now(UTC).strftime("%Y-%m-%d")
     return row
 
 

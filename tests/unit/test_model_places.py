@@ -64,7 +64,7 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_model_runs_where_the_catalog_says(prefix: Path, tmp_path: Path, workdir: str) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    assert place.enter(prefix, model(workdir), scratch=work) == prefix / TREE
+    assert place.enter(prefix, model(workdir), work=work) == prefix / TREE
     assert Path.cwd() == {"source": prefix / TREE, "scratch": work, "": tmp_path}[workdir]
     assert sys.path[0] == str(prefix / TREE) and os.environ["TALKER_DATA"] == f"{prefix / TREE}/data"
     assert os.environ["TALKER_SITE"] == str(prefix / "lib/python3.11/site-packages")

@@ -127,7 +127,7 @@ def enter(context: Context, model: ModelOf) -> tuple[Path, list[str]]:
         Skipped: its tree lacks a file that we have no stand-in for.
     """
     if "code" not in model:
-        return place.enter(context.spec.prefix, model, scratch=context.scratch), []
+        return place.enter(context.spec.prefix, model, work=context.scratch), []
     code = context.scratch / "code"
     shutil.copytree(context.spec.prefix / model["code"]["folder"], code, symlinks=True)
     _let_write(code)

@@ -65,6 +65,7 @@ def quiet(context: Context) -> dict[str, str]:
         **{name: os.environ[name] for name in kept if name in os.environ},
         **hub,
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": scratch,
         "MPLCONFIGDIR": f"{scratch}/matplotlib",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
