@@ -402,7 +402,7 @@ def _hub(values: dict[str, Any], environ: Mapping[str, str]) -> list[Refusal]:
 
 def _git_mirrors(values: dict[str, Any]) -> list[Refusal]:
     bundle = values.get("bundle", "")
-    packs = (f"{bundle.rstrip('/')}/sources/{{commit}}",) if bundle else ()
+    packs = (f"{bundle.rstrip('/')}/sources/{{commit}}",) if _MIRROR.match(bundle) else ()
     values["git_mirrors"] = (*packs, *values.get("git_mirrors", ()))
     wrong = [place for place in values["git_mirrors"] if not isinstance(place, str) or not _MIRROR.match(place)]
     if not wrong:
