@@ -35,6 +35,10 @@ def ends(context):
 def exits(context):
     sys.exit("no device")
 
+def unkept(context):
+    os.mkdir(context.scratch.parent / "own.unkept.part")
+    return Finding("found, and nowhere to keep it")
+
 def hangs(context):
     subprocess.Popen(["sleep", "61"])
     wait_for_the_driver()
@@ -56,7 +60,7 @@ def follows(context):
     return Finding("found it")
 
 CHECKS = (
-    *(Check(f"own.{run.__name__}", run.__name__, run, "mend it", heavy=True, timeout=20) for run in (segfault, abort, ends, exits, noisy)),
+    *(Check(f"own.{run.__name__}", run.__name__, run, "mend it", heavy=True, timeout=20) for run in (segfault, abort, ends, exits, noisy, unkept)),
     Check("own.hangs", "hangs", hangs, heavy=True, timeout=1.0),
     Check("own.slow", "slow", slow), Check("own.slow2", "slow", slow), Check("own.follows", "follows", follows, heavy=True, after=("own.slow",)),
     Check("own.needs", "needs", slow, needs=("torch",)),
@@ -103,6 +107,7 @@ def results(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         ("abort", "signal 6 (SIGABRT): what():  no kernel image is available", "terminate called after"),
         ("ends", "the process ended with exit 7: Error: the licence server does not answer", "licence"),
         ("exits", "SystemExit: no device", "Traceback"),
+        ("unkept", "the process ended with exit 1: IsADirectoryError: ", "own.unkept.part"),
     ],
 )
 def test_the_end_of_its_process_fails_a_check_with_what_it_said(

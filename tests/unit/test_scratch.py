@@ -40,7 +40,7 @@ def begin(tmp_path: Path) -> Begin:
         )
         assert process.stdout is not None
         made = Path(process.stdout.readline().strip())
-        assert made.name.startswith(f"wavesmith-{kind}-"), process.communicate()
+        assert made.name.startswith(f"wavesmith.{kind}."), process.communicate()
         return process, made
 
     return start
@@ -107,10 +107,18 @@ def test_links_and_files_of_that_name_are_left_alone(begin: Begin, tmp_path: Pat
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "kept").write_text("x")
-    (tmp_path / "wavesmith-metis-link").symlink_to(mine)
-    (tmp_path / "wavesmith-metis-file").write_text("x")
+    (tmp_path / "wavesmith.metis.link").symlink_to(mine)
+    (tmp_path / "wavesmith.metis.file").write_text("x")
     begin("metis", "")[0].communicate()
-    assert (mine / "kept").exists() and (tmp_path / "wavesmith-metis-file").exists()
+    assert (mine / "kept").exists() and (tmp_path / "wavesmith.metis.file").exists()
+
+
+@pytest.mark.parametrize("name", ["wavesmith-doctor-ab12cd34", "doctor-ab12cd34", "wavesmith.doctors.ab12cd34"])
+def test_what_others_name_like_it_and_do_not_lock_is_left_alone(begin: Begin, tmp_path: Path, name: str) -> None:
+    """a doctor of an older generation lost the folder that it worked in, and its checks ended with exit 0."""
+    (tmp_path / name).mkdir()
+    begin("doctor", "")[0].communicate()
+    assert (tmp_path / name).is_dir()
 
 
 def test_many_at_once_each_have_their_own(begin: Begin) -> None:

@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,7 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
 
 def _judge(check: Check, context: Context, watch: Watch) -> None:
     """Be a child: judge one check, leave its result in a file, and end without asking anybody's finalisers."""
+    code = 1
     try:
         os.setpgid(0, 0)  # so that what it starts ends with it
         log = os.open(log_path(context.scratch, check), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
@@ -139,8 +141,11 @@ def _judge(check: Check, context: Context, watch: Watch) -> None:
         partial.rename(result_path(context.scratch, check))
         sys.stdout.flush()
         sys.stderr.flush()
+        code = 0
+    except BaseException:  # its result could not be kept, say because the disk is full
+        traceback.print_exc()
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
 def end(pid: int) -> None:

@@ -19,6 +19,8 @@ from types import FrameType
 
 _MINE: dict[Path, tuple[int, int | None]] = {}
 """The folders made here: the process that made each, and the descriptor that locks it."""
+_NAMED = "wavesmith.{}."
+"""Not as a doctor of older generations names its own, which it does not lock."""
 _TRIES = 3
 """Another process may take a folder for a left one before it is locked; and there are file systems without locks."""
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
@@ -26,13 +28,13 @@ _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 def folder(kind: str) -> Path:
     """Make an empty folder, and remove those of its kind that are nobody's any more."""
-    for left in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), f"wavesmith-{kind}-*")):
+    for left in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), f"{_NAMED.format(kind)}*")):
         lock = _lock(left)
         if lock is not None:
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)
     for _ in range(_TRIES):
-        made = os.path.realpath(tempfile.mkdtemp(prefix=f"wavesmith-{kind}-"))
+        made = os.path.realpath(tempfile.mkdtemp(prefix=_NAMED.format(kind)))
         lock = _lock(made)
         if lock is not None:
             break
