@@ -11,7 +11,7 @@ import tarfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.installed import modules_of
@@ -140,7 +140,7 @@ def attempt(row: Row, wanted: ModelSet, catalog: Catalog, arguments: argparse.Na
         row.reason = str(error).partition(". Remedy:")[0]
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    row.seconds, row.date = round(time.monotonic() - began), datetime.now(timezone.utc).strftime("%Y-%m-%d")
+    row.seconds, row.date = round(time.monotonic() - began), datetime.now(UTC).strftime("%Y-%m-%d")
     return row
 
 
@@ -224,6 +224,10 @@ def said(row: Row) -> str:
     return f"{row.packages} packages, {row.imported} modules import{skipped}"
 
 
+def _cell(row: Row) -> str:
+    return f"{said(row)} ({row.date}, {row.seconds} s)" if row.date else said(row)
+
+
 def table(rows: Sequence[Row]) -> str:
     """A line for each set and Python, a column for each CPU architecture."""
     lines = [
@@ -231,7 +235,7 @@ def table(rows: Sequence[Row]) -> str:
         "| --- | --- | " + " | ".join("---" for _ in ARCHITECTURES) + " |",
     ]
     for name, python in dict.fromkeys((row.name, row.python) for row in rows):
-        own = {row.architecture: said(row) for row in rows if (row.name, row.python) == (name, python)}
+        own = {row.architecture: _cell(row) for row in rows if (row.name, row.python) == (name, python)}
         lines.append(
             f"| {name} | {python} | " + " | ".join(own.get(arch, "not tried") for arch in ARCHITECTURES) + " |"
         )

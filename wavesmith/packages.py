@@ -221,6 +221,7 @@ def command(argv: Sequence[str], item: str) -> str:
         **os.environ,
         "UV_NO_CONFIG": "1",
         "UV_SYSTEM_CERTS": "1",
+        "UV_PYTHON_DOWNLOADS": "never",
         "UV_LINK_MODE": "hardlink",
         "LC_ALL": "C.UTF-8",
     }
@@ -268,9 +269,11 @@ def prefix_of(work: Path, lock: str, python: str, item: str) -> Path:
     """A virtual environment of a lock; archives that do not build with today's tools are built with older ones."""
     prefix, file = work / "prefix", work / "lock.txt"
     file.write_text(lock)
-    if not shutil.which(f"python{python}"):
-        raise Failed(f"there is no Python {python} on this machine to import it with")
-    command(uv("venv", "--quiet", "--python", python, str(prefix)), f"Python {python}")
+    try:  # a python3.12 on PATH may be a shim with nothing behind it
+        found = command(uv("python", "find", python), f"Python {python}").strip()
+    except Failed as error:
+        raise Failed(f"there is no Python {python} on this machine to import it with") from error
+    command(uv("venv", "--quiet", "--python", found, str(prefix)), f"Python {python}")
     argv = uv("pip", "install", "--quiet", "--no-deps", "--python", str(prefix), "--requirement", str(file))
     try:
         command(argv, f"installing {item}")

@@ -25,8 +25,13 @@ options:
     type: list
     elements: dict
     default: []
+  commits:
+    description: Packs of the commits that the environments are planned with, of models and of projects; brought by the action plugin.
+    type: list
+    elements: dict
+    default: []
   sources:
-    description: Whether that goes along.
+    description: Whether what builds take goes along.
     type: bool
     default: true
   folder:
@@ -73,7 +78,7 @@ result:
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.export.bundle import bundle
+from ..module_utils.export.bundle import bundle, keep_packs
 from ..module_utils.host.module import OPTIONS, package_index, serve
 from ..module_utils.terms.digest import digest
 
@@ -84,6 +89,7 @@ def main() -> None:
         **OPTIONS,
         "environments": {"type": "list", "elements": "dict", "default": []},
         "builds": {"type": "list", "elements": "dict", "default": []},
+        "commits": {"type": "list", "elements": "dict", "default": []},
         "sources": {"type": "bool", "default": True},
         "folder": {"type": "path", "default": ""},
         "toolbox": {"type": "str", "default": ""},
@@ -93,9 +99,10 @@ def main() -> None:
     given = module.params
     root, todo, index = given["root"], given["environments"], package_index(given["package_index"])
     builds = given["builds"] if given["sources"] else []
+    packs = [] if module.check_mode else keep_packs(root, given["commits"])
     more = (given["toolbox"], given["signers"], given["folder"])
-    name = f"bundle-{digest([todo, builds, given['folder']])[:16]}"
-    serve(module, name, todo, lambda job: {"bundle": bundle(job, root, todo, builds, index, *more)})
+    name = f"bundle-{digest([todo, builds, packs, given['folder']])[:16]}"
+    serve(module, name, todo, lambda job: {"bundle": bundle(job, root, todo, builds, packs, index, *more)})
 
 
 if __name__ == "__main__":

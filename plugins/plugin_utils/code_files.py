@@ -13,10 +13,12 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan.models import with_projects
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.digest import digest
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.model import Archive, Model, Tree
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Wanted
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.git import COMPLETE, Commit, Entry, Unusable, cache
 
 LARGEST = 256 * 2**20
@@ -43,6 +45,25 @@ def read(wanted: Wanted, models: Mapping[str, Model]) -> tuple[dict[str, Model],
         except Unusable as error:
             refusals.append(Refusal(f"model {name}", error.problem, error.remedy))
     return found, refusals
+
+
+def commits(wanted: Wanted, models: Mapping[str, Model]) -> dict[str, Path]:
+    """Packs of the commits that a host's environments are planned with, of models and of projects, by commit: a bundle takes them along.
+
+    Raises:
+        Unusable: nobody has one of them.
+    """
+    known = {**catalog_files.projects(), **wanted.projects}
+    addresses: dict[str, str] = {}
+    for environment in with_projects(wanted, models).environments:
+        trees = [tree for name in environment.models if name in models and (tree := models[name].tree)]
+        addresses.update({tree.commit: tree.git for tree in trees})
+        sources = [known[name] for name in environment.projects if "git" in known.get(name, {})]
+        addresses.update({source["commit"]: source["git"] for source in sources})
+    found = {commit: cache("packs") / f"{commit}.pack" for commit in sorted(addresses)}
+    for commit, path in found.items():
+        Commit(addresses[commit], commit, wanted.git_mirrors).pack(path)
+    return found
 
 
 def pack(tree: Tree, mirrors: Sequence[str]) -> Tree:

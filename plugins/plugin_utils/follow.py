@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from ansible.utils.display import Display
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.task import CodeFile, PackOf
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.shown import one_line
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.answer import DownloadingAction
@@ -57,6 +58,20 @@ class FollowAction(DownloadingAction):
                 shown = now
             arguments["seen"] = state
         return self.conclude(answer, variables)
+
+    def bring(self, files: Sequence[CodeFile | PackOf]) -> None:
+        """Bring files of the controller to the host, each once, and put where they lie there in the place of their paths here."""
+        if not files:
+            return
+        folder = self._make_tmp_path()
+        there: dict[str, str] = {}
+        for file in files:
+            local = file["path"]
+            if local not in there:
+                remote = self._connection._shell.join_path(folder, os.path.basename(local))
+                there[local] = self._transfer_file(local, remote)
+            file["path"] = there[local]
+        self._fixup_perms2([folder, *there.values()])
 
     def _estimate(self, variables: Variables) -> float:
         """Seconds the plan expects for this phase; 0 where there is no plan."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import time
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.build.source import PACK, opened
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.url import masked, split_url
 
 _QUIET = {
@@ -69,7 +71,8 @@ class Commit:
     Args:
         address: Of the repository.
         commit: Its full id.
-        mirrors: Addresses that are asked before it; ``{owner}`` and ``{name}`` in them are the repository's.
+        mirrors: Addresses that are asked before it; ``{owner}`` and ``{name}`` in them are the repository's. One with ``{commit}`` has a pack of it,
+            as a bundle's ``sources/``.
 
     Raises:
         Unusable: nobody has it.
@@ -83,10 +86,11 @@ class Commit:
             return
         tried = []
         for place in [*(_filled(mirror, address) for mirror in mirrors), address]:
-            said = self._fetched(place, kept)
+            packed = place.replace("{commit}", commit)
+            said = self._unpacked(packed, kept) if packed != place else self._fetched(place, kept)
             if not said:
                 return
-            tried.append(f"{split_url(place).shown}: {masked(said)}")
+            tried.append(f"{split_url(packed).shown}: {masked(said)}")
         raise Unusable(
             f"commit {commit[:12]} cannot be fetched from its repository: {'; '.join(tried)}",
             "check git, commit and the network of this machine, or name a mirror that has it in wavesmith_git_mirrors",
@@ -117,6 +121,55 @@ class Commit:
                 path = next((entry for entry in self._listed() if entry.endswith(lacks[1])), "").partition("\0")[0]
                 return f"it lacks {path or lacks[1]}"
         return said.strip().splitlines()[0]
+
+    def _unpacked(self, place: str, kept: Path) -> str:
+        """Have the commit from a pack, whose objects git hashes again; why not, empty where it is there.
+
+        A pack may lack what the mirror that it was made of lacked. It is not kept as the commit then: one that has all may come.
+        """
+        with tempfile.TemporaryDirectory(dir=kept.parent, prefix=".unpacking-") as name:
+            self._folder = Path(name) / "git"
+            self._run("init", "--quiet", "--bare")
+            (self._folder / "shallow").write_text(f"{self.id}\n", encoding="ascii")
+            pack = self._folder / "objects" / "pack" / "pack-bundle.pack"
+            try:
+                with opened(f"{place}/{PACK}") as answer, pack.open("wb") as file:
+                    shutil.copyfileobj(answer, file)
+            except OSError as error:
+                return str(getattr(error, "reason", error))
+            if self._run("index-pack", str(pack)).returncode or not self.objects([self.id]):
+                return f"its {PACK} is damaged, or of another commit"
+            if self._there()[1]:
+                kept = kept.with_name(f"{self.id}-from-a-bundle")
+                shutil.rmtree(kept, ignore_errors=True)
+            try:
+                self._folder.rename(kept)
+            except OSError:  # another one was first
+                pass
+            self._folder = kept
+        return ""
+
+    def _there(self) -> tuple[list[str], list[str]]:
+        """The ids of all objects of the commit, not proven: those that are here, and those that are not."""
+        listed = self._run("rev-list", "--objects", "--no-walk", "--missing=print", "--no-object-names", self.id)
+        ids = listed.stdout.decode().split()
+        return [name for name in ids if name[0] != "?"], [name[1:] for name in ids if name[0] == "?"]
+
+    def pack(self, path: Path) -> None:
+        """Write a pack of all that is here of the commit.
+
+        Raises:
+            Unusable: git cannot write it.
+        """
+        # Alone, so that the same objects give the same bytes.
+        words = ("-c", "pack.threads=1", "pack-objects", "--quiet", "--stdout")
+        done = self._run(*words, given="".join(f"{name}\n" for name in self._there()[0]).encode())
+        if done.returncode or not done.stdout:
+            said = masked(done.stderr.decode(errors="replace").strip())
+            raise Unusable(f"commit {self.id[:12]} of {self.address} cannot be packed: {said}", COMPLETE)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".packing-", delete=False) as file:
+            file.write(done.stdout)
+        os.rename(file.name, path)
 
     def _fetch(self, place: str, *options: str) -> str:
         self._run("init", "--quiet", "--bare")

@@ -14,6 +14,9 @@ import numpy
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import amphion, keys, metis, sound
 from ansible_collections.wavesmith.provision.plugins.module_utils.models.kept import Unusable
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
+
+from .test_plan import CATALOG
 
 VOICE = sound.Sound(24000, numpy.zeros(2400, "float32"))
 FILES = [Path(f"/store/snapshots/1/{path}") for path in (*metis._LOADED, metis._SPEAKS)]
@@ -93,6 +96,17 @@ def test_metis_finds_weights_in_a_folder_of_its_own_and_its_tree_stays_as_it_is(
         assert (Path("models/tts/metis/ckpt") / path).read_bytes() == path.encode()
     (Path("models/tts/metis/ckpt") / ".cache").mkdir()  # what huggingface_hub writes beside what it downloads
     assert sorted(tree.rglob("*")) == before
+
+
+def test_metis_lists_the_weights_that_its_runner_reads() -> None:
+    listed = {weights.name: {file.path for file in weights.files} for weights in CATALOG.models["metis"].weights}
+    assert listed.pop("maskgct") == {*metis._LOADED, metis._SPEAKS}
+    assert list(listed) == ["w2v_bert_2_0"], "what transformers loads by its name"
+
+
+def test_all_weights_of_the_catalog_are_loaded_by_a_model() -> None:
+    loaded = {weights.name for model in CATALOG.models.values() for weights in model.weights}
+    assert {path.stem for path in (catalog_files.FOLDER / "weights").iterdir()} == loaded
 
 
 class Base:

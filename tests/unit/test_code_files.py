@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import json
 import os
 import shutil
 import stat
 import subprocess
 import tarfile
+import threading
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.build.source import PACK
 from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import models
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import code
@@ -261,6 +265,118 @@ def test_a_partial_mirror_behind_ssh_is_refused_with_the_file_that_it_lacks(
     repository.lose(LEXICON)
     with pytest.raises(Unusable, match=f"it lacks {LEXICON}"):
         code_files.pack(repository.tree(), mirrors)
+
+
+# In a bundle
+
+
+class Stick:
+    """A bundle with the commit of a repository, in another cache than the one that it was made of."""
+
+    def __init__(self, repository: Repository, mirrors: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch):
+        self.bundle, self.commit, self._monkeypatch = folder / "stick", repository.commit, monkeypatch
+        self.file = self.bundle / "sources" / self.commit / PACK
+        self.file.parent.mkdir(parents=True)
+        task = CATALOG.models["piper_demo"].task
+        self.models = {"talker": Model("talker", "talks", task, tree=repository.tree(may_lack={LEXICON: "words"}))}
+        wanted = Wanted((Environment("speech", models=("talker",)),), git_mirrors=tuple(mirrors))
+        (found,) = code_files.commits(wanted, self.models).values()
+        shutil.copy(found, self.file)
+        shutil.rmtree(repository.folder)
+        self.away("away")
+
+    def away(self, name: str) -> None:
+        self._monkeypatch.setenv("XDG_CACHE_HOME", str(self.bundle.parent / name))
+
+    def read(self, address: str = "") -> tuple[dict[str, Model], list[str]]:
+        variables = {"wavesmith_bundle": address or self.bundle.as_uri(), "wavesmith_environments": {"e": {}}}
+        wanted, refusals = read(variables)
+        assert not refusals
+        wanted = replace(wanted, environments=(Environment("speech", models=("talker",)),))
+        found, missing = code_files.read(wanted, self.models)
+        return found, [str(refusal) for refusal in missing]
+
+
+@pytest.fixture
+def stick(
+    request: pytest.FixtureRequest,
+    repository: Repository,
+    mirrors: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Stick:
+    if getattr(request, "param", ""):
+        repository.lose(request.param)
+    return Stick(repository, mirrors, tmp_path, monkeypatch)
+
+
+def taken(models: dict[str, Model]) -> list[str]:
+    tree = models["talker"].tree
+    assert tree and tree.archive
+    with tarfile.open(tree.archive.path) as archive:
+        return archive.getnames()
+
+
+def test_a_bundle_has_the_commits_that_are_planned_with(stick: Stick) -> None:
+    found, problems = stick.read()
+    assert not problems and LEXICON in taken(found)
+    shutil.rmtree(stick.bundle)
+    assert stick.read()[1] == [], "it is kept as one from a repository"
+
+
+@pytest.mark.process
+def test_a_bundle_that_is_served_has_them_too(stick: Stick) -> None:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(stick.bundle))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        found, problems = stick.read(f"http://127.0.0.1:{server.server_port}/")
+        server.shutdown()
+    assert not problems and LEXICON in taken(found)
+
+
+@pytest.mark.parametrize("stick", [LEXICON, "docs/picture.png"], indirect=True)
+def test_what_a_mirror_lacked_its_bundle_lacks_and_a_whole_one_heals_it(
+    stick: Stick, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    lost = request.node.callspec.params["stick"]
+    for _ in range(2):
+        found, problems = stick.read()
+        assert not problems and (LEXICON in taken(found)) == (lost != LEXICON)
+    assert found["talker"].tree and found["talker"].tree.absent == ((LEXICON,) if lost == LEXICON else ())
+    assert not (tmp_path / "away/wavesmith/git" / stick.commit).exists(), "a part does not pass for the commit"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"PACK is none", None],
+    ids=["empty", "no pack", "of another commit"],
+)
+def test_a_pack_that_is_not_the_commits_is_refused(stick: Stick, data: bytes | None, tmp_path: Path) -> None:
+    if data is None:
+        other = Repository(tmp_path / "other")
+        other.write("LICENSE", "another")
+        commit = Commit(ADDRESS, other.publish(), [f"file://{other.folder.parents[1]}/{{owner}}/{{name}}.git"])
+        stick.file.unlink()
+        commit.pack(stick.file)
+    else:
+        stick.file.write_bytes(data)
+    (problem,) = stick.read()[1]
+    assert f"{stick.file.parent}: its {PACK} is damaged, or of another commit" in problem and "Remedy: " in problem
+    stick.file.unlink()
+    assert "No such file" in stick.read()[1][0]
+
+
+def test_an_object_that_was_changed_in_a_pack_is_not_taken(stick: Stick) -> None:
+    data = bytearray(stick.file.read_bytes())
+    data[len(data) // 2] ^= 1
+    stick.file.write_bytes(data)
+    assert len(stick.read()[1]) == 1
+
+
+def test_the_same_commit_makes_the_same_pack(repository: Repository, mirrors: list[str], tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        Commit(ADDRESS, repository.commit, mirrors).pack(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 @pytest.mark.parametrize("place", ["ftp://x/{name}", "ext::sh -c id", "--upload-pack=x", 3])

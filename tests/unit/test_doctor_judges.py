@@ -40,6 +40,11 @@ def cannot_keep(context):
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))  # as a full disk: every write is an error
     return Finding("fine")
 
+def unkept(context):
+    os.mkdir(context.scratch.parent / "own.unkept.part")
+    return Finding("found, and nowhere to keep it")
+
+
 def hangs(context):
     subprocess.Popen(["sleep", "61"])
     wait_for_the_driver()
@@ -61,7 +66,7 @@ def follows(context):
     return Finding("found it")
 
 CHECKS = (
-    *(Check(f"own.{run.__name__}", run.__name__, run, "mend it", heavy=True, timeout=20) for run in (segfault, abort, ends, exits, cannot_keep, noisy)),
+    *(Check(f"own.{run.__name__}", run.__name__, run, "mend it", heavy=True, timeout=20) for run in (segfault, abort, ends, exits, cannot_keep, noisy, unkept)),
     Check("own.hangs", "hangs", hangs, heavy=True, timeout=1.0),
     Check("own.slow", "slow", slow), Check("own.slow2", "slow", slow), Check("own.follows", "follows", follows, heavy=True, after=("own.slow",)),
     Check("own.needs", "needs", slow, needs=("torch",)),
@@ -109,6 +114,7 @@ def results(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         ("ends", "the process ended with exit 7: Error: the licence server does not answer", "licence"),
         ("exits", "SystemExit: no device", "Traceback"),
         ("cannot_keep", "its result cannot be kept: [Errno 27] File too large", ""),
+        ("unkept", "its result cannot be kept: [Errno 21] Is a directory", ""),
     ],
 )
 def test_the_end_of_its_process_fails_a_check_with_what_it_said(

@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import structure
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Context, Spec, perform
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import (
+    Check,
+    Context,
+    Finding,
+    Spec,
+    perform,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.models import adapters, place
 
 from wavesmith import model_sets
@@ -64,7 +70,7 @@ def process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_model_runs_where_the_catalog_says(prefix: Path, tmp_path: Path, workdir: str) -> None:
     work = tmp_path / "work"
     work.mkdir()
-    assert place.enter(prefix, model(workdir), scratch=work) == prefix / TREE
+    assert place.enter(prefix, model(workdir), work=work) == prefix / TREE
     assert Path.cwd() == {"source": prefix / TREE, "scratch": work, "": tmp_path}[workdir]
     assert sys.path[0] == str(prefix / TREE) and os.environ["TALKER_DATA"] == f"{prefix / TREE}/data"
     assert os.environ["TALKER_SITE"] == str(prefix / "lib/python3.11/site-packages")
@@ -87,6 +93,24 @@ def judged(prefix: Path, work: Path, wanted: Any) -> dict[str, Any]:
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
+
+
+@pytest.mark.usefixtures("process")
+@pytest.mark.parametrize("stand_ins", [{}, {DATA: lambda path: path.write_text("ours")}], ids=["whole", "lacking"])
+def test_a_structure_says_how_much_memory_it_took_and_what_is_ours(
+    prefix: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stand_ins: Any
+) -> None:
+    tried = types.SimpleNamespace(
+        MEMORY_GIB=0.0, STAND_INS=stand_ins, structure=lambda context, code: Finding("tier structure", {"frames": 3})
+    )
+    monkeypatch.setattr(structure, "found", lambda name: tried)
+    spec = Spec("e", "", prefix, prefix, models={"talker": model(absent=list(stand_ins))})
+    (tmp_path / "scratch").mkdir()
+    found = structure.structure("talker")(Context(spec, tmp_path, tmp_path / "scratch"))
+    peak = found.evidence["peak GiB"]
+    assert isinstance(peak, float) and 0 < peak < 64
+    assert found.evidence["frames"] == 3 and found.evidence["stand-ins"] == list(stand_ins)
+    assert found.detail.startswith("tier structure") and ("lexicon.txt of ours" in found.detail) == bool(stand_ins)
 
 
 @pytest.mark.process

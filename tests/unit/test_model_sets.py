@@ -112,12 +112,12 @@ def test_what_wsl_alone_has_is_a_reason_to_skip_and_not_a_failure(
 
 def test_the_table_has_a_line_for_each_set_and_python() -> None:
     rows = [
-        model_sets.Row("speech", "x86_64", "3.11", 268, 40),
+        model_sets.Row("speech", "x86_64", "3.11", 268, 40, seconds=412, date="2026-11-28"),
         model_sets.Row("speech", "aarch64", "3.11", 260),
         model_sets.Row("directml", "aarch64", "3.12", reason="stack directml is for x86_64"),
     ]
     assert model_sets.table(rows).splitlines()[2:] == [
-        "| speech | 3.11 | 268 packages, 40 modules import | resolves, 260 packages |",
+        "| speech | 3.11 | 268 packages, 40 modules import (2026-11-28, 412 s) | resolves, 260 packages |",
         "| directml | 3.12 | not tried | stack directml is for x86_64 |",
     ]
 

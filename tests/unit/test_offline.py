@@ -32,6 +32,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables impo
 
 from tests.unit import conda_channel
 from tests.unit.builder import SOURCE, Host, sdist
+from tests.unit.test_code_files import ADDRESS, LEXICON, TALKER, Repository
 
 pytestmark = pytest.mark.process
 
@@ -249,6 +250,17 @@ class TestAddingToABundle:
         }
 
     @pytest.mark.parametrize(
+        ("theirs", "ours", "kept"), [("more", "x", "more"), ("x", "more", "more"), ("a", "b", "a")]
+    )
+    def test_of_a_commit_the_pack_with_more_of_it_counts(
+        self, tmp_path: Path, theirs: str, ours: str, kept: str
+    ) -> None:
+        name = f"sources/{'0' * 40}/{build_source.PACK}"
+        final = part(tmp_path, {name: theirs})
+        export_bundle._add(str(part(tmp_path / ".staging-bundle", {name: ours})), str(final))
+        assert (final / name).read_text() == kept
+
+    @pytest.mark.parametrize(
         ("there", "message"),
         [
             ({"index/files/a-1-py3-none-any.whl": "other"}, "exists with other contents. Remedy"),
@@ -386,6 +398,36 @@ def test_a_bundle_of_two_hosts_serves_both_engines_without_any_network(
             python = host / "root" / "envs" / name / "current" / "bin" / "python"
             subprocess.run([str(python), "-c", "import numpy"], check=True)
         assert (python.parent.parent / "conda-meta" / "history").exists()
+
+
+@pytest.mark.slow
+@needs_root
+def test_a_model_of_a_repository_is_provisioned_from_a_bundle_without_any_network(
+    tmp_path: Path, away: tuple[str, ...]
+) -> None:
+    repository = Repository(tmp_path / "git")
+    models = tmp_path / "catalog" / "models"
+    models.mkdir(parents=True)
+    (models / "talker.yml").write_text(TALKER.format(address=ADDRESS, commit=repository.commit))
+    wanted: dict[str, Any] = {
+        "wavesmith_environments": {"voice": {"stack": "none", "packages": ["numpy"], "models": ["talker"]}},
+        "wavesmith_catalog": str(models.parent),
+    }
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    mirror = f"file://{repository.folder.parents[1]}/{{owner}}/{{name}}.git"
+    more = {"wavesmith_git_mirrors": [mirror], "wavesmith_locks": str(here / "locks"), **wanted}
+    playbook(here, "bundle.yml", before=("env", f"XDG_CACHE_HOME={here}/cache"), **more)
+    bundle = tmp_path / "stick"
+    shutil.copytree(here / "root" / "bundle", bundle)
+    for gone in (here, repository.folder):
+        shutil.rmtree(gone)
+    playbook(there, "site.yml", before=(*away, f"XDG_CACHE_HOME={there}/cache"), wavesmith_bundle=str(bundle), **wanted)
+    current = there / "root" / "envs" / "voice" / "current"
+    assert (current / f"code/talker-{repository.commit[:12]}/{LEXICON}").read_text() == "hello həˈloʊ\n"
+    checks = {check["id"]: check for check in json.loads((current / "wavesmith/verdict.json").read_text())["checks"]}
+    assert checks["models.import.talker"]["verdict"] == "pass", checks["models.import.talker"]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import Failed
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 
 from wavesmith import packages
@@ -101,3 +102,18 @@ def test_the_page_shows_what_the_command_makes() -> None:
     names = re.findall(r"^\| ([a-z][\w-]*) \| [\d.]", shown, re.MULTILINE)
     assert {"piper-tts", "faster-whisper", "whisperx", "vllm"} <= set(names)
     assert set(names) <= set(CATALOG.packages)
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(
+    "shim", ["", "#!/bin/sh\nexit 127\n", "#!/bin/sh\necho 3.19\n"], ids=["none", "broken", "no Python"]
+)
+def test_a_python_that_does_not_run_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shim: str) -> None:
+    (tmp_path / "bin").mkdir()
+    if shim:
+        (tmp_path / "bin/python3.19").write_text(shim)
+        (tmp_path / "bin/python3.19").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("UV_PYTHON_INSTALL_DIR", str(tmp_path / "installed"))
+    with pytest.raises(Failed, match="there is no Python 3.19 on this machine to import it with"):
+        packages.prefix_of(tmp_path, "", "3.19", "it")

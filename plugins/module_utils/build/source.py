@@ -29,6 +29,7 @@ from ..terms.url import split_url
 
 TIMEOUT = 60.0
 PACK = "objects.pack"
+"""The objects of a commit, in the folder of a bundle that is named after it."""
 
 _CHUNK = 1 << 20
 _GIT = {
@@ -99,7 +100,8 @@ class _Links(HTMLParser):
         self.found += [value for name, value in attrs if tag == "a" and name == "href" and value]
 
 
-def _open(url: str) -> Any:
+def opened(url: str) -> Any:
+    """What is at an address, to be read; raises OSError."""
     parts = split_url(url)
     request = urllib.request.Request(parts.shown, headers={"User-Agent": "wavesmith"})
     if parts.user is not None:
@@ -116,7 +118,7 @@ def _on_index(package: str, name: str, index: str) -> str:
     folder = urlsplit(page).path if page.startswith("file:") else ""
     try:
         # A folder served as it is has its page in a file.
-        with _open(page + "index.html" if folder else page) as answer:
+        with opened(page + "index.html" if folder else page) as answer:
             base, text = str(answer.geturl()), answer.read().decode("utf-8", "replace")
     except (OSError, ValueError) as error:
         raise Failed(
@@ -145,7 +147,7 @@ def _download(job: Job, urls: Iterable[str], place: str, source: SourceSpec) -> 
         shown = split_url(url).shown
         digest, size = hashlib.sha256(), 0
         try:
-            with _open(url) as answer, open(partial, "wb") as file:
+            with opened(url) as answer, open(partial, "wb") as file:
                 expected = int(answer.headers.get("Content-Length") or 0)
                 while block := answer.read(_CHUNK):
                     file.write(block)
@@ -231,7 +233,7 @@ def _restore(job: Job, sources: str, place: str, commit: str, tools: dict[str, s
     """Check a commit and its submodules out from packs. Git hashes every object again, so nothing else in the bundle has to be trusted."""
     job.run(["git", "init", "--quiet", place], tools)
     packed = os.path.join(place, ".git", "objects", "pack", "pack-bundle.pack")
-    with _open(f"{sources}/{commit}/{PACK}") as answer, open(packed, "wb") as file:
+    with opened(f"{sources}/{commit}/{PACK}") as answer, open(packed, "wb") as file:
         shutil.copyfileobj(answer, file, _CHUNK)
     store.write_text(os.path.join(place, ".git", "shallow"), f"{commit}\n")
     git = ["git", "-c", "advice.detachedHead=false", "-C", place]

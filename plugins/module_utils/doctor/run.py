@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 from ..failures import command
+from ..models import scratch as folders
 from ..records import shape
 from ..records.generation import CheckResult, Health, Verdict
 from . import carry, models, voice
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.list:
             print("\n".join(f"{check.id:34} {check.title}" for check in checks))
             return HEALTHY
-        scratch = Path(tempfile.mkdtemp(prefix="wavesmith-doctor-")).resolve()
+        scratch = folders.folder("doctor")
         try:
             evidence = options.evidence.resolve() if options.evidence else scratch / "evidence"
             evidence.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             results = judge(left, context, options.spec.resolve(), _say if options.progress else _hush)
             results = _whole(checks, results, held, here, started)
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            folders.remove(scratch)
     except (SpecError, OSError) as error:
         problem = str(error)
     verdict = summarise(spec_or_none, results, started, time.monotonic() - clock, problem)
@@ -213,7 +213,9 @@ def _options(argv: Sequence[str] | None) -> argparse.Namespace:
         "--performance", action="store_true", help="also measure how fast this host computes (about 20 s)"
     )
     parser.add_argument(
-        "--full", action="store_true", help="run all checks [all but those that take minutes, where nothing is different]"
+        "--full",
+        action="store_true",
+        help="run all checks [all but those that take minutes, where nothing is different]",
     )
     parser.add_argument("--list", action="store_true", help="list the checks and run none")
     command.ask(parser.add_mutually_exclusive_group())

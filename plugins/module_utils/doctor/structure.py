@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import resource
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -96,9 +97,10 @@ def structure(name: str) -> Callable[[Context], Finding]:
         room(found(name).MEMORY_GIB)
         code, stood_in = enter(context, context.spec.models[name])
         finding: Finding = found(name).structure(context, code)
-        if not stood_in:
-            return finding
-        return Finding(f"{finding.detail}{_with(stood_in)}", {**finding.evidence, "stand-ins": stood_in})
+        peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)
+        return Finding(
+            f"{finding.detail}{_with(stood_in)}", {**finding.evidence, "peak GiB": peak, "stand-ins": stood_in}
+        )
 
     return check
 
@@ -127,7 +129,7 @@ def enter(context: Context, model: ModelOf) -> tuple[Path, list[str]]:
         Skipped: its tree lacks a file that we have no stand-in for.
     """
     if "code" not in model:
-        return place.enter(context.spec.prefix, model, scratch=context.scratch), []
+        return place.enter(context.spec.prefix, model, work=context.scratch), []
     code = context.scratch / "code"
     shutil.copytree(context.spec.prefix / model["code"]["folder"], code, symlinks=True)
     _let_write(code)

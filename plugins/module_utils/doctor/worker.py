@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,7 @@ def quiet(context: Context) -> dict[str, str]:
         **{name: os.environ[name] for name in kept if name in os.environ},
         **hub,
         "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": scratch,
         "MPLCONFIGDIR": f"{scratch}/matplotlib",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "TOKENIZERS_PARALLELISM": "false",
@@ -120,6 +122,7 @@ def _judge(check: Check, context: Context, watch: Watch, say: TextIO) -> None:
 
     Where the disk takes no file, it says so on the nursery's own output.
     """
+    code = 1
     try:
         os.setpgid(0, 0)  # so that what it starts ends with it
         log = os.open(log_path(context.scratch, check), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
@@ -142,10 +145,14 @@ def _judge(check: Check, context: Context, watch: Watch, say: TextIO) -> None:
         partial.rename(result_path(context.scratch, check))
         sys.stdout.flush()
         sys.stderr.flush()
+        code = 0
     except OSError as error:
+        code = 0
         print(json.dumps({"lost": check.id, "why": str(error)}), file=say, flush=True)
+    except BaseException:
+        traceback.print_exc()
     finally:
-        os._exit(0)
+        os._exit(code)
 
 
 def end(pid: int) -> None:

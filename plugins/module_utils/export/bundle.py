@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 
-from ..build.source import fetch, pack
+from ..build.source import PACK, fetch, pack
 from ..host import store
 from ..host.job import Failed, Job
 from ..host.store import sha256
@@ -20,7 +20,7 @@ from ..plan.lockfile import repositories as commits
 from ..prefix.conda import fetch as fetch_channel_packages
 from ..prefix.repositories import source_of
 from ..prefix.repositories import wheels as wheels_of
-from ..records.task import BuildAgainTask, ExportTask, FetchTask
+from ..records.task import BuildAgainTask, ExportTask, FetchTask, PackOf
 from ..wheels import manifest
 from ..wheels.manifest import Untrusted
 from ..wheels.wheelhouse import publish, taker, write_index, write_pages
@@ -116,6 +116,7 @@ def bundle(
     root: str,
     specs: list[ExportTask],
     builds: list[BuildAgainTask],
+    packs: list[PackOf],
     index: str,
     toolbox: str,
     signers: str,
@@ -128,6 +129,7 @@ def bundle(
         root: The host's folder.
         specs: Its environments, as `export.environments` gives them.
         builds: What goes along to build wheels again, as `export.builds` gives it.
+        packs: The commits that planning them takes.
         index: Address of the package index.
         toolbox: The toolbox's lock.
         signers: Text of ``allowed_signers``, which names who signed the wheels.
@@ -171,6 +173,8 @@ def bundle(
             _source(job, root, build, index, os.path.join(staging, "sources"))
         for spec in specs:
             _commits(job, root, spec, index, staging)
+        for pack_of in packs:
+            _copy(pack_of["path"], os.path.join(staging, "sources", pack_of["commit"], PACK))
         if folder:
             _add(staging, final)
             _write_pages(final)
@@ -180,6 +184,18 @@ def bundle(
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return final
+
+
+def keep_packs(root: str, packs: list[PackOf]) -> list[PackOf]:
+    """Keep the packs that the controller brought: the work on them may outlive the connection, whose folder goes with it."""
+    kept: list[PackOf] = []
+    for pack_of in packs:
+        path = os.path.join(root, "cache", "sources", pack_of["commit"], PACK)
+        if os.path.exists(pack_of["path"]):
+            _copy(pack_of["path"], f"{path}.part")
+            os.rename(f"{path}.part", path)
+        kept.append({"commit": pack_of["commit"], "path": path})
+    return kept
 
 
 def _of_repositories(job: Job, root: str, spec: ExportTask, index: str, folder: str) -> list[str]:
@@ -274,6 +290,10 @@ def _add(staging: str, final: str) -> None:
             part, _, rest = os.path.relpath(path, staging).partition(os.sep)
             to = os.path.join(final, part, rest)
             if part == "wheelhouse" and os.path.exists(os.path.join(final, part, rest.split(os.sep)[0])):
+                continue
+            if os.path.basename(to) == PACK and os.path.exists(to):
+                if os.path.getsize(to) < os.path.getsize(path):
+                    moves.append((path, to))  # of the same commit, whose mirror had more of it
                 continue
             if part != "locks" and os.path.exists(to):
                 if not filecmp.cmp(path, to, shallow=False):

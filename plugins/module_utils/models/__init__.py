@@ -27,6 +27,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "piper_demo",
     "place",
     "run",
+    "scratch",
     "serve",
     "sherpa_ctc",
     "sherpa_onnx",

@@ -6,16 +6,13 @@ own tree; here it works in a folder where that holds links to the weights, and t
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from . import amphion, keys
+from . import amphion, keys, scratch
 from .adapters import clone_view_buffers
 from .sound import Sound
 
@@ -86,8 +83,7 @@ def work(tree: Path, files: Sequence[Path]) -> None:
 
     ``snapshot_download(local_dir=…)`` takes what lies there for downloaded while the hub is out of reach, and asks the cache for nothing.
     """
-    folder = Path(tempfile.mkdtemp(prefix="metis-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # it has links only
+    folder = scratch.folder("metis")  # it has links only
     _mirror(tree, folder, Path(WEIGHTS).parent)
     for path in _LOADED:
         link = folder / WEIGHTS / path

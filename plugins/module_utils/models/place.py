@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import adapters
+from . import adapters, scratch
 
 if TYPE_CHECKING:  # this room travels without that one
     from ..records.model import ModelOf
@@ -34,12 +33,12 @@ def variables(prefix: Path, model: ModelOf, code: Path | None) -> dict[str, str]
     return {name: value.format(**folders) for name, value in model.get("variables", {}).items()}
 
 
-def enter(prefix: Path, model: ModelOf, code: Path | None = None, scratch: Path | None = None) -> Path:
+def enter(prefix: Path, model: ModelOf, code: Path | None = None, work: Path | None = None) -> Path:
     """Make this process one that the model can run in: it is done once, before anything of the model is imported.
 
     Args:
         code: A copy of the tree to use in its place.
-        scratch: The working folder of a model that needs one of its own; one is made where it is left out.
+        work: The working folder of a model that needs one of its own; one is made for this process where it is left out.
 
     Returns:
         The tree in use; for a model whose code is a package, the folder of the packages.
@@ -56,5 +55,5 @@ def enter(prefix: Path, model: ModelOf, code: Path | None = None, scratch: Path 
     if workdir == "source":
         os.chdir(code)
     elif workdir == "scratch":
-        os.chdir(scratch or tempfile.mkdtemp(prefix=f"{model['name']}-"))
+        os.chdir(work or scratch.folder(model["name"]))
     return code

@@ -6,16 +6,13 @@ configuration is opened.
 
 from __future__ import annotations
 
-import atexit
 import importlib
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from . import amphion, keys
+from . import amphion, keys, scratch
 from .sound import Sound
 
 DEVICES = amphion.DEVICES
@@ -30,8 +27,7 @@ def load(files: Sequence[Path], device: str, steps: int = STEPS) -> Callable[...
     """What gives a sound the voice of another; `files` are those of amphion/Vevo and torchaudio's HuBERT."""
     import torch
 
-    folder_of_torch = Path(tempfile.mkdtemp(prefix="vevo-"))
-    atexit.register(shutil.rmtree, folder_of_torch, ignore_errors=True)  # it has a link only
+    folder_of_torch = scratch.folder("vevo")  # it has a link only
     home = folder_of_torch / "hub" / "checkpoints"
     home.mkdir(parents=True)
     (home / HUBERT).symlink_to(amphion.find(files, HUBERT))

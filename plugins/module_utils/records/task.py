@@ -248,6 +248,18 @@ class ExportTask(FetchTask):
     inspected: str
 
 
+class PackOf(TypedDict):
+    """A commit that environments are planned with, packed on the controller.
+
+    Attributes:
+        commit: Its id.
+        path: Where the pack is; on the host once it was brought there.
+    """
+
+    commit: str
+    path: str
+
+
 class BuildAgainTask(TypedDict):
     """What building a wheel again takes.
 

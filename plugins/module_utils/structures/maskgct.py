@@ -33,7 +33,6 @@ def structure(context: Context, code: Path) -> Finding:
         "weights": "random, written by us and read by safetensors and transformers",
         "samples": len(spoken.samples),
         "dtype": str(spoken.samples.dtype),
-        "peak GiB": tried.peak_gib(),
     }
     tried.judged(
         {

@@ -40,7 +40,6 @@ def structure(context: Context, code: Path) -> Finding:
         "samples": len(spoken.samples),
         "dtype": str(spoken.samples.dtype),
         "codes": codes,
-        "peak GiB": tried.peak_gib(),
     }
     tried.judged(
         {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import resource
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -141,8 +140,3 @@ def finite(samples: Any) -> bool:
 def equal(one: Any, other: Any) -> bool:
     """Whether two rows of samples, of numpy, are the same."""
     return bool(importlib.import_module("numpy").array_equal(one, other))
-
-
-def peak_gib() -> float:
-    """The most memory that this process had up to now, GiB."""
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2)

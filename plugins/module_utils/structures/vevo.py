@@ -67,7 +67,6 @@ def structure(context: Context, code: Path) -> Finding:
     )
     flow = flow_forward(upstream, evidence)
     trained = autoregressive(upstream, evidence)
-    evidence["peak GiB"] = tried.peak_gib()
     return Finding(
         f"tier structure: {len(heard.samples)} samples became {len(made.samples)}, twice the same; {trained}; {flow} (random weights)",
         evidence,

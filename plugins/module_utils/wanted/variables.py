@@ -70,7 +70,8 @@ class Wanted:
         hub: Address of the model hub that weights come from.
         hub_token: What opens gated repositories there; never shown and never kept.
         weights_mirrors: Addresses below which weights lie by their sha256; they are asked before the hub.
-        git_mirrors: Addresses of repositories, with ``{owner}`` and ``{name}``; they are asked before a repository's own.
+        git_mirrors: Addresses of repositories, with ``{owner}`` and ``{name}``, and of a bundle's packs, with ``{commit}``; they are asked before a
+            repository's own.
         bundle: Address of an offline bundle; ``file://`` for a folder, the same on the controller and the hosts.
         expect: What the host is, as its group says.
     """
@@ -403,7 +404,9 @@ def _hub(values: dict[str, Any], environ: Mapping[str, str]) -> list[Refusal]:
 
 
 def _git_mirrors(values: dict[str, Any]) -> list[Refusal]:
-    values["git_mirrors"] = tuple(values.get("git_mirrors", ()))
+    bundle = values.get("bundle", "")
+    packs = (f"{bundle.rstrip('/')}/sources/{{commit}}",) if _MIRROR.match(bundle) else ()
+    values["git_mirrors"] = (*packs, *values.get("git_mirrors", ()))
     wrong = [place for place in values["git_mirrors"] if not isinstance(place, str) or not _MIRROR.match(place)]
     if not wrong:
         return []
