@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import http.server
 import hashlib
+import http.server
 import json
 import multiprocessing
 import os
