@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from ansible.utils.display import Display
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import WeightsOf
@@ -13,7 +12,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variabl
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.weights import BLOBS, key
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import progress, weights
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.follow import FollowAction
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Arguments, Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import ours
 
 
@@ -26,9 +25,9 @@ class ActionModule(FollowAction):
         """What the task itself says goes first; the wheelhouse is asked before the other mirrors."""
         variables = task_vars or {}
         wanted, _ = read(ours(variables, self._templar), os.environ)
-        address = wanted.wheelhouse.rstrip("/")
+        address = weights.address(wanted)
         served = self._task.args.get("served")
-        given: dict[str, Any] = {
+        given: Arguments = {
             "hub": wanted.hub,
             "mirrors": list(wanted.weights_mirrors),
             "token": wanted.hub_token,
@@ -47,7 +46,7 @@ class ActionModule(FollowAction):
 
     def _shared(self, wanted: Wanted, needed: Sequence[WeightsOf], variables: Variables) -> list[str]:
         """The address below which the host finds what was fetched for all; empty where nothing was."""
-        address, place = wanted.wheelhouse.rstrip("/"), weights.folder(wanted)
+        address, place = weights.address(wanted), weights.folder(wanted)
         if place is None:
             return [f"{address}/{BLOBS}"] if address else []
         host, started = variables["inventory_hostname"], time.monotonic()
