@@ -55,7 +55,7 @@ class Wheelhouse:
             Untrusted: another key of that builder was there.
         """
         self.signers.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(self.signers.parent):
+        with alone(self.signers.parent):
             before = self.signers_text()
             after = manifest.add_signer(before, builder, public)
             if after != before:
@@ -124,7 +124,8 @@ def had(variables: Variables, keys: Iterable[str], how: Literal["brought", "ther
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
+    """Keep the other processes of this controller out of a folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

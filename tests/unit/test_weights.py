@@ -476,6 +476,19 @@ def test_a_fleet_asks_the_hub_once_and_its_wheelhouse_for_each_other_host(
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("form", ["{folder}", "file://{folder}"], ids=["the controller's", "seen by all"])
+def test_a_fleet_without_a_served_wheelhouse_asks_the_hub_once_through_the_controllers_folder(
+    tmp_path: Path, hub: Hub, form: str
+) -> None:
+    hub.gated = {"ours/voice"}
+    done = fleet(tmp_path, hub, form.format(folder=tmp_path / "shared"), ("house", "one", "two"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert sorted(line.rpartition("/")[2] for line in hub.asked) == ["config.json", "model.bin"]
+    assert all(has_them(tmp_path / name) for name in ("house", "one", "two"))
+    assert len(list((tmp_path / "shared" / layout.BLOBS).iterdir())) == 2
+
+
+@pytest.mark.process
 def test_where_the_wheelhouse_cannot_fetch_them_each_host_does_and_that_is_said(
     tmp_path: Path, hub: Hub, house: str
 ) -> None:
@@ -486,4 +499,14 @@ def test_where_the_wheelhouse_cannot_fetch_them_each_host_does_and_that_is_said(
     said = " ".join((done.stdout + done.stderr).split())
     assert "[house] weights are not fetched for the fleet: " in said and "Each host fetches them by itself" in said
     assert sorted(line.rpartition("/")[2] for line in hub.asked) == ["config.json"] * 2 + ["model.bin"] * 2
+    assert has_them(tmp_path / "one") and has_them(tmp_path / "two")
+
+
+@pytest.mark.process
+def test_where_the_controller_cannot_keep_them_each_host_fetches_by_itself(tmp_path: Path, hub: Hub) -> None:
+    (tmp_path / "shared").write_text("in the way")
+    done = fleet(tmp_path, hub, str(tmp_path / "shared"), ("one", "two"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = " ".join((done.stdout + done.stderr).split())
+    assert "[one] weights are not fetched for the fleet: " in said and "File exists. Remedy: free some space on" in said
     assert has_them(tmp_path / "one") and has_them(tmp_path / "two")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import http.server
 import json
 import multiprocessing
@@ -536,6 +537,18 @@ class TestNginx:
         (served[1] / ".staging-x").mkdir()
         (served[1] / ".staging-x" / "manifest.json").write_text("{}")
         assert get(f"{nginx}/.staging-x/manifest.json")[0] == 404
+
+    def test_serves_weights_by_their_sha256_and_from_any_byte_on(self, nginx: str, served: tuple[str, Path]) -> None:
+        name, data = hashlib.sha256(b"weights").hexdigest(), b"weights"
+        blobs = served[1] / "models" / "blobs"
+        blobs.mkdir(parents=True)
+        (blobs / name).write_bytes(data)
+        (blobs / f".{name}.part").write_bytes(data[:3])
+        assert get(f"{nginx}/models/blobs/{name}") == (200, "application/octet-stream", "weights")
+        request = urllib.request.Request(f"{nginx}/models/blobs/{name}", headers={"Range": "bytes=3-"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert (answer.status, answer.read()) == (206, data[3:])
+        assert get(f"{nginx}/models/blobs/.{name}.part")[0] == 404
 
     @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
     def test_is_read_only(self, nginx: str, method: str) -> None:

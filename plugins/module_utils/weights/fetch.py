@@ -11,11 +11,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from typing import IO
+from typing import IO, Protocol
 from urllib.parse import quote
 
 from ..host import store
-from ..host.job import Failed, Job
+from ..host.job import Failed
 from ..host.removal import kept
 from ..records.model import FileOf, KeptWeights, WeightsOf
 from ..wanted.weights import BLOBS, KEPT, blob, folder, key, repository
@@ -24,6 +24,13 @@ from .download import Refused, Source, Stopped, Unwritable, WrongBytes, download
 AT_ONCE = 4
 SPARE = 1 << 30
 """Bytes of the disk that stay free."""
+
+
+class Teller(Protocol):
+    """Whoever is told how far it is: a job of a host, or the controller."""
+
+    def progress(self, phase: str, n: int = 0, m: int = 0, detail: str = "") -> None:
+        """Phase, step n of m, and a few words."""
 
 
 class _Bytes:
@@ -42,7 +49,7 @@ class _Bytes:
         with self._lock:
             self.checking += number
 
-    def tell(self, job: Job) -> None:
+    def tell(self, job: Teller) -> None:
         """Say how far it is: bytes with rate and estimate, and hashing as a phase of its own."""
         if self._start is None:
             self._start = self.came
@@ -58,7 +65,7 @@ class _Bytes:
 
 
 def fetch(
-    job: Job,
+    job: Teller,
     root: str,
     wanted: Sequence[WeightsOf],
     hub: str,
@@ -126,7 +133,7 @@ def _room(root: str, todo: Sequence[WeightsOf], missing: Sequence[FileOf]) -> No
 
 
 def _download_all(
-    job: Job, root: str, missing: Sequence[tuple[WeightsOf, FileOf]], hub: str, mirrors: Sequence[str], token: str
+    job: Teller, root: str, missing: Sequence[tuple[WeightsOf, FileOf]], hub: str, mirrors: Sequence[str], token: str
 ) -> None:
     counted = _Bytes(sum(file["bytes"] or 0 for _, file in missing))
     counted.add(sum(_there(_part(root, file["sha256"] or "")) for _, file in missing))
