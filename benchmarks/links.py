@@ -18,11 +18,12 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "collections")]
 
-from ansible_collections.wavesmith.provision.plugins.module_utils.host import store
-from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation
-from environment import Bench
+from ansible_collections.wavesmith.provision.plugins.module_utils.host import store  # noqa: E402
+from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import generation  # noqa: E402
+from environment import Bench  # noqa: E402
 
 ONE, TWO = "0" * 16, "1" * 16
 

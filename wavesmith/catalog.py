@@ -33,6 +33,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     check.add_argument("--json", action="store_true", help="print all facts as JSON")
     update = commands.add_parser("update", help="propose the changes as a unified diff with their sources")
     update.epilog = "Exit code: 0 nothing to change, or written; 1 changes are proposed; 2 nothing can be compared."
+    update.add_argument("--json", action="store_true", help="print the changes as one JSON document")
     update.add_argument("--write", action="store_true", help="change the files")
     for command in (check, update):
         command.add_argument(
@@ -72,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
             f"nothing could be asked: {facts[0].detail}. Remedy: check the network, or name an index in --index"
         )
     if arguments.what == "update":
-        return _update(facts, folder, arguments.write)
+        return _update(facts, folder, arguments.write, arguments.json)
     if arguments.json:
         print(json.dumps([_plain(fact, folder) for fact in facts], indent=1))
     else:
@@ -137,7 +138,7 @@ def _plain(fact: Fact, folder: Path) -> dict[str, object]:
     return plain
 
 
-def _update(facts: Sequence[Fact], folder: Path, write: bool) -> int:
+def _update(facts: Sequence[Fact], folder: Path, write: bool, as_json: bool) -> int:
     from ansible.errors import AnsibleError
     from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 
@@ -149,10 +150,14 @@ def _update(facts: Sequence[Fact], folder: Path, write: bool) -> int:
             f"{fact.place}: {fact.item}: {fact.detail}; change it by hand: it is not written as expected",
             file=sys.stderr,
         )
+    if as_json:
+        paths = [path.relative_to(folder).as_posix() for path in texts]
+        print(json.dumps({"schema": 1, "files": paths, "diff": changes.diff(texts, made, folder)}, indent=1))
     if not texts:
         print("nothing to change that is known how", file=sys.stderr)
         return FINE
-    print(changes.diff(texts, made, folder), end="")
+    if not as_json:
+        print(changes.diff(texts, made, folder), end="")
     if not write:
         return WRONG
     before = {path: path.read_text(encoding="utf-8") for path in texts}

@@ -35,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     pin.add_argument("--revision", help="the commit to pin [the newest one]")
     pin.add_argument("--hub", help="address of the hub [HF_ENDPOINT, or the client's own]")
+    pin.add_argument("--json", action="store_true", help="print what was pinned as one JSON document")
     trying = commands.add_parser(
         "try", help="resolve sets of models that share an environment, and import everything of them here"
     )
@@ -74,10 +75,9 @@ def _list(models: Any, as_json: bool) -> int:
 
 def _pin(model: Any, arguments: argparse.Namespace, folder: Path) -> int:
     unpinned = [weights for weights in model.weights if weights.unknown]
-    if not unpinned:
+    if not unpinned and not arguments.json:
         print(f"the weights of {model.name} are pinned already" if model.weights else f"{model.name} has no weights")
-        return 0
-    code = 0
+    rows: list[dict[str, object]] = []
     for weights in unpinned:
         own = arguments.catalog / "weights" / f"{weights.name}.yml" if arguments.catalog else None
         path = own if own and own.exists() else folder / "weights" / f"{weights.name}.yml"
@@ -91,14 +91,27 @@ def _pin(model: Any, arguments: argparse.Namespace, folder: Path) -> int:
         target = own or path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
+        others = [] if weights.complete else sorted(set(known["others"]))
+        rows.append(
+            {
+                "weights": weights.name,
+                "path": str(target),
+                "place": weights.place,
+                "revision": known["revision"],
+                "files": sorted(known["files"]),
+                "unpinned": others,
+            }
+        )
+        if arguments.json:
+            continue
         print(f"{target}: {weights.place} at {known['revision']}, {len(known['files'])} files")
         if not weights.complete:
-            others = sorted(set(known["others"]))
             print(
                 f"  still unpinned: name what else it needs under files, and take complete away. The repository has: {', '.join(others)}"
             )
-            code = 1
-    return code
+    if arguments.json:
+        print(json.dumps({"schema": 1, "pinned": rows}, indent=1))
+    return 0 if all(weights.complete for weights in unpinned) else 1
 
 
 class OnHub(TypedDict):

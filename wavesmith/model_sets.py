@@ -91,6 +91,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--folder", type=Path, default=ROOT / ".cache" / "models", help="where it works [.cache/models]"
     )
+    parser.add_argument("--json", action="store_true", help="print what was tried as one JSON document")
     parser.add_argument("--write", action="store_true", help="write the table into docs/models.md")
 
 
@@ -115,12 +116,16 @@ def run(arguments: argparse.Namespace) -> int:
                 rows[name, python, architecture] = row
                 tried.append(row)
                 kept.write_text(json.dumps([asdict(row) for row in rows.values()], indent=1) + "\n")
+                if arguments.json:
+                    continue
                 print(f"{name} {architecture} Python {python}: {said(row)} ({row.seconds} s)", flush=True)
     text = table(sorted(rows.values(), key=lambda row: (list(sets).index(row.name), row.python)))
     if arguments.write:
         PAGE.write_text(within(PAGE.read_text(encoding="utf-8"), text, BEGIN), encoding="utf-8")
-    else:
+    elif not arguments.json:
         print(text)
+    if arguments.json:
+        print(json.dumps({"schema": 1, "sets": [asdict(row) for row in tried]}, indent=1))
     return 1 if any(row.reason for row in tried) else 0
 
 

@@ -54,11 +54,16 @@ def options(parser: argparse.ArgumentParser, changes: bool = True) -> None:
     extra_vars(parser)
     if changes:
         parser.add_argument("-C", "--check", action="store_true", help="show what would change, without changing it")
-    parser.add_argument(
-        "-K", "--ask-become-pass", action="store_true", help="ask once for the password that sudo wants on the hosts"
-    )
+    rights(parser)
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="Ansible's own output; -vvv for its connections too"
+    )
+
+
+def rights(parser: argparse.ArgumentParser) -> None:
+    """Add the option for hosts whose sudo asks for a password."""
+    parser.add_argument(
+        "-K", "--ask-become-pass", action="store_true", help="ask once for the password that sudo wants on the hosts"
     )
 
 

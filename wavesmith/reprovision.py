@@ -12,6 +12,8 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+
 from wavesmith import day, playbook
 from wavesmith import inventory as places
 
@@ -34,6 +36,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--budget", type=int, default=None, metavar="PERCENT", help="percent of a wave that may fail [0]"
     )
     playbook.extra_vars(parser)
+    playbook.rights(parser)
     day.full(parser)
     parser.add_argument(
         "--controllers",
@@ -63,6 +66,9 @@ def start(arguments: argparse.Namespace, inventory: Sequence[str], limit: str | 
         variables["wavesmith_failure_budget"] = arguments.budget
     if arguments.full:
         variables["wavesmith_verify_full"] = True
+    if arguments.controllers and arguments.ask_become_pass:
+        remedy = "leave one of them out, or keep the password as ansible_become_password in a vault"
+        return playbook.refuse([Refusal("-K", "other controllers cannot ask for a password", remedy)])
     if arguments.controllers:
         return _shared(arguments, inventory, limit, variables)
     os.environ["WAVESMITH_RECORD"] = str(arguments.artifacts.absolute() / "runs.sqlite")

@@ -48,6 +48,11 @@ def _status(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         columns = ("host", "environment", "generation", "since", "verdict", "stack", "drift")
         _table(columns, [_status_row(host, row) for host, row in rows])
+        for host, row in rows:
+            if row["damaged"]:
+                more = row["damaged"] - len(row["damage"])
+                files = "; ".join(row["damage"]) + (f" and {more} more" if more > 0 else "")
+                print(f"{host} {row['environment']}: {files}. Remedy: wavesmith repair -l {host}")
         _say_empty(found, [host for host, _ in rows], "no environment is wanted or there")
     return _errors(code, found)
 
@@ -61,7 +66,7 @@ def _status_row(host: str, row: EnvironmentStatus) -> tuple[str, ...]:
     name = row["environment"] + ("" if row["wanted"] else " (not wanted)")
     if not row["generation"]:
         return (host, name, "-", "-", "not there", "-", "-")
-    drift = f"{row['damaged']}: {row['damage'][0]}" if row["damaged"] else "none"
+    drift = "none" if not row["damaged"] else "1 file" if row["damaged"] == 1 else f"{row['damaged']} files"
     return (
         host,
         name,
@@ -129,9 +134,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, title in enumerate(columns):
         longest = max(cell_len(text) for text in (title, *(row[number] for row in rows)))
-        table.add_column(
-            title, no_wrap=title != "drift", overflow="fold", min_width=None if title == "drift" else longest
-        )
+        table.add_column(title, no_wrap=True, min_width=longest)
     styles = {
         "failed": "red",
         "not there": "yellow",

@@ -340,9 +340,10 @@ class CallbackModule(Default):
             self._say(board.sentence(run, seconds))
 
     def _show_plans(self) -> None:
-        """The plans that came, each kind once, below the first lines of all its hosts."""
+        """The plans that came, each kind once, below the first lines of all its hosts, in the inventory's order."""
         kinds: dict[str, list[tuple[str, str]]] = {}
-        for text, saved in self._plans:
+        place = {name: number for number, name in enumerate(self._run.hosts)}
+        for text, saved in sorted(self._plans, key=lambda plan: place.get(plan[0].partition(": ")[0], 0)):
             first, _, rest = text.partition("\n")
             kinds.setdefault(rest, []).append((first, saved))
         self._plans = []

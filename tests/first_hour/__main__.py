@@ -338,7 +338,7 @@ def ten_at_once(transcript: Transcript, folder: Path, gateway: str) -> None:
             Step(
                 "wavesmith status",
                 ours=True,
-                text="The host whose index is silent has nothing half-made, and the others waited a minute for it:",
+                text="The host whose index is silent has nothing half-made; the others waited until that was known:",
             )
         )
         write({})

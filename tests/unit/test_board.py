@@ -600,3 +600,22 @@ def test_every_task_belongs_to_a_phase(action: str, task: str, play: str, phase:
 )
 def test_every_failure_has_a_remedy(result: dict[str, Any], said: str) -> None:
     assert board.failure("ansible.builtin.get_url", "Fetch", result) == said
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        ({"msg": "Task failed: Incorrect sudo password"}, "sudo does not take the password that was given"),
+        ({"msg": "Missing sudo password"}, "sudo asks for a password"),
+        ({"module_stderr": "sudo: a password is required\n", "msg": "MODULE FAILURE"}, "sudo asks for a password"),
+        (
+            {"module_stdout": "ada is not in the sudoers file.\r\n", "msg": "MODULE FAILURE"},
+            "its user may not use sudo",
+        ),
+        ({"msg": "Sorry, user ada is not allowed to execute '/bin/sh' as root"}, "its user may not use sudo"),
+        ({"msg": "Timeout (12s) waiting for privilege escalation prompt: "}, "sudo does not answer as it should"),
+    ],
+)
+def test_rights_that_cannot_be_had_are_told_in_words_for_people(result: dict[str, Any], said: str) -> None:
+    told = board.failure("ansible.builtin.apt", "Install", result)
+    assert told.startswith(f"this host: {said}. Remedy: ") and "Ansible" not in told

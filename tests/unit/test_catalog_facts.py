@@ -618,6 +618,8 @@ def test_an_update_is_a_diff_with_its_source_that_patch_takes(
     assert "--- a/catalog/packages/voicer.yml\n+++ b/catalog/packages/voicer.yml\n" in diff
     before = (recorded.catalog / "packages/voicer.yml").read_text()
     assert "f" * 64 in before  # nothing was written
+    assert recorded.update("voicer", "--json") == WRONG
+    assert json.loads(capsys.readouterr().out) == {"schema": 1, "files": ["packages/voicer.yml"], "diff": diff}
     subprocess.run(["patch", "-p1"], input=diff, text=True, check=True, cwd=recorded.catalog.parent)
     assert digest in (recorded.catalog / "packages/voicer.yml").read_text()
     # With the sha256 right, the next step is the newer release.

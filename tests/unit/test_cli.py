@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from wavesmith import cli
 from wavesmith.cli import main
 
 from .conftest import make_fatbin, make_library
@@ -66,3 +70,40 @@ def test_plan_explains_each_stack_and_fails_on_a_refusal(tmp_path: Path) -> None
     assert "cpu: directml is forced by environment variable WAVESMITH_STACK" in done.stdout
     assert "cannot work on this host: it is for " in done.stdout
     assert json.loads((tmp_path / "artifacts" / "localhost" / "plan.json").read_text())["refusals"]
+
+
+def leaves(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """The subcommands that have none below them."""
+    below = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not below:
+        yield parser
+    for action in below:
+        for inner in action.choices.values():
+            yield from leaves(inner)
+
+
+DAY = "provision plan status generations rollback verify repair prune remove run logs audit build matrix catalog model"
+
+
+def test_every_command_has_q_and_those_of_the_day_answer_programs() -> None:
+    commands = {command.prog.removeprefix("wavesmith "): command for command in leaves(cli.parser())}
+    assert [name for name, command in commands.items() if "-q" not in command._option_string_actions] == []
+    for word in DAY.split():
+        below = [command for name, command in commands.items() if name.split()[0] == word]
+        assert below and all("--json" in command._option_string_actions for command in below), word
+
+
+@pytest.mark.parametrize("code", [0, 1, 2])
+def test_quiet_keeps_errors_and_the_exit_code(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def said(_arguments: argparse.Namespace) -> int:
+        print("what is shown")
+        print("what is wrong", file=sys.stderr)
+        return code
+
+    monkeypatch.setattr("wavesmith.matrix.run", said)
+    argv = ["matrix", "--package", "torch", "--python", "3.12", "--cuda", "13.0"]
+    assert cli.main([*argv, "-q"]) == code
+    assert capsys.readouterr() == ("", "what is wrong\n")
+    assert cli.main(argv) == code and capsys.readouterr().out == "what is shown\n"

@@ -216,8 +216,9 @@ def test_status_is_a_row_for_each_environment_of_each_host(site: Path) -> None:
     ]
     none, *rest = rows[1:]
     assert none[:5] == ["rtx01", "speech", "-", "-", "not there"]
-    assert rest[0][:3] == ["thor01", "speech", GOOD] and rest[0][4:] == ["healthy", "cpu", "1: changed: lib.py"]
-    assert rest[1][:2] == ["thor01", "past (not wanted)"] and len(rest) == 2
+    assert rest[0][:3] == ["thor01", "speech", GOOD] and rest[0][4:] == ["healthy", "cpu", "1 file"]
+    assert rest[1][:2] == ["thor01", "past (not wanted)"]
+    assert rest[2:] == [["thor01 speech: changed: lib.py. Remedy: wavesmith repair -l thor01"]]
 
 
 @process

@@ -147,8 +147,25 @@ def test_the_reason_counts_wherever_it_stands_in_a_long_output() -> None:
     assert "there is no Rust compiler" in str(tools.explain(error, "environment speech", known()))
 
 
-def test_the_lines_of_the_tool_stay_attached() -> None:
+def test_the_lines_of_the_tool_stay_attached_but_those_that_say_the_same_again() -> None:
     assert explained(HASH_UV).log == HASH_UV.splitlines()
+    assert not explained(SILENT_PIP).log
+
+
+UNKNOWN = "error: Because {} was not found in the package registry and you require {}"
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("librosaa", "did you mean librosa? where another index has it, name that in"),
+        ("xyzzy", "correct the name; where another index has it, name that in"),
+        ("librosa", "name an index that has it in wavesmith_package_index"),
+    ],
+)
+def test_a_package_that_the_index_lacks_is_not_suggested_in_its_own_place(name: str, advice: str) -> None:
+    said = tools.explain(Failed(UNKNOWN.format(name, name)), "small", known(), ["librosa", "numpy"])
+    assert f"small: the package index has no {name}. Remedy: {advice}" in str(said)
 
 
 def test_a_tool_gets_nothing_of_the_users_python(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -176,11 +176,14 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
         meant = f"did you mean {' or '.join(near)}? " if near else "correct the name; "
         told = f"{item}: the package index has no {unknown[1]}"
         advice = f"{meant}where another index has it, name that in wavesmith_package_index"
+        if unknown[1] in near:  # a name that is known
+            advice = "name an index that has it in wavesmith_package_index"
         return Failed(f"{told}. Remedy: {advice}", error.log, error.said)
     found = recognise(error.said, known, facts(Host()))
     cause = lead(found)
     if cause and cause.id == "index_unreachable" and _SILENT.search(error.said):
-        return _told(error, item, *_silence(error.said))
+        # Its own lines would only say that again, once for each try.
+        return Failed(f"{item}: {_silence(error.said)}", (), error.said)
     package = next((one for one in found if one.id == "package_does_not_build"), None)
     # Not the index, but what a build fetches by itself.
     fetches = cause is not None and cause.id in _OUT_OF_REACH and "Failed to fetch" not in error.said
@@ -204,7 +207,7 @@ _SILENT = re.compile(r"Read timed out|(?:Read|Connect)TimeoutError|operation tim
 _ASKED = re.compile(r"Failed to fetch: `?(?P<url>https?://[^\s`]+)|host='(?P<host>[^']+)', port=(?P<port>\d+)")
 
 
-def _silence(said: str) -> tuple[str, str]:
+def _silence(said: str) -> str:
     """What to say of an index that was asked again and again, and never answered."""
     asked = _ASKED.search(said)
     place = (
@@ -214,7 +217,7 @@ def _silence(said: str) -> tuple[str, str]:
     tries = 1 + (PIP_RETRIES if "Retrying (Retry(" in said else UV_RETRIES)
     problem = f"the package index{where} gave no answer in {tries} tries of {_timeout():g} s each"
     remedy = "check the network or proxy of the host, name an index that answers in wavesmith_package_index, or raise wavesmith_download_timeout"
-    return problem, remedy
+    return f"{problem}. Remedy: {remedy}"
 
 
 _NO_FAULT_OF_IT = ("hash_mismatch", "disk_full", "index_unreachable")
