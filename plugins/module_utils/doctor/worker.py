@@ -118,7 +118,7 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
 def _judge(check: Check, context: Context, watch: Watch, say: TextIO) -> None:
     """Be a child: judge one check, leave its result in a file, and end without asking anybody's finalisers.
 
-    Where the disk takes no file, it says so on the nursery's own output.
+    Where that cannot be done, as on a full disk, it says why on the nursery's own output.
     """
     try:
         os.setpgid(0, 0)  # so that what it starts ends with it
@@ -142,8 +142,9 @@ def _judge(check: Check, context: Context, watch: Watch, say: TextIO) -> None:
         partial.rename(result_path(context.scratch, check))
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError as error:
-        print(json.dumps({"lost": check.id, "why": str(error)}), file=say, flush=True)
+    except Exception as error:  # no file, no thread: what it found is lost, and why is what is left to say
+        why = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        print(json.dumps({"lost": check.id, "why": why}), file=say, flush=True)
     finally:
         os._exit(0)
 
