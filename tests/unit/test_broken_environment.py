@@ -6,7 +6,6 @@ place. ``WAVESMITH_WRITE_DOCS=1`` writes the table of docs/doctor.md from what w
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,14 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import REPAIR
-from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import install, sources
 
-from .conftest import known
-from .lab import KILLED, ROOT, Given, Lab, bound, provisioned
+from .lab import KILLED, ROOT, Given, Lab, bound, really
 
 DOCUMENT = ROOT / "docs" / "doctor.md"
 HEAD = "| what was done | check | what it says | remedy |\n| --- | --- | --- | --- |\n"
@@ -408,28 +404,7 @@ def _system(pattern: str) -> list[Path]:
     )
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    named = os.environ.get("WAVESMITH_LAB")
-    work = tmp_path_factory.mktemp("lab")
-    prefix = Path(named).resolve() if named else provisioned(work)
-    spec = json.loads((prefix / "wavesmith/doctor/spec.json").read_text())
-    install(str(prefix.parents[2]), str(prefix), {**spec, "failures": known().data}, sources({}))  # as they are now
-    return Lab(prefix, work)
-
-
 SEEN: dict[str, str] = {}
-
-
-def really(test: Any) -> Any:
-    """Mark what breaks a real environment."""
-    for mark in (
-        pytest.mark.slow,
-        pytest.mark.skipif(os.geteuid() != 0, reason="mounts of its own need root"),
-        pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc, which makes what crashes, is not here"),
-    ):
-        test = mark(test)
-    return test
 
 
 def test_there_are_at_least_twenty_of_all_groups() -> None:
