@@ -118,3 +118,11 @@ def make_fatbin(*targets: tuple[int, str, str]) -> bytes:
         for sm, suffix, kind in targets
     )
     return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(entries)) + entries
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """An environment that was really provisioned, to be broken (`lab.Lab`)."""
+    from .lab import opened
+
+    return opened(tmp_path_factory.mktemp("lab"))

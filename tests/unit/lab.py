@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import install, sources
+
+from .conftest import known
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = [
@@ -179,6 +183,26 @@ def provisioned(folder: Path) -> Path:
     done = subprocess.run(argv, cwd=inventory, capture_output=True, text=True, check=False, timeout=3600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return (root / "envs/lab/current").resolve()
+
+
+def opened(work: Path) -> Lab:
+    """An environment to break, with the doctor as it is now; ``WAVESMITH_LAB`` names the prefix of one that is there."""
+    named = os.environ.get("WAVESMITH_LAB")
+    prefix = Path(named).resolve() if named else provisioned(work)
+    spec = json.loads((prefix / "wavesmith/doctor/spec.json").read_text())
+    install(str(prefix.parents[2]), str(prefix), {**spec, "failures": known().data}, sources({}))
+    return Lab(prefix, work)
+
+
+def really(test: Any) -> Any:
+    """Mark what breaks a real environment."""
+    for mark in (
+        pytest.mark.slow,
+        pytest.mark.skipif(os.geteuid() != 0, reason="mounts of its own need root"),
+        pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc, which makes what crashes, is not here"),
+    ):
+        test = mark(test)
+    return test
 
 
 KILLED = signal.SIGKILL

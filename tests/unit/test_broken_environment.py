@@ -6,7 +6,6 @@ place. ``WAVESMITH_WRITE_DOCS=1`` writes the table of docs/doctor.md from what w
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -16,20 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import install, sources
+from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import REPAIR
 
-from .conftest import known
-from .lab import KILLED, ROOT, Given, Lab, bound, provisioned
+from .lab import KILLED, ROOT, Given, Lab, bound, really
 
 DOCUMENT = ROOT / "docs" / "doctor.md"
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(os.geteuid() != 0, reason="mounts of its own need root"),
-    pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc, which makes what crashes, is not here"),
-]
+HEAD = "| what was done | check | what it says | remedy |\n| --- | --- | --- | --- |\n"
 GPU = {"accelerated": True, "stack": {"name": "cuda13_0", "backend": "cuda13_0", "versions": {}}}
 Damage = Callable[[Lab], AbstractContextManager[Given]]
 
@@ -339,9 +332,9 @@ def _(lab: Lab) -> Iterator[Given]:
     yield Given(kill=KILLED)
 
 
-@broken("an address space of 4 GB", "training.accelerate", r".", "memory_exhausted")
+@broken("2.5 GB of address space", "torch.computes", r"\.so: failed to map segment", "map_segment")
 def _(lab: Lab) -> Iterator[Given]:
-    yield Given(["prlimit", "--as=4000000000"])
+    yield Given(["prlimit", "--as=2500000000"])
 
 
 # GPU: this machine has none, and the environment is to be for one
@@ -368,10 +361,10 @@ def _(lab: Lab) -> Iterator[Given]:
 
 
 @broken(
-    "no driver's library for what needs it",
+    "a ctranslate2 for CUDA 12 beside CUDA 13",
     "native.libraries",
-    r"driver's libraries are absent: libcuda\.so\.1",
-    "driver_missing",
+    r"ctranslate2\S* opens libcublas\.so\.12 by name",
+    "take a build for",
 )
 def _(lab: Lab) -> Iterator[Given]:
     yield Given(spec=GPU)
@@ -397,7 +390,7 @@ def _(lab: Lab) -> Iterator[Given]:
 
 @broken("a file of weights with one byte changed", "models.files", r"sha256|not the", "weights")
 def _(lab: Lab) -> Iterator[Given]:
-    weights = max(lab.site.rglob("*.onnx"), key=lambda path: "silero" in str(path) or "swift" in str(path))
+    weights = lab.site / "silero_vad/data/silero_vad.jit"
     content = bytearray(weights.read_bytes())
     content[len(content) // 2] ^= 1
     with lab.replaced(weights, bytes(content)):
@@ -411,17 +404,7 @@ def _system(pattern: str) -> list[Path]:
     )
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    named = os.environ.get("WAVESMITH_LAB")
-    work = tmp_path_factory.mktemp("lab")
-    prefix = Path(named).resolve() if named else provisioned(work)
-    spec = json.loads((prefix / "wavesmith/doctor/spec.json").read_text())
-    install(str(prefix.parents[2]), str(prefix), {**spec, "failures": known().data}, sources({}))  # as they are now
-    return Lab(prefix, work)
-
-
-SEEN: dict[str, dict[str, Any]] = {}
+SEEN: dict[str, str] = {}
 
 
 def test_there_are_at_least_twenty_of_all_groups() -> None:
@@ -430,6 +413,13 @@ def test_there_are_at_least_twenty_of_all_groups() -> None:
     assert groups >= {"host", "isolation", "stack", "native", "torch", "gpu", "audio", "voice", "training", "models"}
 
 
+def test_the_document_has_them_all() -> None:
+    rows = DOCUMENT.read_text().partition(HEAD)[2].partition("\n\n")[0].splitlines()
+    assert [row.split(" | ")[0].removeprefix("| ") for row in rows] == [case.what for case in CASES]
+    assert [row.split(" | ")[1] for row in rows] == [f"`{case.check}`" for case in CASES]
+
+
+@really
 @pytest.mark.parametrize("case", CASES, ids=lambda case: re.sub(r"\W+", "-", case.what))
 def test_what_is_broken_is_named_with_its_remedy(lab: Lab, case: Case) -> None:
     with case.damage(lab) as given:
@@ -438,16 +428,30 @@ def test_what_is_broken_is_named_with_its_remedy(lab: Lab, case: Case) -> None:
     assert re.search(case.says, found["detail"]), found
     named = str(found["evidence"].get("failure", ""))
     assert named == case.failure or case.failure in found["remedy"], found
-    SEEN[case.what] = found
+    said = re.sub(rf"{re.escape(str(lab.work))}[^ ']*?/(?=[^/ ']+)", "…/", found["detail"]).replace(str(lab.site), "…")
+    said = re.sub(r"\s+", " ", said.replace(str(lab.prefix), "…")).replace("|", "\\|").replace("<", "&lt;")
+    remedy = (
+        f"`{named}`"
+        if named
+        else found["remedy"].partition(": run the provisioning")[0].replace(REPAIR, "provision again")
+    )
+    SEEN[case.what] = f"| {case.what} | `{case.check}` | {said[:200]} | {remedy} |"
 
 
+@really
 def test_int16_that_torchaudio_saves_as_something_else_is_said(lab: Lab) -> None:
     found = lab.judge(Given(), "audio.torchaudio")["audio.torchaudio"]
     assert found["verdict"] == "pass", found
     assert found["evidence"]["int16"] == "saved as the same sound" or "give it float32" in found["detail"]
 
 
+@really
 def test_all_is_mended_and_healthy_again(lab: Lab) -> None:
     checks = lab.judge(Given(), "")
     assert [check for check in checks.values() if check["verdict"] in ("fail", "unjudged")] == []
     assert sum(check["verdict"] == "pass" for check in checks.values()) > 30
+    assert all(len(check["detail"]) > 10 for check in checks.values() if check["verdict"] == "skip")
+    if os.environ.get("WAVESMITH_WRITE_DOCS"):
+        before, _, rest = DOCUMENT.read_text().partition(HEAD)
+        rows = "\n".join(SEEN[case.what] for case in CASES)
+        DOCUMENT.write_text(f"{before}{HEAD}{rows}\n\n{rest.partition(chr(10) * 2)[2]}")

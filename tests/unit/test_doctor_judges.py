@@ -113,8 +113,8 @@ def results(prefix: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
         ("abort", "signal 6 (SIGABRT): what():  no kernel image is available", "terminate called after"),
         ("ends", "the process ended with exit 7: Error: the licence server does not answer", "licence"),
         ("exits", "SystemExit: no device", "Traceback"),
-        ("cannot_keep", "its result cannot be kept: [Errno 27] File too large", ""),
-        ("unkept", "its result cannot be kept: [Errno 21] Is a directory", ""),
+        ("cannot_keep", "result lost: [Errno 27] File too large", ""),
+        ("unkept", "result lost: [Errno 21] Is a directory", ""),
     ],
 )
 def test_the_end_of_its_process_fails_a_check_with_what_it_said(

@@ -432,10 +432,11 @@ def test_a_wrong_entry_is_refused_by_its_file_and_place(tmp_path: Path, change: 
 
 VARIANTS: list[dict[str, Any]] = yaml.safe_load((TEXTS / "variants.yml").read_text())
 HELD_OUT: list[dict[str, Any]] = yaml.safe_load((TEXTS / "held_out.yml").read_text())
+THIRD: list[dict[str, Any]] = yaml.safe_load((TEXTS / "third_search.yml").read_text())
 HEALTHY: list[dict[str, Any]] = yaml.safe_load((TEXTS / "healthy.yml").read_text())
 
 
-@pytest.mark.parametrize("text", [*VARIANTS, *HELD_OUT], ids=lambda text: str(text["tell"]))
+@pytest.mark.parametrize("text", [*VARIANTS, *HELD_OUT, *THIRD], ids=lambda text: str(text["tell"]))
 def test_what_others_pasted_is_recognised(text: dict[str, Any]) -> None:
     assert ids(text["said"])[:1] == [text["tell"]]
 

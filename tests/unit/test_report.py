@@ -74,7 +74,8 @@ def test_generations_say_what_changed_since_the_one_before(fifty: Fleet) -> None
 
 def test_a_machine_far_below_its_siblings_is_named(fifty: Fleet) -> None:
     found = outliers(fifty)
-    assert {line.split(":")[0] for line in found} == {"thor008", "spark049"}
+    assert {line.split(",")[0] for line in found} == {"thor008", "spark049"}
+    assert len(set(found)) == len(found) and {line.split(": ")[0].split(", ")[1] for line in found} >= {"speech"}
     assert any("TFLOP/s" in line and "machines with NVIDIA Thor (SM 11.0)" in line for line in found)
     assert outliers(fleet(dict(list(kept(50).items())[:2]))) == []
 

@@ -218,16 +218,21 @@ def summed(torch: Any, device: str, place: Path) -> str:
 
 
 def collective(context: Context) -> Finding:
-    """NCCL, or gloo, works beside the other libraries."""
+    """NCCL, or gloo, works in one process with what convolutions and products use (cuDNN, cuBLAS): their libraries must not be in each other's way."""
     import torch
 
     device = device_of(context)
+    for name in ("convolutions", "linear equations"):
+        OPERATIONS[name](torch, device)
     try:
         backend = summed(torch, device, context.scratch)
     except Unsupported as why:
         raise Skipped(str(why)) from why
     version = ".".join(map(str, torch.cuda.nccl.version())) if backend == "nccl" else ""
-    return Finding(f"{backend} {version}".strip() + " sums over a group of one process", {"backend": backend})
+    return Finding(
+        f"{backend} {version}".strip() + " sums over a group of one process, beside convolutions and linear equations",
+        {"backend": backend},
+    )
 
 
 _TORCH = ("torch",)

@@ -1,10 +1,14 @@
-"""The GPU of a host: its driver, its state, and the compilers that make code for it while a program runs."""
+"""The GPU of a host: its driver, its state, and the compilers that make code for it while a program runs.
+
+What computes takes its device, so that the same code is tried on the CPU where there is no GPU.
+"""
 
 from __future__ import annotations
 
 import importlib
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from .base import Check, Context, Failed, Finding, Skipped, Spec, command
@@ -135,23 +139,29 @@ def nvrtc(context: Context) -> Finding:
 def triton(context: Context) -> Finding:
     """A kernel of triton is compiled by its ptxas for this GPU, and computes."""
     context.needs("triton")
-    import importlib.util
-
     import torch
 
-    path = context.scratch / "wavesmith_triton.py"
+    version, right = doubled(torch, "cuda", context.scratch)
+    if not right:
+        raise Failed("a kernel of triton gives other numbers than torch")
+    return Finding(f"triton {version} compiles for this GPU, and its kernel computes")
+
+
+def doubled(torch: Any, device: str, folder: Path) -> tuple[str, bool]:
+    """The version of triton, and whether a kernel of it doubles numbers; on the CPU triton has to interpret (TRITON_INTERPRET=1)."""
+    import importlib.util
+
+    path = folder / "wavesmith_triton.py"
     path.write_text(_TRITON, encoding="utf-8")  # triton reads the source of what it compiles
     spec = importlib.util.spec_from_file_location("wavesmith_triton", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    source = torch.arange(1000.0, device="cuda")
+    source = torch.arange(1000.0, device=device)
     target = torch.zeros_like(source)
     _compiled(lambda: module.double[(4,)](source, target, 1000, BLOCK=256))
-    if not torch.equal(target, 2 * source):
-        raise Failed("a kernel of triton gives other numbers than torch")
-    return Finding(f"triton {module.triton.__version__} compiles for this GPU, and its kernel computes")
+    return str(module.triton.__version__), bool(torch.equal(target, 2 * source))
 
 
 def compiled(context: Context) -> Finding:
@@ -159,14 +169,19 @@ def compiled(context: Context) -> Finding:
     context.needs("triton")
     import torch
 
-    torch.manual_seed(4)
-    network = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.GELU(), torch.nn.LayerNorm(32)).to("cuda")
-    given = torch.randn(8, 32, device="cuda")
-    with torch.no_grad():
-        off = _compiled(lambda: float((torch.compile(network)(given) - network(given)).abs().max()))
+    off = fused(torch, "cuda")
     if not off < 1e-3:
         raise Failed(f"a compiled network differs by {off:.2g} (allowed 0.001)")
     return Finding("a compiled network computes what it did before", {"largest difference": off})
+
+
+def fused(torch: Any, device: str) -> float:
+    """Largest difference of a small network to itself when torch.compile has fused it."""
+    torch.manual_seed(4)
+    network = torch.nn.Sequential(torch.nn.Linear(32, 32), torch.nn.GELU(), torch.nn.LayerNorm(32)).to(device)
+    given = torch.randn(8, 32, device=device)
+    with torch.no_grad():
+        return float(_compiled(lambda: float((torch.compile(network)(given) - network(given)).abs().max())))
 
 
 _LACKING = {
@@ -197,21 +212,32 @@ def onnx_provider(context: Context) -> Finding:
     names = [name for name in runtime.get_available_providers() if name in _PROVIDERS]
     if not names:
         raise Skipped(f"this onnxruntime {runtime.__version__} was built for the CPU only")
+    used = provided(runtime, names[0])
+    return Finding(f"{names[0]} computes on the GPU", {"providers": used})
+
+
+def provided(runtime: Any, name: str) -> list[str]:
+    """The providers of a session in which this one computed a product.
+
+    Raises:
+        Failed: another one computed it, or the product is wrong.
+    """
     import numpy
 
     options = runtime.SessionOptions()
     options.log_severity_level = 3
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if name != "CPUExecutionProvider":
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     try:
-        session = runtime.InferenceSession(tiny_onnx(), options, providers=names[:1])
-        used = session.get_providers()
+        session = runtime.InferenceSession(tiny_onnx(), options, providers=[name])
+        used: list[str] = session.get_providers()
         one = numpy.eye(4, dtype="float32")
         product = session.run(None, {"a": one, "b": 3 * one})[0]
     except Exception as error:  # its own kinds of errors
-        raise Failed(f"{names[0]}: {str(error).splitlines()[0]}") from error
-    if not used or used[0] != names[0] or not numpy.allclose(product, 3 * one, atol=1e-2):
-        raise Failed(f"{names[0]} was asked for, and {', '.join(used)} computed", "", {"providers": used})
-    return Finding(f"{names[0]} computes on the GPU", {"providers": used})
+        raise Failed(f"{name}: {str(error).splitlines()[0]}") from error
+    if not used or used[0] != name or not numpy.allclose(product, 3 * one, atol=1e-2):
+        raise Failed(f"{name} was asked for, and {', '.join(used)} computed", "", {"providers": used})
+    return used
 
 
 _PROVIDERS = ("CUDAExecutionProvider", "ROCMExecutionProvider", "MIGraphXExecutionProvider")
@@ -226,15 +252,24 @@ def ctranslate2(context: Context) -> Finding:
             f"ctranslate2 {translate.__version__} sees no GPU: it was built for the CPU, or for another CUDA",
             failure="ctranslate2_cpu_only",
         )
+    kinds = moved(translate, "cuda")
+    return Finding(f"ctranslate2 sees {count} GPU(s), and has {', '.join(kinds)}", {"compute types": kinds})
+
+
+def moved(translate: Any, device: str) -> list[str]:
+    """The number formats of ctranslate2 on a device, to which numbers were moved and back.
+
+    Raises:
+        Failed: they came back changed.
+    """
     import numpy
 
     values = numpy.arange(6, dtype="float32")
-    there = translate.StorageView.from_array(values).to_device(translate.Device.cuda)
+    there = translate.StorageView.from_array(values).to_device(getattr(translate.Device, device))
     back = numpy.array(there.to_device(translate.Device.cpu))
-    kinds = sorted(translate.get_supported_compute_types("cuda"))
     if not numpy.array_equal(values, back):
         raise Failed("numbers read back from ctranslate2's GPU memory differ")
-    return Finding(f"ctranslate2 sees {count} GPU(s), and has {', '.join(kinds)}", {"compute types": kinds})
+    return sorted(translate.get_supported_compute_types(device))
 
 
 def sherpa_onnx(context: Context) -> Finding:

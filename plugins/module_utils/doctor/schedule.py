@@ -193,7 +193,7 @@ class Schedule:
         line = meaning(text) or words.summary(text)
         detail = f"{how}: {line}" if line else how
         if running.lost:
-            detail = f"its result cannot be kept: {running.lost}"
+            detail = f"result lost: {running.lost}"
         return running.check.result(FAIL, detail, _evidence(text), seconds=time.monotonic() - running.began)
 
     def _log(self, check: Check) -> str:

@@ -13,7 +13,6 @@ import select
 import signal
 import sys
 import tempfile
-import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -120,9 +119,8 @@ def nurse(checks: Mapping[str, Check], context: Context, modules: Sequence[str])
 def _judge(check: Check, context: Context, watch: Watch, say: TextIO) -> None:
     """Be a child: judge one check, leave its result in a file, and end without asking anybody's finalisers.
 
-    Where the disk takes no file, it says so on the nursery's own output.
+    Where that cannot be done, as on a full disk, it says why on the nursery's own output.
     """
-    code = 1
     try:
         os.setpgid(0, 0)  # so that what it starts ends with it
         log = os.open(log_path(context.scratch, check), os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
@@ -145,14 +143,11 @@ def _judge(check: Check, context: Context, watch: Watch, say: TextIO) -> None:
         partial.rename(result_path(context.scratch, check))
         sys.stdout.flush()
         sys.stderr.flush()
-        code = 0
-    except OSError as error:
-        code = 0
-        print(json.dumps({"lost": check.id, "why": str(error)}), file=say, flush=True)
-    except BaseException:
-        traceback.print_exc()
+    except Exception as error:  # no file, no thread: what it found is lost, and why is what is left to say
+        why = str(error) if isinstance(error, OSError) else f"{type(error).__name__}: {error}"
+        print(json.dumps({"lost": check.id, "why": why}), file=say, flush=True)
     finally:
-        os._exit(code)
+        os._exit(0)
 
 
 def end(pid: int) -> None:
