@@ -154,7 +154,11 @@ def changed(fleet: Fleet) -> list[Row]:
     inventory = fleet.hosts(fleet.roots[:1])
     whole = fleet.site(inventory)
     phases = json.loads((fleet.folder / "artifacts" / "host00" / "times.json").read_text())["phases"]
-    parts = ", ".join(f"{name} {[*times.values()][-1][-1]:.1f} s" for name, times in phases.items() if times)
+    parts = ", ".join(
+        f"{name} {[*times.values()][-1][-1]:.1f} s"
+        for name in ("lock", "install", "verify", "activate")
+        if (times := phases.get(name))
+    )
     back, modules = [], []
     for _ in range(3):
         back.append(fleet.run("ansible-playbook", "-i", str(inventory), "playbooks/rollback.yml"))
