@@ -63,13 +63,14 @@ class Bench:
         fields: dict[str, Any] = dict.fromkeys(generation.DECIDED, "")
         python = {"path": "" if engine == "conda" else self.python, "version": self.minor}
         fields |= {"versions": {}, "imports": {}, "variables": {}, "held": {}, "overrides": [], "projects": []}
+        fields |= {"models": [], "sms": [], "prebuilt": True}
         fields |= {"environment": "bench", "generation": engine, "digest": "d", "engine": engine, "python": python}
         return {**fields, "key": "bench", "lock": self.lock, "wheels": [], "origin_url": "", "conda": self.conda}
 
     def ours(self, engine: str, cold: bool) -> Callable[[], None]:
         def make() -> None:
             generation.make_prefix(self.job, str(self.root), self.spec(engine))
-            generation.install(self.job, str(self.root), self.spec(engine), self.index)
+            generation.install(self.job, str(self.root), self.spec(engine), self.index, {})
 
         def before() -> None:
             shutil.rmtree(self.root / "envs", ignore_errors=True)

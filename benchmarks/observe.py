@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-OBSERVE = "from ansible_collections.wavesmith.provision.plugins.module_utils._probe import observe; observe()"
+OBSERVE = "from ansible_collections.wavesmith.provision.plugins.module_utils.observe.probe import observe; observe()"
 TORCH = (
     "import torch; print(torch.version.cuda, torch.cuda.is_available(),"
     " [torch.cuda.get_device_properties(gpu) for gpu in range(torch.cuda.device_count())])"

@@ -1,34 +1,29 @@
 #!/usr/bin/env python3
 """All figures that have a bound, measured in one run side by side with what they are compared with, and written to docs/performance.md.
 
-make benchmark            # about three minutes on two idle cores; `--quick` leaves out the largest fleet
+make benchmark            # about eight minutes on two cores; `--quick` leaves out the largest fleets
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
 import os
 import platform
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
 DOCUMENT = ROOT / "docs" / "performance.md"
-BIN = Path(sys.prefix) / "bin"
-SSHD = next((path for path in ("/usr/sbin/sshd", "/usr/local/sbin/sshd") if os.access(path, os.X_OK)), "")
-Row = tuple[str, str, str, str]
-
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import store  # noqa: E402
+
+from benchmarks import fleet, generation  # noqa: E402
+from benchmarks.fleet import Row  # noqa: E402
 
 
 def plans(sizes: list[int]) -> list[Row]:
@@ -51,83 +46,33 @@ def plans(sizes: list[int]) -> list[Row]:
     return rows
 
 
-@contextlib.contextmanager
-def sshd(folder: Path) -> Iterator[int]:
-    """An SSH server of our own on a free port, for the key in that folder."""
-    for name in ("host", "key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    shutil.copy(folder / "key.pub", folder / "authorized")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = int(free.getsockname()[1])
-    settings = {
-        "Port": port, "ListenAddress": "127.0.0.1", "HostKey": folder / "host", "AuthorizedKeysFile": folder / "authorized",
-        "StrictModes": "no", "PidFile": "none", "UsePAM": "no", "MaxStartups": "100", "PermitRootLogin": "prohibit-password",
-    }  # fmt: skip
-    (folder / "sshd").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    server = subprocess.Popen([SSHD, "-D", "-f", str(folder / "sshd")], stderr=subprocess.DEVNULL)
-    try:
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
+def idle(options: argparse.Namespace) -> list[Row]:
+    """Fleets over SSH."""
+    if not fleet.SSHD:
+        return [("runs over SSH", "not measured: sshd is not here", "", "")]
+    with tempfile.TemporaryDirectory(prefix="wavesmith-fleet-") as name, fleet.sshd(Path(name)) as port:
+        return fleet.measure(Path(name), port, options.rounds, [1, 10] if options.quick else [1, 5, 10, 20])
 
 
-def idle(number: int, rounds: int) -> list[Row]:
-    """A fleet with nothing to do, and one host of it, against `ansible -m ping` of the same hosts over the same SSH."""
-    if not SSHD:
-        return [("nothing to do", "not measured: sshd is not here", "", "")]
-    with tempfile.TemporaryDirectory(prefix="wavesmith-idle-") as name, sshd(Path(name)) as port:
-        folder = Path(name)
-        ssh = f"-i {folder}/key -p {port} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-        shared = {
-            "ansible_host": "127.0.0.1", "ansible_ssh_common_args": ssh, "wavesmith_environments": {},
-            "wavesmith_artifacts": f"{folder}/artifacts", "wavesmith_locks": f"{folder}/locks", "wavesmith_probe_timeout": 10.0,
-        }  # fmt: skip
-        hosts = {f"host{place:02}": {"wavesmith_root": f"{folder}/root{place}"} for place in range(number)}
-        inventory = folder / "hosts.yml"
-        inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": shared}}))
-        env = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "WAVESMITH_RECORD": f"{folder}/runs.sqlite"}
-
-        def run(*argv: str) -> float:
-            start = time.perf_counter()
-            done = subprocess.run(
-                [str(BIN / argv[0]), "-i", str(inventory), *argv[1:]],
-                cwd=ROOT,
-                env=env,
-                capture_output=True,
-                text=True,
-                check=False,
+def generations() -> list[Row]:
+    """What a generation takes that differs in one package from the one in use."""
+    with tempfile.TemporaryDirectory(prefix="wavesmith-generation-") as name:
+        made = {
+            which: (wall, copied)
+            for which, wall, _, copied in generation.rounds(
+                Path(name), generation.PACKAGES, ["first", "second", "third", "fourth"]
             )
-            if done.returncode:
-                raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
-            return time.perf_counter() - start
-
-        rows = []
-        for count, limit in ((number, "all"), (1, "host00")):
-            ping, ours = [], []
-            for turn in range(rounds + 1):  # the first opens the connections, and is not counted
-                times = (
-                    run("ansible", limit, "-m", "ansible.builtin.ping"),
-                    run("ansible-playbook", "site.yml", "-l", limit),
-                )
-                if turn:
-                    ping.append(times[0])
-                    ours.append(times[1])
-            ratio = statistics.median(ours) / statistics.median(ping)
-            hosts_said = f"{count} hosts" if count > 1 else "one host"
-            bound = "1.5 times ping" if count > 1 else "1 s"
-            rows.append(
-                (
-                    f"site.yml, {hosts_said} with nothing to do, over SSH",
-                    f"{statistics.median(ours):.2f} s",
-                    bound,
-                    f"{ratio:.2f} times `ansible -m ping` ({statistics.median(ping):.2f} s)",
-                )
-            )
-        return rows
+        }
+    said = {"second": ", when it copies the files of the first", "third": "", "fourth": ", the next one"}
+    return [
+        (
+            f"a generation that differs in one package ({' and '.join(generation.PACKAGES)}){more}",
+            f"{made[which][0]:.2f} s",
+            "2 s",
+            f"{made[which][0] / made[which][1]:.2f} times `cp -a` of it ({made[which][1]:.2f} s)",
+        )
+        for which, more in said.items()
+    ]
 
 
 def switches(rounds: int) -> Row:
@@ -181,22 +126,27 @@ def _median(work: Callable[[], object], rounds: int) -> str:
 def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="leave out the largest fleet")
-    parser.add_argument("--rounds", type=int, default=5, help="times that each pair is measured (default: 5)")
+    parser.add_argument("--quick", action="store_true", help="leave out the largest fleets")
+    parser.add_argument("--rounds", type=int, default=3, help="times that each pair is measured (default: 3)")
     options = parser.parse_args()
-    rows = [
-        *plans([1000] if options.quick else [1000, 10000]),
-        *idle(10, options.rounds),
-        switches(100),
-        hits(options.rounds),
+    parts: list[Callable[[], list[Row]]] = [
+        lambda: plans([1000] if options.quick else [1000, 10000]),
+        lambda: idle(options),
+        generations,
+        lambda: [switches(100), hits(options.rounds)],
     ]
+    rows: list[Row] = []
+    for part in parts:
+        rows += part()
+        print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
     load, cores = os.getloadavg()[0], os.cpu_count()
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
     DOCUMENT.write_text(
         "# Performance\n\n"
         f"Written by `make benchmark` on {platform.machine()}, {cores} cores, Python {platform.python_version()}, with a load of {load:.1f} at its end. "
         "Seconds\ndiffer between machines and with what else they do; a ratio compares two things that were measured in turn, in one run. Nothing fails\n"
-        "because a machine is slow. Hosts with nothing to do have no environment here, so no files are compared. What each script measures: [benchmarks/README.md](../benchmarks/README.md).\n\n"
+        "because a machine is slow. The hosts are this machine, by an SSH server on the loopback, each with a folder of its own: controller and hosts share its cores. What each\n"
+        "script measures: [benchmarks/README.md](../benchmarks/README.md).\n\n"
         f"| measured | result | bound | of it |\n| --- | --- | --- | --- |\n{table}\n",
         encoding="utf-8",
     )

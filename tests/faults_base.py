@@ -59,7 +59,7 @@ class Place:
         return now if now and not store.damage(str(self.folder / now)) else ""
 
 
-def in_child(work: Callable[[], None], hook: Callable[[str, int], None]) -> int:
+def in_child(work: Callable[[], object], hook: Callable[[str, int], None]) -> int:
     """Run something in a process of its own, with each of its events counted; its exit status."""
     child = os.fork()
     if child:

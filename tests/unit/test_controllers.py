@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.performance import SSHD, sshd
+from benchmarks.fleet import SSHD, sshd
 from wavesmith.controllers import PROGRAM, Controller, controllers, pack, waves
 
 from .test_reprovision import OLD, ROOT, Fleet

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import json
 import os
@@ -40,11 +41,38 @@ TOOLS = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C"}
 SECRET = "S3cr3tToken"
 
 
+def collected(text: str) -> list[str]:
+    """The tests that pytest finds in a file: functions of the module, and methods of its classes Test…."""
+    bodies = [ast.parse(text).body]
+    bodies += [item.body for item in bodies[0] if isinstance(item, ast.ClassDef) and item.name.startswith("Test")]
+    functions = [item for body in bodies for item in body if isinstance(item, ast.FunctionDef)]
+    fixed = {"skip", "xfail"}
+    return [
+        item.name
+        for item in functions
+        if item.name.startswith("test_")
+        and not any(fixed & set(re.findall(r"pytest\.mark\.(\w+)", ast.unparse(mark))) for mark in item.decorator_list)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("def test_a(): ...\nclass TestB:\n    def test_b(self): ...", ["test_a", "test_b"]),
+        ("def helper():\n    def test_a(): ...", []),
+        ("TEXT = 'def test_a(): ...'", []),
+        ("class Host:\n    def test_a(self): ...", []),
+        ("@pytest.mark.skip(reason='x')\ndef test_a(): ...", []),
+        ("@pytest.mark.skipif(no_root, reason='x')\ndef test_a(): ...", ["test_a"]),
+    ],
+)
+def test_only_what_pytest_collects_counts_as_a_test(text: str, found: list[str]) -> None:
+    assert collected(text) == found
+
+
 def test_every_line_of_the_threat_model_names_its_test() -> None:
     """The tests that the document names are there, and each row of its tables names one, or says that nothing is done."""
-    known = {
-        name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", file.read_text())
-    }
+    known = {name for file in (ROOT / "tests" / "unit").glob("test_*.py") for name in collected(file.read_text())}
     text = DOCUMENT.read_text(encoding="utf-8")
     named = re.findall(r"`(test_\w+)`", text)
     assert named and set(named) <= known, sorted(set(named) - known)
