@@ -35,7 +35,7 @@ def _failure(one: FailureOf) -> dict[str, Any]:
         return [for_browser(compiled(pattern).pattern)[0] for pattern in given]
 
     return {
-        **{name: one[name] for name in ("id", "title", "severity", "cause", "remedies")},  # type: ignore[literal-required]
+        **{name: one[name] for name in ("id", "title", "severity", "cause", "remedies")},
         "patterns": patterns(one["patterns"]),
         "unless": patterns(one.get("unless", [])),
         "context": patterns(one.get("context", [])),

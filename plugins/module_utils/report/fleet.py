@@ -132,9 +132,9 @@ def outliers(fleet: Fleet, share: float = 0.25) -> list[str]:
     """
     values: dict[tuple[str, str, str], list[tuple[float, str]]] = {}
     for host in fleet["hosts"]:
-        for environment in host["environments"]:
-            for what, value in environment["performance"].items():
-                values.setdefault((host["sibling"], environment["name"], what), []).append((value, host["name"]))
+        for one in host["environments"]:
+            for what, value in one["performance"].items():
+                values.setdefault((host["sibling"], one["name"], what), []).append((value, host["name"]))
     found = []
     for (sibling, environment, what), measured in sorted(values.items()):
         ordered = sorted(value for value, _ in measured)
