@@ -69,7 +69,7 @@ class Bench:
     def ours(self, engine: str, cold: bool) -> Callable[[], None]:
         def make() -> None:
             generation.make_prefix(self.job, str(self.root), self.spec(engine))
-            generation.install(self.job, str(self.root), self.spec(engine), self.index)
+            generation.install(self.job, str(self.root), self.spec(engine), self.index, {})
 
         def before() -> None:
             shutil.rmtree(self.root / "envs", ignore_errors=True)
