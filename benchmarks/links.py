@@ -50,7 +50,7 @@ def make(bench: Bench, name: str, links: str) -> float:
     spec = {**bench.spec("venv"), "generation": name, "links": links}
     began = time.monotonic()
     generation.make_prefix(bench.job, str(bench.root), spec)
-    generation.install(bench.job, str(bench.root), spec, bench.index)
+    generation.install(bench.job, str(bench.root), spec, bench.index, {})
     seconds = time.monotonic() - began
     store.point(str(bench.root / "envs" / "bench"), name)
     return seconds

@@ -838,3 +838,23 @@ COMMANDED = [
         prepare=_limit("one,!one"),
     ),
 ]
+
+ON_HOSTS = [
+    Bad(
+        N,
+        "sudo that asks for a password, on a host that lacks system packages",
+        "system packages: … are missing and user ada may not install them. Remedy: ask an administrator to run: apt-get install -y …; or add -K where "
+        "sudo asks this user for a password",
+    ),
+    Bad(
+        N,
+        "a wrong password for sudo",
+        "this host: sudo does not take the password that was given. Remedy: start again with -K and the password that this user has there",
+    ),
+    Bad(
+        N,
+        "a password of a user who may not use sudo",
+        "this host: its user may not use sudo. Remedy: ask an administrator for that, or set ansible_user to a user who may",
+    ),
+]
+"""What tests/host/test_sudo.py gives to Ansible on a real SSH host with a real sudo."""

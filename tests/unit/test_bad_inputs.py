@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from .bad_inputs import COMMANDED, GIVEN, MOUNTED, TABLE, Bad
+from .bad_inputs import COMMANDED, GIVEN, MOUNTED, ON_HOSTS, TABLE, Bad
 from .site import ROOT, Site
 
 pytestmark = pytest.mark.process
@@ -209,7 +209,7 @@ def cell(text: str) -> str:
 
 def document() -> str:
     parts = [HEAD]
-    rows: list[Bad] = [*TABLE, *MOUNTED, *GIVEN, *COMMANDED]
+    rows: list[Bad] = [*TABLE, *ON_HOSTS, *MOUNTED, *GIVEN, *COMMANDED]
     for group in dict.fromkeys(bad.group for bad in rows):
         parts += [f"\n## {group}\n\n| wrong | it says | then |\n| --- | --- | --- |\n"]
         for bad in rows:
@@ -217,6 +217,13 @@ def document() -> str:
                 problem, _, remedy = bad.said.partition(". Remedy: ")
                 parts.append(f"| {cell(bad.what)} | {cell(problem)} | {cell(remedy)} |\n")
     return "".join(parts)
+
+
+@pytest.mark.parametrize("bad", ON_HOSTS, ids=lambda bad: bad.what)
+def test_what_needs_a_real_host_is_given_to_ansible_there(bad: Bad) -> None:
+    given = (ROOT / "tests" / "host" / "test_sudo.py").read_text(encoding="utf-8")
+    pieces = re.split("…|[.] Remedy: ", bad.said.replace("ada", "{user}"))
+    assert any(len(piece) > 20 and piece.strip(" ;") in given for piece in pieces), pieces
 
 
 def test_the_document_is_the_table() -> None:
