@@ -49,8 +49,15 @@ def build_wheels(
         if store.read_json(os.path.join(wheel_folder(root, spec["key"]), "provenance.json")) is None:
             with Site(job, root, spec, package_index, (number, len(specs))) as site:
                 seconds = _build(site, ccache_remote)
-            named = {"name": spec["name"], "version": spec["version"], "variant": spec["variant"], "key": spec["key"]}
-            built.append({**named, "seconds": seconds})
+            built.append(
+                {
+                    "name": spec["name"],
+                    "version": spec["version"],
+                    "variant": spec["variant"],
+                    "key": spec["key"],
+                    "seconds": seconds,
+                }
+            )
     return {"built": built}
 
 
