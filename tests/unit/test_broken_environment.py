@@ -428,14 +428,11 @@ def test_what_is_broken_is_named_with_its_remedy(lab: Lab, case: Case) -> None:
     assert re.search(case.says, found["detail"]), found
     named = str(found["evidence"].get("failure", ""))
     assert named == case.failure or case.failure in found["remedy"], found
-    said = re.sub(rf"{re.escape(str(lab.work))}[^ ']*?/(?=[^/ ']+)", "…/", found["detail"]).replace(str(lab.site), "…")
-    said = re.sub(r"\s+", " ", said.replace(str(lab.prefix), "…")).replace("|", "\\|").replace("<", "&lt;")
-    remedy = (
-        f"`{named}`"
-        if named
-        else found["remedy"].partition(": run the provisioning")[0].replace(REPAIR, "provision again")
-    )
-    SEEN[case.what] = f"| {case.what} | `{case.check}` | {said[:200]} | {remedy} |"
+    said = re.sub(rf"{re.escape(str(lab.work))}/", "…/", found["detail"].replace(str(lab.site), "…"))
+    said = re.sub(r"/wavesmith-doctor-\S+|\s*\(and \d+ more\)$", "", said.replace(str(lab.prefix), "…"))
+    said = re.sub(r"\s+", " ", said)[:160].replace("|", "\\|").replace("<", "&lt;")
+    remedy = f"`{named}`" if named else found["remedy"].replace(REPAIR, "provision again")
+    SEEN[case.what] = f"| {case.what} | `{case.check}` | {said} | {remedy} |"
 
 
 @really

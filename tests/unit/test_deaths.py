@@ -52,7 +52,7 @@ def died(folder: Path, said: str, code: int, own: str = REPAIR) -> Any:
     log_path(folder, check).write_text(said)
     nursery: Any = None
     judgement._conclude(schedule._Running(check, nursery, time.monotonic()), code)
-    return explained(judgement.results[check.id], check, known(), {})
+    return explained(judgement.results[check.id], own, "", known(), {})
 
 
 @pytest.mark.parametrize(

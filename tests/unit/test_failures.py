@@ -461,4 +461,7 @@ PRINTED = {
     ids=lambda path: path.name,
 )
 def test_the_documents_are_prose(path: Path) -> None:
-    assert ids(path.read_text()) == PRINTED.get(path.name, [])
+    text = path.read_text()
+    if path.name == "doctor.md":  # its table has what was printed when an environment was broken
+        text = "\n".join(line for line in text.split("\n") if not line.startswith("| "))
+    assert ids(text) == PRINTED.get(path.name, [])

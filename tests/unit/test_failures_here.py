@@ -7,14 +7,12 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor import registry
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Finding
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.cause import explained
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures import command, probes
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures.probes import Place, examine, facts
@@ -278,15 +276,12 @@ def test_the_command_of_a_host_says_what_it_does_not_know_and_all_that_it_knows(
 # The doctor's checks
 
 
-GENERAL = Check("x", "x", lambda _: Finding(""), "repair")
-
-
 def result(detail: str, remedy: str = "repair", **evidence: Any) -> Any:
     return {"id": "x", "verdict": "fail", "detail": detail, "remedy": remedy, "evidence": evidence}
 
 
 def told(given: Any, failure: str = "", **facts: str) -> Any:
-    return explained(given, replace(GENERAL, failure=failure), known(), facts)
+    return explained(given, "repair", failure, known(), facts)
 
 
 @pytest.mark.parametrize(

@@ -50,13 +50,13 @@ def build_wheels(
             with Site(job, root, spec, package_index, (number, len(specs))) as site:
                 seconds = _build(site, ccache_remote)
             built.append(
-                BuiltWheel(
-                    name=spec["name"],
-                    version=spec["version"],
-                    variant=spec["variant"],
-                    key=spec["key"],
-                    seconds=seconds,
-                )
+                {
+                    "name": spec["name"],
+                    "version": spec["version"],
+                    "variant": spec["variant"],
+                    "key": spec["key"],
+                    "seconds": seconds,
+                }
             )
     return {"built": built}
 

@@ -9,26 +9,26 @@ from ..failures.base import Base
 from ..failures.match import recognise
 from ..failures.say import lead, remedy
 from ..records.generation import CheckResult
-from .base import FAIL, Check
 
 
-def explained(result: CheckResult, check: Check, known: Base, facts: Mapping[str, str]) -> CheckResult:
+def explained(result: CheckResult, general: str, usual: str, known: Base, facts: Mapping[str, str]) -> CheckResult:
     """A check's result with the remedy of the known failure that it is; one that names a remedy of its own keeps it.
 
     It is the failure that the check named when it failed, else the one that its words show, else the one that it most often is.
 
     Args:
         result: The result.
-        check: Its check.
+        general: The remedy that its check has for any failure.
+        usual: The known failure that its check most often meets; empty where there is none.
         known: The failures that are known.
         facts: What remedies depend on.
     """
-    if result["verdict"] != FAIL or result["remedy"] != check.remedy:
+    if result["verdict"] != "fail" or result["remedy"] != general:
         return result
     name, answer = str(result["evidence"].get("failure", "")), None
     if not name:
         cause = lead(recognise("\n".join([result["detail"], *_texts(result["evidence"])]), known, facts))
-        name, answer = (cause.id, cause.answer) if cause else (check.failure, None)
+        name, answer = (cause.id, cause.answer) if cause else (usual, None)
     answer = answer or known.answer(name, facts)
     if answer is None:
         return result

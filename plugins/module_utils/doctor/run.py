@@ -155,7 +155,7 @@ def judge(checks: Sequence[Check], context: Context, spec_file: Path, say: Calla
 
     results = Schedule(checks, context, spec_file, begin).run()
     known, facts = context.spec.known, {**context.spec.facts, "judged": "environment"}
-    return [explained(results[check.id], check, known, facts) for check in checks]
+    return [explained(results[check.id], check.remedy, check.failure, known, facts) for check in checks]
 
 
 def summarise(

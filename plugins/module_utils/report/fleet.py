@@ -136,13 +136,13 @@ def outliers(fleet: Fleet, share: float = 0.25) -> list[str]:
             for what, value in one["performance"].items():
                 values.setdefault((host["sibling"], one["name"], what), []).append((value, host["name"]))
     found = []
-    for (sibling, environment, what), measured in sorted(values.items()):
+    for (sibling, where, what), measured in sorted(values.items()):
         ordered = sorted(value for value, _ in measured)
         median = ordered[len(ordered) // 2]
         if len(ordered) < 3:
             continue
         found += [
-            f"{name}, {environment}: {what} is {value:.3g}, {1 - value / median:.0%} below the median {median:.3g} of {len(ordered)} machines with {sibling}"
+            f"{name}, {where}: {what} is {value:.3g}, {1 - value / median:.0%} below the median {median:.3g} of {len(ordered)} machines with {sibling}"
             for value, name in measured
             if value < (1 - share) * median
         ]
