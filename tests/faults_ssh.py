@@ -117,6 +117,15 @@ class Site:
             return f"BROKEN: {now}"
         return ", ".join(sorted({*manifest["packages"]} & {*SMALL}))
 
+    def hit(self, kind: str, after: float) -> Row:
+        """Start a run that has something to do, and inject a fault after so many seconds."""
+        self.want()
+        run = self.start()
+        time.sleep(after)
+        FAULTS[kind](self, run)
+        ended = self.ended(run)
+        return (f"{kind} after {after:.1f} s of a run", kind, f"{self.serves()}; the run {ended}", self.converges())
+
     def converges(self) -> str:
         """Whether the next run, left alone, ends at what is wanted; what a killed one left on the host may take a while to end."""
         wanted = ", ".join(sorted(self.fleet.packages))
@@ -139,21 +148,8 @@ def rows(times: int) -> list[Row]:
         started = time.monotonic()
         site.ended(site.start())  # what a run takes that is left alone
         whole = time.monotonic() - started
-        for (kind, fault), number in itertools.product(FAULTS.items(), range(times)):
-            after = whole * (number + 0.5) / times
-            site.want()
-            run = site.start()
-            time.sleep(after)
-            fault(site, run)
-            ended = site.ended(run)
-            found.append(
-                (
-                    f"{kind} after {after:.1f} of {whole:.1f} s",
-                    kind,
-                    f"{site.serves()}; the run {ended}",
-                    site.converges(),
-                )
-            )
+        for kind, number in itertools.product(FAULTS, range(times)):
+            found.append(site.hit(kind, whole * (number + 0.5) / times))
         for number in range(times):
             site.want()
             first = site.start()
@@ -169,10 +165,13 @@ def rows(times: int) -> list[Row]:
                 )
             )
         found += [_made_anew(site, key) for key in (False, True)]
-        with contextlib.suppress(ProcessLookupError):
-            for process in _servers(site):
-                os.kill(process, signal.SIGKILL)
+        stop(site)
     return found
+
+
+def stop(site: Site) -> None:
+    """End the SSH servers that took the place of killed ones."""
+    _kill(*_servers(site))
 
 
 def _family(pid: int) -> Iterator[int]:

@@ -159,6 +159,12 @@ class ActionModule(AskingAction):
         plan = planned.data()
         explain = boolean(own.get("wavesmith_explain"), strict=False)
         evidence = boolean(own.get("wavesmith_report_evidence"), strict=False)
+        groups = [
+            "planned",
+            *plan["phases"],
+            *(["unreached"] if silent.elsewhere else []),
+            *(["evidence"] if evidence else []),
+        ]
         text = plan_text(host, planned, observed, explain)
         for path, data in ((saved, plan), (saved.with_name("observed.json"), observed)):
             path.write_text(json.dumps(data, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -177,12 +183,8 @@ class ActionModule(AskingAction):
             "changed": False,
             "remote_runs": runs,
             "plan": plan,
-            "groups": [
-                "planned",
-                *plan["phases"],
-                *(["unreached"] if silent.elsewhere else []),
-                *(["evidence"] if evidence else []),
-            ],
+            "groups": groups,
+            **({} if "wavesmith_plan" in variables else _member(groups)),
             "unreached": {source: str(refusal) for source, refusal in silent.elsewhere.items()},
             "observed": observed,
             "text": text,
@@ -257,6 +259,19 @@ class ActionModule(AskingAction):
         """Whether sudo's password was given: with -K, or as a variable."""
         names = ("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass")
         return bool(self._play_context.become_pass or any(variables.get(name) for name in names))
+
+
+def _member(groups: list[str]) -> Result:
+    """What makes the host a member of these groups, as ``group_by`` says it: one group for all, whose parents they are.
+
+    A task of its own for that is a process more for each host, also for those with nothing to do.
+    """
+    parents = [f"wavesmith_{name}" for name in groups]
+    alone = len(parents) == 1
+    return {
+        "add_group": parents[0] if alone else "_".join(["wavesmith", *groups]),
+        "parent_groups": ["all"] if alone else parents,
+    }
 
 
 def _one_of_many(host: str) -> Refusal:

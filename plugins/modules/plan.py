@@ -49,7 +49,7 @@ plan:
   type: dict
 groups:
   description:
-    - What the host's groups are named after, C(wavesmith_) before each. C(planned), and what has to be done, of C(prepare), C(build), C(lock),
+    - The groups that the host is a member of now, C(wavesmith_) before each. C(planned), and what has to be done, of C(prepare), C(build), C(lock),
       C(install), C(verify), C(activate).
     - C(evidence) where C(wavesmith_report_evidence) is set.
   returned: always
