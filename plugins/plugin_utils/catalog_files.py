@@ -11,6 +11,7 @@ import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.yaml import yaml_load  # libyaml where there is one: three times as fast
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures import base
+from ansible_collections.wavesmith.provision.plugins.module_utils.failures.inventory import in_the_inventory
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import matrix
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.failure import FailureBase, FailureOf
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.model import ModelSet
@@ -27,7 +28,7 @@ COLLECTION = Path(__file__).resolve().parents[2]
 FOLDER = COLLECTION / "catalog"
 OVERLAY = ("stacks", "packages", "models", "tasks", "weights", "platforms", "checks", "failures")
 """The folders that one's own catalog may have."""
-FACTS = ("machine", "system", "architecture")
+FACTS = ("machine", "system", "architecture", "environment")
 """What is known of every host that a text is examined on."""
 TOOLBOX_LOCK = COLLECTION / "roles" / "toolbox" / "files" / "toolbox.txt"
 
@@ -144,11 +145,14 @@ def patterns(entry: FailureOf) -> list[str]:
 
 
 def failure(data: Parsed) -> FailureOf:
-    """A known failure from a checked file: without examples, its remedies as one list."""
+    """A known failure from a checked file: without examples, its remedies as one list, before each that installs what it is in an environment of ours."""
     left_out = ("examples", "counter_examples", "instead", "remedy", "command")
     last = {name: data[name] for name in ("remedy", "command") if name in data}
     kept = {name: value for name, value in data.items() if name not in left_out}
-    return cast(FailureOf, {**kept, "remedies": [*data.get("instead", []), last]})
+    remedies = [*data.get("instead", []), last]
+    return cast(
+        FailureOf, {**kept, "remedies": [way for one in remedies for way in (in_the_inventory(one), one) if way]}
+    )
 
 
 def _tables(folder: Path) -> dict[str, dict[str, str]]:

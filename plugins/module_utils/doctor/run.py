@@ -141,7 +141,7 @@ def _recognise(options: argparse.Namespace) -> int:
     except SpecError as error:
         print(error, file=sys.stderr)
         return command.UNUSABLE
-    return command.run(options, spec.known.data, str(spec.prefix))
+    return command.run(options, spec.known.data, str(spec.prefix), spec.environment)
 
 
 def judge(checks: Sequence[Check], context: Context, spec_file: Path, say: Callable[..., None]) -> list[CheckResult]:
@@ -154,7 +154,10 @@ def judge(checks: Sequence[Check], context: Context, spec_file: Path, say: Calla
         say(phase="check", n=done, m=total, detail=f"{check.id}: {check.title}")
 
     results = Schedule(checks, context, spec_file, begin).run()
-    known, facts = context.spec.known, {**context.spec.facts, "judged": "environment"}
+    known, facts = (
+        context.spec.known,
+        {**context.spec.facts, "judged": "environment", "environment": context.spec.environment},
+    )
     return [explained(results[check.id], check.remedy, check.failure, known, facts) for check in checks]
 
 

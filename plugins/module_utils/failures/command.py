@@ -49,8 +49,8 @@ def elsewhere(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(options: argparse.Namespace, known: FailureBase, prefix: str = "") -> int:
-    """Say what a text shows; `prefix` is the environment whose interpreter asks."""
+def run(options: argparse.Namespace, known: FailureBase, prefix: str = "", environment: str = "") -> int:
+    """Say what a text shows; `prefix` and `environment` are those whose interpreter asks."""
     if options.known:
         print(json.dumps(known, indent=1, ensure_ascii=False))
         return FINE
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace, known: FailureBase, prefix: str = "") -> in
     if len(whole) > MOST:
         print(f"only the last {MOST >> 20} MiB of {options.paste} are read", file=sys.stderr)
     text = whole[-MOST:].decode(errors="replace")
-    place = None if options.elsewhere else Place(Host(), prefix)
+    place = None if options.elsewhere else Place(Host(), prefix, environment)
     found = [data(item, seen.here, seen.detail) for item, seen in examine(text, Base(known), place)]
     if options.json:
         print(json.dumps({"schema": 1, "recognised": found}, indent=1, ensure_ascii=False))

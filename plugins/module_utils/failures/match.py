@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from .base import DEADLY, RANKS, Answer, Base, Failure
+from .inventory import PLACE
 from .text import comparable, plain
 
 SHOWN = 6
@@ -32,7 +33,13 @@ _PRINTED = re.compile(
 )
 # A quotation, or a comment of source code.
 _ASIDE = re.compile(r"[^:({\[=\s]\s*['\"]$|(?://|/\*|(?<!^)#)\s*$")
-EXPRESSIONS = {"told_before": _TOLD_BEFORE, "told_behind": _TOLD_BEHIND, "printed": _PRINTED, "aside": _ASIDE}
+EXPRESSIONS = {
+    "told_before": _TOLD_BEFORE,
+    "told_behind": _TOLD_BEHIND,
+    "printed": _PRINTED,
+    "aside": _ASIDE,
+    "ours": PLACE,
+}
 """What tells a message that a person reports from one that a tool prints, for whoever does the same elsewhere."""
 
 
@@ -73,10 +80,13 @@ def recognise(text: str, base: Base, facts: Mapping[str, str] | None = None) -> 
     Args:
         text: Anything.
         base: What is known.
-        facts: What is known of the machine, as ``machine`` or ``python``; what the text says counts more.
+        facts: What is known of the machine, as ``machine`` or ``python``; what the text says counts more. Where it names a path in an
+            environment of ours, that is the ``environment``.
     """
     shown = plain(text)
     compared = comparable(shown)
+    place = PLACE.search(compared)
+    known = {**(facts or {}), **(place.groupdict() if place else {})}
     lines = shown.split("\n")
     starts = [0] + [index + 1 for index, character in enumerate(compared) if character == "\n"]
     found = []
@@ -91,7 +101,7 @@ def recognise(text: str, base: Base, facts: Mapping[str, str] | None = None) -> 
                 captures = {**{name: value for name, value in near.groupdict().items() if value}, **captures}
         line = bisect_right(starts, match.start()) - 1
         last = bisect_right(starts, max(match.start(), match.end() - 1)) - 1
-        values = failure.values({**(facts or {}), **captures})
+        values = failure.values({**known, **captures})
         found.append(Found(failure, captures, failure.answer(values), line, _around(lines, line, last)))
     return _ordered(found, base)
 

@@ -36,10 +36,12 @@ class Place:
     Attributes:
         host: The machine.
         prefix: The environment whose interpreter asks; empty outside of one.
+        environment: Its name.
     """
 
     host: Host
     prefix: str = ""
+    environment: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,8 @@ def look(found: Found, place: Place) -> Seen:
 def examine(text: str, base: Base, place: Place | None) -> list[tuple[Found, Seen]]:
     """What a text shows, and what this host says of it; without a place nothing is asked."""
     known = facts(place.host) if place else {}
+    if place and place.environment:
+        known["environment"] = place.environment
     return [(found, look(found, place) if place else Seen(None, "")) for found in recognise(text, base, known)]
 
 

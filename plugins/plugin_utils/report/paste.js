@@ -30,6 +30,7 @@ function told(text, match) {
 const filled = (template, values) => template.replace(/\{([a-z_]+)\}/g, (whole, name) => values[name] ?? whole);
 function recognise(pasted) {
   const shown = plain(pasted), text = comparable(shown), lines = shown.split('\n'), found = [];
+  const ours = {...(R.ours.exec(text) || {}).groups};
   const lineOf = (index) => text.slice(0, index).split('\n').length - 1;
   for (const failure of failures()) {
     let first = null;
@@ -41,7 +42,7 @@ function recognise(pasted) {
     const groups = (match) => Object.fromEntries(Object.entries(match.groups || {}).filter(([, value]) => value));
     let captures = groups(first);
     for (const pattern of failure.context) { const near = pattern.exec(text); if (near) captures = {...groups(near), ...captures}; }
-    const values = {...failure.defaults, ...captures};
+    const values = {...failure.defaults, ...ours, ...captures};
     for (const [name, {key, table, default: otherwise}] of Object.entries(failure.lookups)) {
       const value = (typeof table === 'string' ? K.tables[table] || {} : table)[values[key] ?? ''] ?? otherwise;
       if (value !== undefined) values[name] = filled(value, values);
