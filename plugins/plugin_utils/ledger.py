@@ -180,11 +180,9 @@ class Ledger:
         """The newest that is known of each environment of each host that its last plan wants; a host that never had a plan has an empty one."""
         hosts = self._rows("SELECT h.*, r.playbook FROM hosts h JOIN runs r ON r.id = h.run ORDER BY r.started")
         rows = self._rows("SELECT e.* FROM environments e JOIN runs r ON r.id = e.run ORDER BY r.started")
-        last: dict[str, Any] = {}
-        for host in hosts:
-            # A rollback that found nothing to go back to changed nothing of what is known.
-            if host["host"] not in last or (host["playbook"], host["outcome"]) != ("rollback", "failed"):
-                last[host["host"]] = host
+        # A rollback that found nothing to go back to changed nothing of what is known.
+        telling = [host for host in hosts if (host["playbook"], host["outcome"]) != ("rollback", "failed")]
+        last = {host["host"]: host for host in [*hosts, *telling]}
         # Only a plan says which stack an environment has, and that nothing differs: the last one of a host says which environments are wanted.
         stacks = {(row["host"], row["run"]) for row in rows if row["stack"] is not None}
         plans = [host for host in hosts if host["outcome"] == "unchanged" or (host["host"], host["run"]) in stacks]
