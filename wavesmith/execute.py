@@ -127,7 +127,11 @@ def _show(arguments: argparse.Namespace, argv: Sequence[str], package: str = "")
 def _root(arguments: argparse.Namespace) -> tuple[str, list[Refusal]]:
     """Wavesmith's folder here that has the environment, and a refusal where none has."""
     name, sources = arguments.environment, inventory.named([])
-    roots = [arguments.root] if arguments.root else [*inventory.roots_here(sources), store.existing_root()]
+    roots = (
+        [arguments.root]
+        if arguments.root
+        else [*inventory.roots_here(sources), store.existing_root(), store.default_roots()[0]]
+    )
     there = {root: _environments(root) for root in roots}
     root = next((root for root in roots if name in there[root]), "")
     if root:

@@ -37,6 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
     playbook.which_hosts(parser)
+    playbook.extra_vars(parser)
     parser.add_argument(
         "host", nargs="?", metavar="HOST", help="a host as the inventory names it [all hosts, or those of -l]"
     )

@@ -25,11 +25,13 @@ _EXIT_CODES = (
 def _configure_status(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXIT_CODES
     playbook.which_hosts(parser)
+    playbook.extra_vars(parser)
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = playbook.EXIT_CODES
     playbook.which_hosts(parser)
+    playbook.extra_vars(parser)
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import status, store
 
-from wavesmith import cli, init, remove
+from wavesmith import cli, init, inventory, remove
 from wavesmith import status as shown
 
 from .conftest import make_manifest
@@ -141,7 +141,9 @@ def test_where_nobody_said_which_inventory_this_machine_is_looked_at_and_a_line_
 
 @process
 def test_a_refused_host_is_exit_1_and_said_once(site: Path) -> None:
-    done = wavesmith("prune", "--keep", "0", cwd=site)
+    (site / "group_vars").mkdir(exist_ok=True)
+    (site / "group_vars" / "all.yml").write_text("wavesmith_keep_generations: 0\n")
+    done = wavesmith("prune", cwd=site)
     assert done.returncode == 1
     assert done.stdout.count("wavesmith_keep_generations: it is 0, but must be 1 or more. Remedy: ") == 1
 
@@ -182,6 +184,93 @@ def test_a_file_of_variables_that_is_not_there_or_no_yaml_is_refused(site: Path)
     done = wavesmith("plan", "-e", "@odd.yml", cwd=site)
     assert done.returncode == 2 and f"✗ {site}/odd.yml: line 2: mapping values are not allowed" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@process
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["reprovision", "--waves", "abc"], "variable wavesmith_waves: 'abc' is no number of hosts"),
+        (["reprovision", "--waves", "", "-e", "wavesmith_python=4"], "variable wavesmith_waves: it is empty"),
+        (["reprovision", "--waves", "1,0"], "variable wavesmith_waves: '0' is no number of hosts"),
+        (["reprovision", "--budget", "120"], "variable wavesmith_failure_budget: it is 120"),
+        (["prune", "--keep", "0"], "variable wavesmith_keep_generations: it is 0"),
+        (["plan", "-e", "foo=1"], "variable foo: it was given with -e, and nothing reads it"),
+        (["plan", "-e", "foo"], "-e: it is not NAME=VALUE"),
+        (["plan", "-e", "{wavesmith_root"], "-e {wavesmith_root: it cannot be read"),
+        (["plan", "-e", "wavesmith_root=here"], "variable wavesmith_root: 'here' is not usable"),
+        (["plan", "-e", '{"wavesmith_python": 3.1}'], "variable wavesmith_python: it is 3.1, but must be text"),
+        (["plan", "--", "-e", "wavesmith_python=4"], "variable wavesmith_python: '4' is not a Python version"),
+    ],
+    ids=" ".join,
+)
+@process
+def test_a_wrong_variable_of_a_run_is_refused_before_a_host_is_asked(site: Path, words: list[str], said: str) -> None:
+    done = wavesmith(words[0], "-i", "hosts.yml", *words[1:], cwd=site)
+    assert done.returncode == 2 and done.stdout == "", done.stdout + done.stderr
+    assert f"✗ {said}" in done.stderr and "Remedy: " in done.stderr
+    assert not (site / "artifacts").exists()
+
+
+@process
+def test_a_folder_of_an_inventory_may_hold_other_files(site: Path) -> None:
+    for name in ("say.wav", "page.html", "junit.xml", "notes.md", "metrics.prom"):
+        (site / name).write_bytes(b"RIFF\x00\xff: [oddly\n")
+    for words in (["status"], ["generations"], ["rollback", "-l", "thor01", "--check"]):
+        told = wavesmith(words[0], "-i", site, *words[1:], cwd=site.parent)
+        assert "thor01" in told.stdout and "WARNING" not in told.stderr + told.stdout, told.stderr
+    (site / "more.yaml").write_text("all: {hosts: {box09: {ansible_connection: local}}}\n")
+    (site / "plain").write_text("box10 ansible_connection=local\n")
+    assert not {"thor01", "box09", "box10"} - set(inventory.hosts([str(site)])), "several files are one inventory"
+
+
+@process
+@pytest.mark.parametrize("command", ["status", "generations", "logs"])
+def test_in_the_checkout_this_machine_is_asked_unless_another_inventory_is_named(tmp_path: Path, command: str) -> None:
+    told = wavesmith(command, "-e", f"wavesmith_root={tmp_path}", cwd=ROOT)
+    assert f"inventory: {ROOT}/inventories/local (-i names another)" in told.stderr
+    assert "localhost" in told.stdout and "thor01" not in told.stdout + told.stderr
+    known = wavesmith(command, "-l", "nothing", "-i", "inventories/fleet", cwd=ROOT)
+    assert known.returncode == 2 and "thor01" in known.stderr
+
+
+@process
+@pytest.mark.parametrize("command", ["status", "generations", "logs"])
+def test_the_root_is_a_variable_of_a_look_as_well(site: Path, command: str) -> None:
+    other = site / "elsewhere"
+    generation(other, GOOD, 5.0, environment="speech")
+    told = wavesmith(command, "-l", "rtx01", "-e", f"wavesmith_root={other}", cwd=site)
+    if command == "logs":
+        assert "no work was done here yet" in told.stdout
+    else:
+        assert command == "status" or GOOD in told.stdout
+    assert wavesmith(command, "-e", "wavesmith_root=x", cwd=site).returncode == 2
+
+
+@process
+@pytest.mark.parametrize(
+    ("own", "login"),
+    [
+        ({"ansible_user": "nobody_here"}, "nobody_here@127.0.0.1"),
+        ({"ansible_user": "{{ inventory_hostname }}er"}, "thor01er@127.0.0.1"),
+        ({}, "ada@127.0.0.1"),
+    ],
+    ids=["host", "template", "group"],
+)
+def test_a_host_that_does_not_accept_its_user_is_said_with_that_user(
+    site: Path, own: dict[str, str], login: str
+) -> None:
+    (site / "ssh").write_text("#!/bin/sh\ncat > /dev/null\necho 'x@y: Permission denied (publickey).' >&2\nexit 255\n")
+    (site / "ssh").chmod(0o755)
+    told = {"ansible_host": "127.0.0.1", "ansible_ssh_executable": str(site / "ssh"), "ansible_ssh_retries": 0}
+    group = {"ansible_user": "ada", "wavesmith_environments": {}}
+    (site / "far.json").write_text(json.dumps({"all": {"vars": group, "hosts": {"thor01": {**told, **own}}}}))
+    for command in ("status", "plan"):
+        done = wavesmith(command, "-i", site / "far.json", cwd=site)
+        assert (
+            done.returncode == 1 and f"it does not accept user {login.partition('@')[0]} (" in done.stderr + done.stdout
+        )
+        assert f"ssh-copy-id {login}" in done.stderr + done.stdout
 
 
 @process
@@ -269,7 +358,10 @@ def test_generations_are_listed_with_the_current_one(site: Path) -> None:
 @process
 def test_rollback_goes_to_the_generation_before_or_to_a_named_one(site: Path) -> None:
     current = site / "roots/thor01/envs/speech/current"
-    assert "speech is generation " + OLD in wavesmith("rollback", "-l", "thor01", cwd=site).stdout
+    assert (
+        f"✓ thor01: speech {OLD} healthy (1 pass, 0 fail, 1 skip) of "
+        in wavesmith("rollback", "-l", "thor01", cwd=site).stdout
+    )
     assert os.readlink(current) == OLD
     again = wavesmith("rollback", "-l", "thor01", f"speech={OLD}", cwd=site)
     assert again.returncode == 0 and f"speech is generation {OLD} already" in again.stdout, again.stdout
