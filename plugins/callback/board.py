@@ -314,7 +314,7 @@ class CallbackModule(Default):
 
     def _show_output(self, host: board.Host, data: Result) -> None:
         """What a command of `wavesmith run` wrote."""
-        if self._run.playbook == "run" and data.get("stdout") and not self._detailed:
+        if self._run.playbook == "run" and data.get("stdout") and self._form not in ("detail", "json"):
             alone = len(self._run.hosts) == 1
             self._say(data["stdout"] if alone else f"{host.name}:\n{data['stdout']}")
 

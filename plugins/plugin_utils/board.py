@@ -356,7 +356,8 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
     found += removed if run.playbook == "repair" else []
     warnings = len(host.plan.get("warnings", ()))
     if warnings and not host.phases and not run.planning and not removed:
-        found.append(f"{warnings} warning{'s' if warnings > 1 else ''}, see wavesmith plan")
+        said = "warnings" if warnings > 1 else f"warning ({host.plan['warnings'][0].partition('. Remedy: ')[0]})"
+        found.append(f"{warnings} {said}, see wavesmith plan")
     return found
 
 

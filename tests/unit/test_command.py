@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import status, store
 
-from wavesmith import cli, init, inventory, remove
+from wavesmith import cli, init, inventory, logs, remove
 from wavesmith import status as shown
 
 from .conftest import make_manifest
@@ -511,6 +511,76 @@ def test_an_environment_that_is_not_wanted_is_told_from_one_that_is_not_there(tm
     assert [item["name"] for item in rows["past"]["generations"]] == [GOOD]
 
 
+def _row(*generations: str, wanted: bool = True, damaged: str = "") -> Any:
+    made = [
+        {
+            "name": name,
+            "complete": True,
+            "created": 1.0,
+            "exit": 0,
+            "intact": name != damaged,
+            "damage": ["changed: a"] if name == damaged else [],
+        }
+        for name in generations
+    ]
+    return {
+        "environment": "speech", "wanted": wanted, "generation": GOOD, "since": 1.0, "verdict": "healthy", "judged": None, "checks": {}, "stack": "cpu",
+        "damage": ["changed: a"] if damaged == GOOD else [], "damaged": int(damaged == GOOD), "generations": made,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("damaged", "drift", "lines"),
+    [
+        ("", "none", []),
+        (GOOD, "1 file", ["h speech: changed: a. Remedy: wavesmith repair -l h"]),
+        (
+            OLD,
+            "none",
+            [
+                f"h speech: changed: a in generation {OLD}, which is not in use, so nothing goes back to it. Remedy: wavesmith repair -l h"
+            ],
+        ),
+    ],
+    ids=["nothing", "current", "older"],
+)
+def test_drift_names_what_a_rollback_could_not_go_to(damaged: str, drift: str, lines: list[str]) -> None:
+    row = _row(OLD, GOOD, damaged=damaged)
+    assert shown._status_row("h", row)[-1] == drift and list(shown._drifted("h", row)) == lines
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_is_not_wanted_is_marked_in_both_lists(wanted: bool) -> None:
+    row = _row(OLD, GOOD, wanted=wanted)
+    names = [shown._status_row("h", row)[1], *(shown._generation_row("h", row, item)[1] for item in row["generations"])]
+    assert names == ["speech" if wanted else "speech (not wanted)"] * 3
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        (["verify-1"], "use one of: verify-1"),
+        ([f"verify-{number}" for number in range(20)], "use one of: "),
+        (["lock-nop", "verify-1"], "did you mean lock-nop?"),
+        ([], "provision this host first"),
+    ],
+    ids=["one", "many", "near", "none"],
+)
+def test_a_job_that_is_not_kept_is_refused_with_a_few_that_are(tmp_path: Path, jobs: list[str], said: str) -> None:
+    for name in jobs:
+        (tmp_path / "state" / "jobs" / name).mkdir(parents=True)
+    with pytest.raises(store.StoreError) as refused:
+        status.last_job(str(tmp_path), "lock-nope")
+    assert f"Remedy: {said}" in str(refused.value) and str(refused.value).count("verify-") <= status.JOBS_NAMED
+
+
+@pytest.mark.parametrize(
+    ("line", "cut"), [("$ uv " + "x" * 300, True), ("$ uv pip", False), ("error: " + "x" * 300, False)]
+)
+def test_a_command_in_a_log_is_shown_by_its_beginning(line: str, cut: bool) -> None:
+    assert logs._shown(line) == (f"{line[: logs.COMMAND]} …" if cut else line)
+
+
 def test_since_is_when_it_was_switched_to_and_else_when_it_was_made(tmp_path: Path) -> None:
     generation(tmp_path, GOOD, 5.0)
     store.point(str(tmp_path / "envs" / "speech"), GOOD)
@@ -554,6 +624,17 @@ def test_a_command_that_fails_on_a_host_is_named_with_its_exit_code_and_output(s
     found = json.loads(wavesmith("run", "-l", "thor01", "--json", "speech", "say", cwd=site).stdout)
     assert found["hosts"]["thor01"]["ran"] == {"rc": 3, "stdout": "out", "stderr": "no such voice"}
     assert not (site / "artifacts/runs.sqlite").exists(), "a look at a host is no run of the record"
+
+
+@process
+@pytest.mark.parametrize("words", [["tree"], ["why"], ["tree", "--json"]], ids=" ".join)
+def test_what_a_tool_says_of_an_environment_on_a_host_is_shown_once(site: Path, words: list[str]) -> None:
+    tool = site / "roots/thor01/toolbox/current/bin/uv"
+    tool.parent.mkdir(parents=True)
+    tool.write_text("#!/bin/sh\necho librosa v0.11.0\n")
+    tool.chmod(0o755)
+    done = wavesmith(*words, "-l", "thor01", "speech", *(["librosa"] if "why" in words else []), cwd=site)
+    assert done.returncode == 0 and (done.stdout + done.stderr).count("librosa v0.11.0") == 1, done.stdout + done.stderr
 
 
 @process
@@ -612,6 +693,19 @@ def test_init_writes_an_inventory_that_the_next_command_finds(tmp_path: Path) ->
     assert again.returncode == 2 and "it is there already. Remedy: " in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "address", "user"),
+    [
+        ("a=2001:db8::1", "2001:db8::1", ""),
+        ("a=[2001:db8::1]", "2001:db8::1", ""),
+        ("a=ada@[::1]", "::1", "ada"),
+        ("a=fe80::1%eth0", "fe80::1%eth0", ""),
+    ],
+)
+def test_a_host_may_have_an_address_of_ipv6(text: str, address: str, user: str) -> None:
+    assert init._host(text) == init.Host("a", address, user)
+
+
 @process
 def test_init_of_this_machine_and_of_engine_conda(tmp_path: Path) -> None:
     assert wavesmith("init", "one", "--local", "--engine", "conda", "-q", cwd=tmp_path).stdout == ""
@@ -628,6 +722,13 @@ def test_init_of_this_machine_and_of_engine_conda(tmp_path: Path) -> None:
         ([], "it was told no host. Remedy: add --host NAME=USER@ADDRESS, or --local"),
         (["--host", "thor 01"], "host 'thor 01': it is not NAME, NAME=ADDRESS or NAME=USER@ADDRESS"),
         (["--host", "=192.0.2.1"], "it is not NAME"),
+        (
+            ["--host", "a=192.0.2.1", "--host", "a=192.0.2.2"],
+            "host a: it is given more than once. Remedy: give each host",
+        ),
+        (["--host", "a", "--host", "b=ada@a", "--host", "b"], "host b: it is given more than once"),
+        (["--host", "localhost", "--local"], "host localhost: it is given more than once"),
+        (["", "--host", "a"], "FOLDER: its name is empty"),
     ],
 )
 def test_init_refuses_what_is_no_host(tmp_path: Path, words: list[str], said: str) -> None:
