@@ -17,7 +17,10 @@ from wavesmith.playbook import Command
 
 def _common(parser: argparse.ArgumentParser) -> None:
     playbook.which_hosts(parser)
-    parser.epilog = "Exit code: here, the command's own; with -l, 0 done, 1 it failed on a host; 2 there is no such environment or package."
+    parser.epilog = (
+        "Exit code: here, the command's own; with -l, 0 done, 1 it failed on a host or there is no such environment; "
+        "2 there is no such environment here, or no such package."
+    )
     parser.add_argument(
         "--root", default="", metavar="FOLDER", help="Wavesmith's folder here [/opt/wavesmith, ~/wavesmith]"
     )
