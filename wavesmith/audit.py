@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         asked = {*arguments.sm, *(rules.parse_sm(gpu["sm"]) for host in hosts.values() for gpu in host["gpus"])}
         report = rules.judge(inspect(arguments.path), sorted(asked), arguments.machine)
     except Unusable as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"✗ {error}", file=sys.stderr)
         return UNUSABLE
     judged = words.by_host(report, hosts)
     if arguments.json:

@@ -111,7 +111,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _refuse(*problems: str) -> int:
-    print("\n".join(f"error: {problem}" for problem in problems), file=sys.stderr)
+    print("\n".join(f"✗ {problem}" for problem in problems), file=sys.stderr)
     return UNUSABLE
 
 
@@ -362,11 +362,11 @@ def _build(root: str, missing: Sequence[WheelSpec], arguments: argparse.Namespac
                 flush=True,
             )
     except (StoreError, Failed) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"✗ {error}", file=sys.stderr)
         return FAILED
     if "failure" in answer:
         print(
-            "\n".join([f"error: {answer['failure']}", *(f"  | {line}" for line in answer.get("log", []))]),
+            "\n".join([f"✗ {answer['failure']}", *(f"  | {line}" for line in answer.get("log", []))]),
             file=sys.stderr,
         )
         return FAILED

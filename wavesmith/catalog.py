@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _refuse(problem: str) -> int:
-    print(f"wavesmith catalog: {problem}", file=sys.stderr)
+    print(f"✗ {problem}", file=sys.stderr)
     return UNUSABLE
 
 

@@ -28,6 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         known = catalog_files.failures(overlay=arguments.catalog)
     except AnsibleError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"✗ {error}", file=sys.stderr)
         return command.UNUSABLE
     return command.run(arguments, known)

@@ -17,7 +17,10 @@ from wavesmith.playbook import Command
 
 def _common(parser: argparse.ArgumentParser) -> None:
     playbook.which_hosts(parser)
-    parser.epilog = "Exit code: here, the command's own; with -l, 0 done, 1 it failed on a host; 2 there is no such environment or package."
+    parser.epilog = (
+        "Exit code: here, the command's own; with -l, 0 done, 1 it failed on a host or there is no such environment; "
+        "2 there is no such environment here, or no such package."
+    )
     parser.add_argument(
         "--root", default="", metavar="FOLDER", help="Wavesmith's folder here [/opt/wavesmith, ~/wavesmith]"
     )
@@ -127,7 +130,11 @@ def _show(arguments: argparse.Namespace, argv: Sequence[str], package: str = "")
 def _root(arguments: argparse.Namespace) -> tuple[str, list[Refusal]]:
     """Wavesmith's folder here that has the environment, and a refusal where none has."""
     name, sources = arguments.environment, inventory.named([])
-    roots = [arguments.root] if arguments.root else [*inventory.roots_here(sources), store.existing_root()]
+    roots = (
+        [arguments.root]
+        if arguments.root
+        else [*inventory.roots_here(sources), store.existing_root(), store.default_roots()[0]]
+    )
     there = {root: _environments(root) for root in roots}
     root = next((root for root in roots if name in there[root]), "")
     if root:

@@ -11,6 +11,10 @@ NAME = "history"
 HELP = "list the runs, or show what one of them did to each host; --json exports it"
 
 
+COMMANDS = {"site": "provision"}
+"""Playbooks whose command has another name."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = "Exit code: 0 shown, 2 there is no record or no such run."
@@ -50,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
                 records.when(entry["started"]),
                 ended,
                 who,
-                entry["playbook"],
+                COMMANDS.get(entry["playbook"], entry["playbook"]),
                 entry["outcome"],
                 counts or "-",
             ]

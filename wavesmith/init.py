@@ -62,9 +62,15 @@ def run(arguments: argparse.Namespace) -> int:
         return playbook.refuse([refusal], arguments.json)
     if asks:
         _ask(arguments)
+    if arguments.folder == "":
+        refusal = Refusal("FOLDER", "its name is empty", "name a folder, or leave it out: then it is fleet")
+        return playbook.refuse([refusal], arguments.json)
     folder = Path(arguments.folder or "fleet").expanduser().absolute()
     found = [_host(text) for text in arguments.host]
     refusals = [problem for problem in found if isinstance(problem, Refusal)]
+    names = [host.name for host in found if isinstance(host, Host)] + ["localhost"] * arguments.local
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        refusals.append(Refusal(f"host {name}", "it is given more than once", "give each host a name of its own"))
     if (folder / inventory.HERE).exists():
         refusals.append(
             Refusal(f"inventory {folder}", "it is there already", "edit its hosts.yml, or name another folder")
@@ -105,12 +111,14 @@ def _ask(arguments: argparse.Namespace) -> None:
 
 
 def _host(text: str) -> Host | Refusal:
-    found = re.fullmatch(r"([A-Za-z0-9][\w.-]*)(?:=(?:([\w.-]+)@)?([\w.:-]+))?", text)
+    found = re.fullmatch(r"([A-Za-z0-9][\w.-]*)(?:=(?:([\w.-]+)@)?(\[[\w.:%-]+\]|[\w.:%-]+))?", text)
     if not found:
         return Refusal(
-            f"host {text!r}", "it is not NAME, NAME=ADDRESS or NAME=USER@ADDRESS", "such as thor01=ada@192.0.2.11"
+            f"host {text!r}",
+            "it is not NAME, NAME=ADDRESS or NAME=USER@ADDRESS",
+            "such as thor01=ada@192.0.2.11, or thor01=2001:db8::11",
         )
-    return Host(found[1], found[3] or "", found[2] or "")
+    return Host(found[1], (found[3] or "").strip("[]"), found[2] or "")
 
 
 def texts(hosts: list[Host], local: bool, group: str, engine: str) -> dict[str, str]:

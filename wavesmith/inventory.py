@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, suggest
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import given
 
 from wavesmith import INSTALLED, ROOT
 
@@ -167,6 +168,31 @@ def files_of(extra: Sequence[str]) -> list[Refusal]:
     return [*refusals, *_no_yaml(DataLoader(), there)]
 
 
+def variables_of(extra: Sequence[str], own: Mapping[str, object]) -> list[Refusal]:
+    """What is wrong with the variables of a run, those of ``-e`` and the command's own, before any host is asked."""
+    if not extra and not own:
+        return []
+    from ansible.errors import AnsibleError
+    from ansible.parsing.dataloader import DataLoader
+    from ansible.parsing.splitter import parse_kv
+
+    _load_plugins()
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils.variables import misplaced, plain
+
+    refusals, loader, found = files_of(extra), DataLoader(), dict[str, object]()
+    for words in extra if not refusals else ():
+        try:
+            if words.startswith("@"):
+                value = loader.load_from_file(str(Path(words[1:]).expanduser().absolute()))
+            else:
+                value = loader.load(words) if words[:1] in ("/", ".", "[", "{") else parse_kv(words)
+        except AnsibleError as error:
+            said = " ".join(str(error).split()).rstrip(".")
+            return [Refusal(f"-e {words}", f"it cannot be read ({said})", "write it as -e NAME=VALUE, or as YAML")]
+        found.update(plain(value) if isinstance(value, dict) else {"_raw_params": ""})
+    return refusals or [*misplaced(list(found)), *given({**found, **own})]
+
+
 def _files(places: Sequence[str]) -> Iterator[Path]:
     """The files of inventories that are read as YAML."""
     for path in (Path(name) for name in places if "," not in name):
@@ -216,5 +242,8 @@ def _no_yaml(loader: Any, paths: Iterator[Path]) -> list[Refusal]:
 def _load_plugins() -> None:
     """Ansible's plugins, for inventories that need one: once in a process."""
     from ansible.plugins.loader import init_plugin_loader
+
+    # Imported before Ansible's own way to find collections takes over, which knows none that was not loaded as one.
+    from ansible_collections.wavesmith.provision.plugins.plugin_utils import variables  # noqa: F401
 
     init_plugin_loader()

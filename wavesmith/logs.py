@@ -12,6 +12,8 @@ NAME = "logs"
 HELP = "show the last job on a host: how it ended, and the lines of its log that matter"
 
 
+COMMAND = 100
+"""Characters of a command that are shown."""
 EARLIER = 5
 """Earlier jobs that are named."""
 WORK = {
@@ -33,10 +35,16 @@ def _work(job: str) -> str:
     return f"{WORK[job.partition('-')[0]]} ({job})" if job.partition("-")[0] in WORK else job
 
 
+def _shown(line: str) -> str:
+    """A line of a log; of a command that ran, its beginning: the arguments of the doctor and of uv fill a screen."""
+    return f"{line[:COMMAND]} …" if line.startswith("$ ") and len(line) > COMMAND else line
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.epilog = playbook.EXIT_CODES
     playbook.which_hosts(parser)
+    playbook.extra_vars(parser)
     parser.add_argument(
         "host", nargs="?", metavar="HOST", help="a host as the inventory names it [all hosts, or those of -l]"
     )
@@ -64,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             continue
         print(f"{host}: {_work(job['name'])}, {when(job['at'])}: {job['state']}")
         for line in job["lines"]:
-            print(f"  | {line}")
+            print(f"  | {_shown(line)}")
         print(f"  all of it: {job['path']}")
         if job["others"]:
             more = f" and {len(job['others']) - EARLIER} more" if len(job["others"]) > EARLIER else ""

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
             cpu_only=not arguments.no_cpu_only,
         )
     except (AnsibleError, matrix.MatrixError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"✗ {error}", file=sys.stderr)
         return 2
     shown = tuple(row for row in made if row.exists or not arguments.existing)
     if arguments.json:

@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _refuse(problem: str) -> int:
-    print(f"wavesmith model: {problem}", file=sys.stderr)
+    print(f"✗ {problem}", file=sys.stderr)
     return 2
 
 

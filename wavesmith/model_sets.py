@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     sets, catalog = catalog_files.model_sets(), catalog_files.load()
     unknown = [name for name in arguments.sets if name not in sets]
     if unknown:
-        print(f"wavesmith model: there is no set {unknown[0]}. Remedy: use one of: {', '.join(sets)}", file=sys.stderr)
+        print(f"✗ set {unknown[0]}: there is no such set. Remedy: use one of: {', '.join(sets)}", file=sys.stderr)
         return 2
     kept = arguments.folder / "sets.json"
     rows = {}

@@ -91,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
     catalog = catalog_files.load()
     unknown = [name for name in arguments.names if name not in catalog.packages]
     if unknown:
-        print(f"error: package {unknown[0]!r} is not in the catalog. Remedy: correct the name", file=sys.stderr)
+        print(f"✗ package {unknown[0]!r} is not in the catalog. Remedy: correct the name", file=sys.stderr)
         return 2
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)

@@ -87,7 +87,7 @@ def which_hosts(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PLACE",
-        help="file or folder of an inventory [WAVESMITH_INVENTORY; this folder, where it has a hosts.yml; in the checkout those of ansible.cfg]",
+        help="file or folder of an inventory [WAVESMITH_INVENTORY; this folder, where it has a hosts.yml; else this machine]",
     )
     parser.add_argument("-l", "--limit", metavar="HOSTS", help="these hosts or groups only, separated by commas")
     form = parser.add_mutually_exclusive_group()
@@ -108,7 +108,7 @@ def run(playbook: str, arguments: argparse.Namespace, variables: Mapping[str, ob
     """
     form = "json" if arguments.json else "quiet" if arguments.quiet else ""
     changes = playbook in CHANGING and not getattr(arguments, "check", False)
-    sources, refusals = _sources(arguments, changes)
+    sources, refusals = _sources(arguments, changes, variables or {})
     if refusals:
         return refuse(refusals, arguments.json)
     return _start(playbook, arguments, sources, variables or {}, form, sys.stdout)
@@ -121,7 +121,7 @@ def ask(
 
     With `changes` what is asked is about a change that will follow.
     """
-    sources, refusals = _sources(arguments, changes)
+    sources, refusals = _sources(arguments, changes, variables or {})
     if refusals:
         return refuse(refusals, arguments.json), None
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
@@ -145,31 +145,41 @@ def refuse(refusals: Sequence[Refusal], as_json: bool = False) -> int:
     return UNUSABLE
 
 
-def _sources(arguments: argparse.Namespace, changes: bool) -> tuple[list[str], list[Refusal]]:
-    """The inventories of a run, and what is wrong with them.
+def _sources(
+    arguments: argparse.Namespace, changes: bool, variables: Mapping[str, object]
+) -> tuple[list[str], list[Refusal]]:
+    """The inventories of a run, and what is wrong with them or with the variables that it is given.
 
     Where nobody said which, it is this machine's, nothing is changed, and a line on stderr says so.
     """
-    _limit_of_rest(arguments)
+    _take_from_rest(arguments)
     sources = inventory.named(arguments.inventory)
     guessed = not sources
     if inventory.unnamed(sources):
         if changes or INSTALLED:
             return sources, [inventory.nobody_said()]
         sources = [str(inventory.LOCAL)]
-    refusals = [*inventory.check(sources, arguments.limit), *inventory.files_of(getattr(arguments, "extra_vars", []))]
+    refusals = [
+        *inventory.check(sources, arguments.limit),
+        *inventory.variables_of(getattr(arguments, "extra_vars", []), variables),
+    ]
     if guessed and not refusals and not arguments.quiet:
         print(f"inventory: {', '.join(inventory.shown(sources))} (-i names another)", file=sys.stderr)
     return sources, refusals
 
 
-def _limit_of_rest(arguments: argparse.Namespace) -> None:
-    """Take ``-l`` from what goes to ansible-playbook, so that it is checked wherever it stands."""
+def _take_from_rest(arguments: argparse.Namespace) -> None:
+    """Take ``-l`` and ``-e`` from what goes to ansible-playbook, so that they are checked wherever they stand."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("-l", "--limit")
+    parser.add_argument("-e", "--extra-vars", action="append", default=[])
     found, rest = parser.parse_known_args(getattr(arguments, "rest", []))
-    if found.limit is not None and arguments.limit is None:
-        arguments.limit, arguments.rest = found.limit, rest
+    arguments.extra_vars = [*getattr(arguments, "extra_vars", []), *found.extra_vars]
+    if found.limit is None or arguments.limit is None:
+        arguments.limit = found.limit if arguments.limit is None else arguments.limit
+    else:
+        rest = ["-l", found.limit, *rest]
+    arguments.rest = rest
 
 
 def _start(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import RunRow
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import NAME, Ledger, Unreadable
+
+from wavesmith import inventory
 
 
 def ledger(artifacts: Path) -> Ledger:
@@ -43,6 +45,28 @@ def chosen(known: Ledger, run: str | None, playbooks: Sequence[str] = ()) -> Run
         problem = f"run {run}{what}: it is not in {known.path}" if run else f"{known.path}: it has no run{what}"
         raise Unreadable(f"{problem}. Remedy: wavesmith history lists all")
     return found[0]
+
+
+def gone(hosts: Iterable[tuple[str, Sequence[str]]]) -> set[str]:
+    """Hosts that the inventory of their last run no longer has.
+
+    Args:
+        hosts: Each with the inventories of that run; where one of these cannot be read, nothing is known.
+    """
+    from ansible.errors import AnsibleError
+
+    there: dict[tuple[str, ...], set[str] | None] = {}
+    found = set()
+    for host, sources in hosts:
+        key = tuple(sources)
+        if key not in there:
+            there[key] = None
+            if key and all("," in name or Path(name).exists() for name in key):
+                with suppress(AnsibleError):
+                    there[key] = set(inventory.hosts(key))
+        if (names := there[key]) and host not in names:
+            found.add(host)
+    return found
 
 
 def when(seconds: float | None) -> str:

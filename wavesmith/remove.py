@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     if refusals:
         return playbook.refuse(refusals, arguments.json)
     doomed = [
-        f"{host}: {item} goes, {size / 2**30:.2f} GiB"
+        f"{host}: {item} {'go' if item == CACHES else 'goes'}, {size / 2**30:.2f} GiB"
         for host, data in found["hosts"].items()
         for item, size in data.get("removed", {}).items()
         if isinstance(size, int)

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     kept = artifacts.read(arguments.artifacts)
     if not kept:
         print(
-            f"wavesmith report: nothing is kept in {arguments.artifacts}. Remedy: run wavesmith plan, or name its folder",
+            f"✗ folder {arguments.artifacts}: nothing is kept in it. Remedy: run wavesmith plan, or name its folder",
             file=sys.stderr,
         )
         return 2
@@ -57,6 +57,6 @@ def run(arguments: argparse.Namespace) -> int:
     if counts["failed"] or any(host["refusals"] for host in found["hosts"]):
         return 1
     if unjudged := texts.unjudged(found):
-        print(f"wavesmith report: {unjudged}", file=sys.stderr)
+        print(f"✗ {unjudged}", file=sys.stderr)
         return 2
     return 2 if counts["unjudged"] else 0

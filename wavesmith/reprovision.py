@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def options(parser: argparse.ArgumentParser) -> None:
     """The arguments that `resume` has as well."""
-    parser.add_argument("--waves", default="", help="hosts at a time, as numbers or percent [1,10%%,50%%,100%%]")
+    parser.add_argument("--waves", help="hosts at a time, as numbers or percent [1,10%%,50%%,100%%]")
     parser.add_argument(
         "--budget", type=int, default=None, metavar="PERCENT", help="percent of a wave that may fail [0]"
     )
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 def start(arguments: argparse.Namespace, inventory: Sequence[str], limit: str | None) -> int:
     """Run it for some hosts, with the inventory that the other commands would take."""
     variables: dict[str, object] = {"wavesmith_artifacts": str(arguments.artifacts.absolute())}
-    if arguments.waves:
+    if arguments.waves is not None:
         variables["wavesmith_waves"] = arguments.waves
     if arguments.budget is not None:
         variables["wavesmith_failure_budget"] = arguments.budget
@@ -87,7 +87,7 @@ def _shared(
 
     chosen = controllers.controllers(arguments.controllers)
     named = places.named(inventory)
-    refusals = places.check(named, limit)
+    refusals = [*places.check(named, limit), *places.variables_of(arguments.extra_vars, variables)]
     if refusals:
         return playbook.refuse(refusals)
     sources, hosts = places.shown(named), sorted(places.hosts(named, limit))

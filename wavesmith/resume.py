@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+
 from wavesmith import playbook, records, reprovision
 
 RUNS = ("reprovision", "site")
@@ -29,11 +31,22 @@ def run(arguments: argparse.Namespace) -> int:
     with records.readable():
         chosen = records.chosen(ledger, arguments.run_id, RUNS)
         left = ledger.left(chosen["id"])
+    if chosen["outcome"] == "running":
+        process = chosen["options"]["process"]["pid"]
+        remedy = "wait for its end, or stop that process first"
+        return playbook.refuse([Refusal(f"run {chosen['id']}", f"it is still running (process {process})", remedy)])
+    sources = chosen["options"].get("inventory", [])
+    gone = records.gone((host, sources) for host in left)
+    if gone:
+        print(f"no longer in the inventory, and left out: {', '.join(sorted(gone))}", file=sys.stderr)
+        left = [host for host in left if host not in gone]
     if not left:
-        print(f"run {chosen['id']}: nothing is left, all {sum(chosen['hosts'].values())} of its hosts are as wanted")
+        print(
+            f"run {chosen['id']}: nothing is left, all {sum(chosen['hosts'].values()) - len(gone)} of its hosts are as wanted"
+        )
         return 0
-    every = sum(chosen["hosts"].values())
+    every = sum(chosen["hosts"].values()) - len(gone)
     verb, hosts = ("is" if len(left) == 1 else "are"), ("host" if every == 1 else "hosts")
     print(f"run {chosen['id']}: {len(left)} of {every} {hosts} {verb} left", file=sys.stderr)
     arguments.controllers = arguments.controllers or chosen["options"].get("controllers", "")
-    return reprovision.start(arguments, chosen["options"].get("inventory", []), ",".join(left))
+    return reprovision.start(arguments, sources, ",".join(left))

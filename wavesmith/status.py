@@ -25,11 +25,13 @@ _EXIT_CODES = (
 def _configure_status(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _EXIT_CODES
     playbook.which_hosts(parser)
+    playbook.extra_vars(parser)
 
 
 def _configure(parser: argparse.ArgumentParser) -> None:
     parser.epilog = playbook.EXIT_CODES
     playbook.which_hosts(parser)
+    playbook.extra_vars(parser)
 
 
 def _status(arguments: argparse.Namespace) -> int:
@@ -48,13 +50,22 @@ def _status(arguments: argparse.Namespace) -> int:
     if not arguments.quiet:
         columns = ("host", "environment", "generation", "since", "verdict", "stack", "drift")
         _table(columns, [_status_row(host, row) for host, row in rows])
-        for host, row in rows:
-            if row["damaged"]:
-                more = row["damaged"] - len(row["damage"])
-                files = "; ".join(row["damage"]) + (f" and {more} more" if more > 0 else "")
-                print(f"{host} {row['environment']}: {files}. Remedy: wavesmith repair -l {host}")
+        for line in (line for host, row in rows for line in _drifted(host, row)):
+            print(line)
         _say_empty(found, [host for host, _ in rows], "no environment is wanted or there")
     return _errors(code, found)
+
+
+def _drifted(host: str, row: EnvironmentStatus) -> Iterator[str]:
+    """What was changed since it was made: the first files of the current generation, and which others nothing goes back to."""
+    if row["damaged"]:
+        more = row["damaged"] - len(row["damage"])
+        files = "; ".join(row["damage"]) + (f" and {more} more" if more > 0 else "")
+        yield f"{host} {row['environment']}: {files}. Remedy: wavesmith repair -l {host}"
+    for item in row["generations"]:
+        if item.get("damage") and item["name"] != row["generation"]:
+            what = f"{item['damage'][0]} in generation {item['name']}, which is not in use, so nothing goes back to it"
+            yield f"{host} {row['environment']}: {what}. Remedy: wavesmith repair -l {host}"
 
 
 def _right(row: EnvironmentStatus) -> bool:
@@ -62,8 +73,12 @@ def _right(row: EnvironmentStatus) -> bool:
     return bool(row["generation"]) and row["verdict"] == "healthy" and not row["damaged"]
 
 
+def _name(row: EnvironmentStatus) -> str:
+    return row["environment"] + ("" if row["wanted"] else " (not wanted)")
+
+
 def _status_row(host: str, row: EnvironmentStatus) -> tuple[str, ...]:
-    name = row["environment"] + ("" if row["wanted"] else " (not wanted)")
+    name = _name(row)
     if not row["generation"]:
         return (host, name, "-", "-", "not there", "-", "-")
     drift = "none" if not row["damaged"] else "1 file" if row["damaged"] == 1 else f"{row['damaged']} files"
@@ -96,7 +111,7 @@ def _generation_row(host: str, row: EnvironmentStatus, item: KeptGeneration) -> 
     verdict = {None: "not judged", 0: "healthy", 1: "failed"}.get(item["exit"], "unjudged")
     whole = "yes" if item.get("intact") else "no" if item["complete"] else "unfinished"
     current = "✓" if item["name"] == row["generation"] else ""
-    return (host, row["environment"], item["name"], when(item["created"]), verdict, whole, current)
+    return (host, _name(row), item["name"], when(item["created"]), verdict, whole, current)
 
 
 def _say_empty(found: RunOutcome | None, shown: Sequence[str], said: str) -> None:

@@ -46,6 +46,7 @@ class ActionModule(FollowAction):
         folder = locks_folder(ours(variables, self._templar))
         inputs = {spec["key"]: spec["inputs"] for spec in self._task.args["locks"]}
         given = answer.pop("result", None) or {}
+        changed = False
         # Every host of its kind gets what one has resolved: only what was asked for is taken, and only what a lock may say.
         for key in [key for key in inputs if isinstance(given.get(key), str)]:
             text = head(inputs[key], given[key]) + given[key]
@@ -63,16 +64,20 @@ class ActionModule(FollowAction):
             if old:
                 moves = ", ".join(moved(old.read_text(encoding="utf-8"), text)) or "as before"
                 Display().display(f"  [{variables['inventory_hostname']}] lock {key}: {moves}")
-            _write(path, text)
+            changed |= _write(path, text)
             if isinstance(given.get(key + SUFFIX), str):
-                _write(folder / f"{key}{SUFFIX}.json", given[key + SUFFIX])
-        return answer
+                changed |= _write(folder / f"{key}{SUFFIX}.json", given[key + SUFFIX])
+        return {**answer, "changed": changed} if given else answer
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str) -> bool:
+    """Write a file; whether that changed it."""
+    if path.is_file() and path.read_bytes() == text.encode():
+        return False
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text)
     os.chmod(temporary, 0o644)
     os.replace(temporary, path)
+    return True

@@ -54,20 +54,23 @@ class ActionModule(ActionBase):
         installed: list[Installed] = self._task.args.get("installed") or []
         made = {entry["generation"]: entry for entry in installed}
         rows: list[EnvironmentReport] = []
+        now = {**observed["environments"], **(self._task.args.get("kept") or {})}
+        now = {name: artifacts.with_verdict(kept, verdicts.get(name)) for name, kept in now.items()}
         for item in plan["environments"]:
-            stored = observed["environments"].get(item["name"])
-            current = stored["current"] if stored else None
-            switched = {} if self._task.check_mode else self._task.args.get("activated") or {}
-            generation = switched.get(item["name"]) or item["current"]
+            before, after = (
+                stored["current"] if stored else None
+                for stored in (observed["environments"].get(item["name"]), now.get(item["name"]))
+            )
+            generation = after["generation"] if after else None
             new = made.get(generation or "")
             rows.append(
                 {
                     "environment": item["name"],
                     "generation": generation,
                     "stack": item["stack"],
-                    "verdict": verdicts.get(item["name"]) or (current["verdict"] if current else None),
-                    "changes": self._changes(item, current, generation, new),
-                    "overrides": new["overrides"] if new else self._overrides(current),
+                    "verdict": after["verdict"] if after else None,
+                    "changes": self._changes(item, before, generation, new),
+                    "overrides": self._overrides(after),
                 }
             )
         for row in rows:
@@ -93,8 +96,8 @@ class ActionModule(ActionBase):
         }
         saved = folder / host / "report.json"
         artifacts.write(saved, json.dumps(report, indent=1, sort_keys=True) + "\n")
-        artifacts.remember(folder / host, observed)
-        return {"changed": False, "remote_runs": 0, "report": report, "saved": str(saved)}
+        artifacts.remember(folder / host, now)
+        return {"changed": False, "remote_runs": 0, "report": report, "kept": now, "saved": str(saved)}
 
     def _overrides(self, current: CurrentGeneration | None) -> list[Override]:
         """Requirements that were overridden, as the current generation's manifest lists them."""

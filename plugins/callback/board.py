@@ -49,11 +49,12 @@ from typing import Any
 
 from ansible import constants, context
 from ansible.plugins.callback.default import CallbackModule as Default
+from ansible.template import Templar
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import compiled
 
 compiled.use()
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import board, called, progress, times
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 
 LOCAL = frozenset(
     f"ansible.builtin.{name}"
@@ -260,7 +261,7 @@ class CallbackModule(Default):
         host, data, _ = self._ended(result, failed=not ignored)
         if not ignored:
             host.unreachable = True
-            self._run.problem(host.name, board.unreachable(host.name, data))
+            self._run.problem(host.name, board.unreachable(host.name, data, self._way_in(result.host)))
         if self._detailed:
             super().v2_runner_on_unreachable(result)
 
@@ -313,7 +314,7 @@ class CallbackModule(Default):
 
     def _show_output(self, host: board.Host, data: Result) -> None:
         """What a command of `wavesmith run` wrote."""
-        if self._run.playbook == "run" and data.get("stdout") and not self._detailed:
+        if self._run.playbook == "run" and data.get("stdout") and self._form not in ("detail", "json"):
             alone = len(self._run.hosts) == 1
             self._say(data["stdout"] if alone else f"{host.name}:\n{data['stdout']}")
 
@@ -368,6 +369,14 @@ class CallbackModule(Default):
         host.estimates = times.estimates(host.plan, known)
         if not self._detailed and (host.phases or self._run.planning):
             self._plans.append((board.plan_text(host), host.saved))
+
+    def _way_in(self, host: Any) -> Variables:
+        """Who connects to a host, and where, as the inventory says it."""
+        variables = self._play.get_variable_manager().get_vars(play=self._play, host=host)
+        templar = Templar(self._play.get_loader(), variables)
+        return {
+            name: templar.template(variables[name]) for name in ("ansible_user", "ansible_host") if name in variables
+        }
 
     def _phase(self, task: Any) -> str:
         return board.phase_of(_action(task), task.get_name(), self._play_name)

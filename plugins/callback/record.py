@@ -41,7 +41,7 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import 
 OURS = "wavesmith.provision."
 LOOKING = ("audit", "logs", "matrix", "run", "status")
 """Playbooks that change nothing of what is recorded, and find nothing out about it."""
-KEPT = ("plan", "wheels", "wheelhouse", "packages", "verify", "generation")
+KEPT = ("plan", "wheels", "wheelhouse", "packages", "verify", "generation", "remove")
 """Actions of ours that change what is known of a host."""
 
 

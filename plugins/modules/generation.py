@@ -62,6 +62,10 @@ current:
   description: The current generation of each environment.
   returned: always
   type: dict
+kept:
+  description: Each environment as it is now, with its generations and the verdict of the current one.
+  returned: with O(state=active) and O(state=rolled_back), and not in check mode
+  type: dict
 removed:
   description: What was removed, by environment.
   returned: when O(state=pruned) or O(state=repaired)
@@ -226,7 +230,9 @@ def main() -> None:
         module.fail_json(
             msg=f"{error.filename or root}: {error.strerror}. Remedy: run as the owner of {root}, or free some space"
         )
+    switched = given["state"] in ("active", "rolled_back") and not module.check_mode
     module.exit_json(
+        **({"kept": {name: store.kept_environment(root, name) for name in names}} if switched else {}),
         changed=after != before or any(removed.values()) or bool(served),
         services=served,
         current=after,

@@ -25,11 +25,11 @@ options:
     type: bool
     default: false
   verdicts:
-    description: Verdicts of this run by environment; without one the verdict kept with the current generation is shown.
+    description: Verdicts of this run by environment; one on another generation than the current one is not shown.
     type: dict
     default: {}
-  activated:
-    description: Generations this run switched to, by environment.
+  kept:
+    description: Environments as they are after the run's switch, as M(wavesmith.provision.generation) returned them.
     type: dict
     default: {}
   installed:
@@ -60,6 +60,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+kept:
+  description: Environments of the host as they are now.
+  returned: unless O(page=true)
+  type: dict
 report:
   description: The report.
   returned: unless O(page=true)

@@ -10,8 +10,15 @@ from typing import Any, Literal
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Verdict
-from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import Observed
-from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import History, HostReport, KeptOfHost
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import (
+    KeptEnvironment,
+    KeptGeneration,
+)
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import (
+    History,
+    KeptOfHost,
+    ObservedBefore,
+)
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import WheelOfRun
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import ledger
 
@@ -66,25 +73,41 @@ def write(path: Path, text: str) -> None:
     os.replace(partial, path)
 
 
+def switched(folder: Path, environments: Mapping[str, KeptEnvironment]) -> None:
+    """Put environments as they are now into what was observed of a host, so that a report does not show those before."""
+    path = folder / "observed.json"
+    observed = _json(path)
+    if shape.problems(observed, ObservedBefore):
+        observed = {}
+    observed["environments"] = {**observed.get("environments", {}), **environments}
+    write(path, json.dumps(observed, indent=1, sort_keys=True) + "\n")
+
+
 def judged(folder: Path, verdicts: Mapping[str, Verdict]) -> None:
-    """Put newer verdicts into what is kept of a host's current generations, so that a report does not show the one before."""
-    path = folder / "report.json"
-    report = _json(path)
-    if shape.problems(report, HostReport):
-        return
-    for row in report["environments"]:
-        verdict = verdicts.get(row["environment"])
-        if verdict and verdict.get("generation") == row["generation"]:
-            row["verdict"] = verdict
-    write(path, json.dumps(report, indent=1, sort_keys=True) + "\n")
+    """Put newer verdicts into what was observed of a host's current generations, so that a report does not show the one before."""
+    observed = _json(folder / "observed.json")
+    if not shape.problems(observed, ObservedBefore):
+        environments = observed.get("environments", {})
+        switched(folder, {name: with_verdict(kept, verdicts.get(name)) for name, kept in environments.items()})
 
 
-def remember(folder: Path, observed: Observed) -> None:
+def with_verdict(kept: KeptEnvironment, verdict: Verdict | None) -> KeptEnvironment:
+    """An environment after the doctor's verdict on one of its generations."""
+    current, judged = kept["current"], verdict.get("generation") if verdict else None
+    if verdict is None or current is None or current["generation"] != judged:
+        return kept
+    generations: list[KeptGeneration] = [
+        {**one, "exit": verdict["exit"]} if one["name"] == judged else one for one in kept["generations"]
+    ]
+    return {"current": {**current, "verdict": verdict}, "generations": generations}
+
+
+def remember(folder: Path, environments: Mapping[str, KeptEnvironment]) -> None:
     """Keep which packages the current generations of a host have: a later report says what changed."""
     path = folder / "history.json"
     found = _json(path)
     history: History = {} if shape.problems(found, History) else found
-    for name, stored in observed["environments"].items():
+    for name, stored in environments.items():
         current = stored["current"]
         packages = current["manifest"].get("packages") if current and current["manifest"] else None
         if current and packages:

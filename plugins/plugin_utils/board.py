@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES
-from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Verdict
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import KeptEnvironment
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcome import (
     EnvironmentOutcome,
     HostOutcome,
@@ -18,8 +18,8 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.records.outcom
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import PlanFile
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import EnvironmentReport
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.times import Times
-from ansible_collections.wavesmith.provision.plugins.plugin_utils import reach
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result
+from ansible_collections.wavesmith.provision.plugins.plugin_utils import artifacts, reach
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface import Result, Variables
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.progress import Update, duration
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.text import STATES, step_lines
 from ansible_collections.wavesmith.provision.plugins.plugin_utils.times import PLANNED, Estimate
@@ -27,6 +27,10 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.times import P
 OURS = "wavesmith.provision."
 DOES = {"lock": PHASES[:3], "build": PHASES[:3], "verify": (), "report": ()}
 """What playbooks do of a plan; those that are not here do all of it."""
+TELLING = ("site", "provision", "reprovision", "activate", "verify", "report", "repair", "rollback", "status")
+"""Playbooks at whose end it is said what is current, and what the doctor found in it."""
+SWITCHING = ("site", "reprovision", "repair")
+"""Playbooks after which a host whose plan has a switch has switched, if its turn came."""
 QUIET_PHASES = ("plan", "report", "settings")
 """What takes no time worth a word."""
 _PHASE_OF_ACTION = {
@@ -86,7 +90,8 @@ class Host:
     now: str = ""
     update: Update | None = None
     data: Returned = field(default_factory=lambda: Returned())
-    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    known: dict[str, KeptEnvironment] = field(default_factory=dict)
+    """Its environments: as they were observed, and after each switch and each verdict as they are since."""
     changed: bool = False
     refused: bool = False
     unreachable: bool = False
@@ -186,8 +191,14 @@ def take(host: Host, action: str, result: Result) -> None:
     if name == "plan" and "plan" in result and not host.plan:
         host.plan, host.text = result["plan"], str(result.get("text", ""))
         host.saved = str(result.get("saved", ""))
+    if name == "plan":
+        host.known.update((result.get("observed") or {}).get("environments") or {})
+    if name in ("generation", "report"):
+        host.known.update(result.get("kept") or {})
     if name == "verify":
-        host.verdicts.update((result.get("result") or {}).get("verdicts") or {})
+        for environment, verdict in ((result.get("result") or {}).get("verdicts") or {}).items():
+            if environment in host.known:
+                host.known[environment] = artifacts.with_verdict(host.known[environment], verdict)
     host.data = cast(Returned, {**host.data, **{key: result[key] for key in _DATA.get(name, ()) if result.get(key)}})
 
 
@@ -218,9 +229,9 @@ def failure(action: str, task: str, result: Result) -> str:
     return f"{message.rstrip('.')}. Remedy: fix it and start again; -v shows Ansible's own words"
 
 
-def unreachable(host: str, result: Result) -> str:
+def unreachable(host: str, result: Result, variables: Variables) -> str:
     """Why a host cannot be reached; the same reason on several hosts is one problem."""
-    message = reach.no_way_in(host, {}, str(result.get("msg") or "it does not answer").strip())
+    message = reach.no_way_in(host, variables, str(result.get("msg") or "it does not answer").strip())
     return f"this host: {message.removeprefix(f'host {host}: ')}"
 
 
@@ -249,11 +260,13 @@ def outcome(run: Run, host: Host) -> str:
         return "failed"
     if run.planning or run.check:
         return "would change" if host.phases or host.changed else "nothing to do"
+    if run.playbook in SWITCHING and "activate" in host.phases and "activate" not in host.spans:
+        return "not reached"
     return "changed" if host.changed else "nothing to do"
 
 
 def environments(host: Host) -> list[EnvironmentOutcome]:
-    """What is known of each environment: from the report, from the doctor, else from the plan."""
+    """What is known of each environment, as it is now."""
     if host.data.get("status"):
         return [
             {
@@ -266,23 +279,20 @@ def environments(host: Host) -> list[EnvironmentOutcome]:
             }
             for row in host.data["status"]
         ]
-    if "report" in host.data:
-        reported = host.data["report"]["environments"]
-        return [_judged(host, row["environment"], row["generation"], row["stack"], row["verdict"]) for row in reported]
-    planned = host.plan.get("environments", ())
-    return [_judged(host, item["name"], item.get("current"), item.get("stack"), None) for item in planned]
+    stacks = {item["name"]: item.get("stack") for item in host.plan.get("environments", ())}
+    return [_known(name, host.known.get(name), stacks.get(name)) for name in stacks or host.known]
 
 
-def _judged(
-    host: Host, name: str, generation: str | None, stack: str | None, verdict: Verdict | None
-) -> EnvironmentOutcome:
-    """An environment with what the doctor found in this run, else before."""
-    found = host.verdicts.get(name) or verdict
+def _known(name: str, kept: KeptEnvironment | None, stack: str | None) -> EnvironmentOutcome:
+    """An environment with what the doctor found in its current generation."""
+    current = kept["current"] if kept else None
+    found = current["verdict"] if current else None
+    manifest = current["manifest"] if current else None
     counts = [check["verdict"] for check in (found["checks"] if found else ())]
     return {
         "environment": name,
-        "generation": generation,
-        "stack": stack,
+        "generation": current["generation"] if current else None,
+        "stack": manifest["stack"] if manifest else stack,
         "verdict": found["verdict"] if found else None,
         "judged": found.get("started") if found else None,
         "checks": {kind: counts.count(kind) for kind in ("pass", "fail", "skip")} if counts else None,
@@ -297,7 +307,8 @@ def healthy(host: Host) -> bool:
 
 NAMED = 5
 """Hosts that the last sentence names."""
-MARKS = {"nothing to do": "✓", "changed": "✓", "would change": "○", "refused": "✗", "failed": "✗", "unreachable": "✗"}
+BAD = ("refused", "failed", "unreachable", "not reached")
+MARKS = {"nothing to do": "✓", "changed": "✓", "would change": "○", "not reached": "○", **dict.fromkeys(BAD[:3], "✗")}
 
 
 def host_line(run: Run, host: Host) -> str:
@@ -307,6 +318,8 @@ def host_line(run: Run, host: Host) -> str:
 
 
 def _phrases(run: Run, host: Host, end: str) -> list[str]:
+    if end == "not reached":
+        return ["not reached: the run stopped before its turn; what is current stays in use"]
     if end in ("refused", "unreachable"):
         return [f"{end}, nothing was changed" if not host.changed else end]
     if end == "failed" and run.playbook == "run" and "ran" in host.data:
@@ -333,17 +346,18 @@ def _phrases(run: Run, host: Host, end: str) -> list[str]:
         if host.phases:
             seconds = sum(host.estimate(phase).seconds for phase in host.phases)
             found.append(f"about {duration(seconds)}")
-    elif any(row["verdict"] for row in environments(host)):
+    elif run.playbook in TELLING and any(row["verdict"] for row in environments(host)):
         found = [_environment(row) for row in environments(host)]
     elif host.data.get("current"):
         already = "" if host.changed else " already"
         found = [f"{name} is generation {generation}{already}" for name, generation in host.data["current"].items()]
-    elif host.plan and run.playbook in ("site", "verify", "report", "repair"):
+    elif host.plan and run.playbook in TELLING:
         found = [f"{row['environment']} is not there yet" for row in environments(host)]
     found += removed if run.playbook == "repair" else []
     warnings = len(host.plan.get("warnings", ()))
     if warnings and not host.phases and not run.planning and not removed:
-        found.append(f"{warnings} warning{'s' if warnings > 1 else ''}, see wavesmith plan")
+        said = "warnings" if warnings > 1 else f"warning ({host.plan['warnings'][0].partition('. Remedy: ')[0]})"
+        found.append(f"{warnings} {said}, see wavesmith plan")
     return found
 
 
@@ -395,15 +409,17 @@ def sentence(run: Run, seconds: float) -> str:
     ends = {host.name: outcome(run, host) for host in run.hosts.values()}
     if not ends:
         return "no host took part. Remedy: check the inventory and -l"
-    bad = [name for name, end in ends.items() if end in ("refused", "failed", "unreachable")]
+    bad = [name for name, end in ends.items() if end in BAD]
     changed = [name for name, end in ends.items() if end in ("changed", "would change")]
-    judged = [host for host in run.hosts.values() if any(row["verdict"] for row in environments(host))]
+    judged = [
+        host
+        for host in run.hosts.values()
+        if run.playbook in TELLING and any(row["verdict"] for row in environments(host))
+    ]
     of = f"of {len(ends)} host{'s' if len(ends) > 1 else ''}"
     parts = []
-    if judged and not (run.planning or run.check or run.playbook == "run"):
-        good = [
-            host for host in judged if ends[host.name] not in ("failed", "unreachable", "refused") and healthy(host)
-        ]
+    if judged and not run.check:
+        good = [host for host in judged if ends[host.name] not in BAD and healthy(host)]
         parts.append(f"{len(good)} {of} healthy")
     elif run.planning or run.check:
         parts.append(f"{len(ends) - len(bad) - len(changed)} {of} as intended")
@@ -413,7 +429,7 @@ def sentence(run: Run, seconds: float) -> str:
         parts.append(f"{len(changed)} {'would change' if run.planning or run.check else 'changed'}")
     elif not bad and not run.planning and run.playbook not in ("status", "logs", "verify"):
         parts.append("nothing to do" if judged or run.check else "nothing changed")
-    for end in ("refused", "failed", "unreachable"):
+    for end in BAD:
         named = [name for name in bad if ends[name] == end]
         if named:
             more = f" and {len(named) - NAMED} more" if len(named) > NAMED else ""

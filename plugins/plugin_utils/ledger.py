@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.wavesmith.provision.plugins.module_utils.host.job import alive, birth
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.plan import PlannedEnvironment
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.run import (
     EnvironmentOfRun,
@@ -22,8 +25,10 @@ from ansible_collections.wavesmith.provision.plugins.plugin_utils.interface impo
 
 SCHEMA = 1
 NAME = "runs.sqlite"
-DONE = ("unchanged", "switched", "rolled back")
+DONE = ("unchanged", "switched", "rolled back", "removed")
 """Outcomes of a host that needs nothing more; the others are taken up again by `wavesmith resume`."""
+OUTCOMES = (*DONE, "planned", "failed", "refused", "unreachable")
+"""What can become of a host in a run."""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS runs (
     id TEXT PRIMARY KEY, playbook TEXT NOT NULL, who TEXT NOT NULL, controller TEXT NOT NULL, started REAL NOT NULL, ended REAL,
@@ -78,7 +83,9 @@ class Ledger:
             base.execute("COMMIT")
 
     def begin(self, run: str, playbook: str, who: str, controller: str, at: float, options: RunOptions) -> None:
-        """A run begins."""
+        """A run begins, in this process."""
+        pid = os.getpid()
+        options = {**options, "process": {"pid": pid, "birth": birth(pid)}}
         values = (run, playbook, who, controller, at, json.dumps(options, sort_keys=True))
         self._do(
             ("INSERT INTO runs (id, playbook, who, controller, started, options) VALUES (?, ?, ?, ?, ?, ?)", values)
@@ -112,6 +119,10 @@ class Ledger:
         )
         rows = ((row, (run, host, name, generation)) for name, generation in current.items())
         self._do(_host(run, host, outcome, "", at), *rows)
+
+    def cleared(self, run: str, host: str, changed: bool, at: float) -> None:
+        """What a host no longer needs was removed."""
+        self._do(_host(run, host, "removed" if changed else "unchanged", "", at))
 
     def had(self, run: str, host: str, wheels: list[WheelOfRun], at: float) -> None:
         """How a host had wheels; what is said first in a run stays: what was built in it is there when it is installed."""
@@ -158,7 +169,7 @@ class Ledger:
         counts = self._rows("SELECT run, outcome, COUNT(*) AS number FROM hosts GROUP BY run, outcome ORDER BY outcome")
         for run in found:
             run["options"] = json.loads(run["options"])
-            run["outcome"] = run["outcome"] or "interrupted"
+            run["outcome"] = run["outcome"] or ("running" if _runs(run) else "interrupted")
             run["hosts"] = {row["outcome"]: row["number"] for row in counts if row["run"] == run["id"]}
         return found
 
@@ -183,6 +194,7 @@ class Ledger:
         # A rollback that found nothing to go back to changed nothing of what is known.
         telling = [host for host in hosts if (host["playbook"], host["outcome"]) != ("rollback", "failed")]
         last = {host["host"]: host for host in [*hosts, *telling]}
+        times = {(host["host"], host["run"]): host["at"] for host in hosts}
         # Only a plan says which stack an environment has, and that nothing differs: the last one of a host says which environments are wanted.
         stacks = {(row["host"], row["run"]) for row in rows if row["stack"] is not None}
         plans = [host for host in hosts if host["outcome"] == "unchanged" or (host["host"], host["run"]) in stacks]
@@ -194,7 +206,10 @@ class Ledger:
         for row in rows:
             key = (row["host"], row["environment"])
             if key in wanted:
-                found[key] = _state(last[row["host"]], row, found.get(key))
+                before = found.get(key)
+                found[key] = _state(last[row["host"]], row, before)
+                if row["after"] and row["after"] != (before["generation"] if before else row["before"]):
+                    found[key]["since"] = times.get((row["host"], row["run"]))
         for name in last.keys() - {host for host, _ in found}:
             found[name, ""] = _state(last[name], None)
         return [found[key] for key in sorted(found)]
@@ -203,6 +218,11 @@ class Ledger:
         """Hosts of a run that need something more."""
         rows = self._rows("SELECT host, outcome FROM hosts WHERE run = ? ORDER BY host", run)
         return [str(row["host"]) for row in rows if row["outcome"] not in DONE]
+
+
+def _runs(run: RunRow) -> bool:
+    """Whether the process of a run that has not ended still works, as far as this machine can tell."""
+    return run["controller"] == socket.gethostname() and alive(run["options"].get("process"))
 
 
 def _state(host: Any, row: Any, before: EnvironmentState | None = None) -> EnvironmentState:
@@ -217,6 +237,7 @@ def _state(host: Any, row: Any, before: EnvironmentState | None = None) -> Envir
         "outcome": host["outcome"],
         "reason": host["reason"],
         "at": host["at"],
+        "since": before and before["since"],
         "run": host["run"],
     }
     if row:
@@ -243,7 +264,9 @@ def worked(ledger: Ledger, run: str, host: str, action: str, data: Result, at: f
         ledger.judged(run, host, {name: verdict.get("verdict") for name, verdict in verdicts.items()})
     elif action in ("wheels", "wheelhouse", "packages"):
         ledger.had(run, host, data.get("wheels") or [], at)
-    elif action == "generation" and not data.get("removed"):
+    elif action == "remove" or (action == "generation" and data.get("removed")):
+        ledger.cleared(run, host, bool(data.get("changed")), at)
+    elif action == "generation":
         ledger.switched(run, host, data.get("current", {}), "rolled back" if back else "switched", at)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -25,12 +26,16 @@ def settings(variables: Variables, loader: Any) -> tuple[Wanted, list[Refusal]]:
     """The wanted state of a host from its variables (see `ours`), and a refusal for each that is wrong or that nothing reads."""
     wanted, refusals = read(variables, os.environ)
     refusals = [*_outranked(loader), *refusals]
-    given = [str(name) for name in load_extra_vars(loader)]
-    problems = unknown(given, ()) and unknown(given, _role_variables())
-    if "wavesmith_expect" in given:
+    return wanted, [*misplaced([str(name) for name in load_extra_vars(loader)]), *refusals]
+
+
+def misplaced(names: Sequence[str]) -> list[Refusal]:
+    """A refusal for each name given to a run (``-e``) that nothing reads, or that no run may set."""
+    problems = unknown(names, ()) and unknown(names, _role_variables())
+    if "wavesmith_expect" in names:
         why = "it was given with -e, so it would hold for every host of the run, this machine included"
         problems.append(Refusal(ITEM, why, "set it in the group_vars of the group that it is about"))
-    return wanted, [*problems, *refusals]
+    return problems
 
 
 def _outranked(loader: Any) -> list[Refusal]:

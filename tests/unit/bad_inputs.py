@@ -209,6 +209,24 @@ TABLE = [
     ),
     Bad(
         V,
+        "a wave of no host",
+        "variable wavesmith_waves: '0' is no number of hosts. Remedy: give hosts at a time as numbers from 1 or as 1% to 100%, such as 1,10%,50%,100%",
+        {"waves": [1, 0]},
+    ),
+    Bad(
+        V,
+        "a wave of more than all hosts",
+        "variable wavesmith_waves: '200%' is no number of hosts. Remedy: give hosts at a time as numbers from 1 or as 1% to 100%, such as 1,10%,50%,100%",
+        {"waves": "1,200%"},
+    ),
+    Bad(
+        V,
+        "more failures than a wave can have",
+        "variable wavesmith_failure_budget: it is 120, but must be 0 or more, 100 at most. Remedy: give percent of a wave, such as 10",
+        {"failure_budget": 120},
+    ),
+    Bad(
+        V,
         "a number in words",
         "variable wavesmith_keep_generations: it is 'two', but must be a whole number. Remedy: correct it in the inventory (see docs/variables.md)",
         {"keep_generations": "two"},

@@ -112,7 +112,8 @@ def _host(number: int, drawn: random.Random) -> dict[str, Any]:
                 "wheels": [_wheel(wheel, version, variant) for wheel, version in WHEELS if name == "speech"],
             }
         )
-        current = {"generation": generation, "damage": [], "damaged": 0, "manifest": None, "verdict": None}
+        verdict = _verdict(broken.get(name), bool(gpu), number, drawn)
+        current = {"generation": generation, "damage": [], "damaged": 0, "manifest": None, "verdict": verdict}
         stored[name] = {"current": current, "generations": generations}
         rows.append(
             {
@@ -121,7 +122,7 @@ def _host(number: int, drawn: random.Random) -> dict[str, Any]:
                 "stack": stack,
                 "changes": [],
                 "overrides": [],
-                "verdict": _verdict(broken.get(name), bool(gpu), number, drawn),
+                "verdict": verdict,
             }
         )
     history = {

@@ -562,7 +562,7 @@ def test_unusable_input_is_one_message_and_exit_code_2(tmp_path: Path, capsys: p
         assert main(["audit", str(path)]) == 2
         shown = capsys.readouterr()
         assert shown.out == ""
-        assert shown.err.startswith(f"error: {path}")
+        assert shown.err.startswith(f"✗ {path}")
         assert shown.err.count("\n") == 1
 
 

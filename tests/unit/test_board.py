@@ -48,7 +48,7 @@ GENERATION = "0a628c1c5e9706fe"
 
 def report(verdict: object = HEALTHY, generation: str = GENERATION, **more: Any) -> dict[str, Any]:
     """The task that playbooks/report.yml has, with a plan of its own."""
-    kept = {"generation": generation, "verdict": verdict, "manifest": {}}
+    kept = {"generation": generation, "verdict": verdict, "manifest": {"stack": "cpu"}}
     plan = {
         "root": "/opt/wavesmith",
         "warnings": [],
@@ -501,20 +501,15 @@ def test_the_share_that_is_done_goes_by_time() -> None:
     assert host.left(100.0) == pytest.approx(420 - 70 + 88)
 
 
+def kept(verdict: object, generation: str = GENERATION) -> dict[str, Any]:
+    current = {"generation": generation, "verdict": verdict, "manifest": {"stack": "cpu"}}
+    return {"current": current if generation else None, "generations": [{"name": generation, "exit": 0}]}
+
+
 def ended(*verdicts: object) -> board.Run:
     run = board.Run("site")
     for number, verdict in enumerate(verdicts):
-        board.take(
-            run.host(f"h{number}"),
-            "wavesmith.provision.report",
-            {
-                "report": {
-                    "environments": [
-                        {"environment": "speech", "generation": GENERATION, "stack": "cpu", "verdict": verdict}
-                    ]
-                }
-            },
-        )
+        board.take(run.host(f"h{number}"), "wavesmith.provision.report", {"kept": {"speech": kept(verdict)}})
     return run
 
 
@@ -526,10 +521,66 @@ def test_a_host_whose_doctor_found_something_is_not_counted_as_healthy() -> None
 
 def test_an_environment_without_a_verdict_says_so() -> None:
     run = ended(HEALTHY, None)
-    run.host("h1").data["report"]["environments"].append(
-        {"environment": "voice", "generation": "one", "stack": "cpu", "verdict": HEALTHY}
-    )
+    board.take(run.host("h1"), "wavesmith.provision.report", {"kept": {"voice": kept(HEALTHY, "one")}})
     assert f"speech {GENERATION} not judged yet; voice one healthy" in board.host_line(run, run.host("h1"))
+
+
+NEW = "ad008d7cbd27cbd1"
+
+
+@pytest.mark.parametrize("playbook", ["site", "reprovision", "repair", "rollback", "activate"])
+@pytest.mark.parametrize("before", ["", GENERATION])
+def test_the_end_of_a_run_is_about_what_is_current_after_it(playbook: str, before: str) -> None:
+    run, judged = board.Run(playbook), {**HEALTHY, "generation": NEW, "started": "2026-11-28T16:09:00Z"}
+    host = run.host("h1")
+    if playbook != "rollback":
+        plan = plan_of("install", "verify", "activate")
+        observed = {"environments": {"speech": kept(HEALTHY if before else None, before)}}
+        board.take(host, "wavesmith.provision.plan", {"plan": plan, "observed": observed})
+        board.take(host, "wavesmith.provision.verify", {"result": {"verdicts": {"speech": judged}}})
+        assert (board.environments(host)[0]["generation"] or "") == before, "not switched yet"
+    switched = {"changed": True, "current": {"speech": NEW}, "kept": {"speech": kept(judged, NEW)}}
+    host.begin("activate", 1.0)
+    board.take(host, "wavesmith.provision.generation", switched)
+    (row,) = board.environments(host)
+    assert (row["generation"], row["verdict"], row["judged"]) == (NEW, "healthy", "2026-11-28T16:09:00Z")
+    assert f"speech {NEW} healthy (1 pass, 0 fail, 1 skip) of 2026-11-28" in board.host_line(run, host)
+    assert board.sentence(run, 2.0) == "1 of 1 host healthy, 1 changed (2.0 s)"
+
+
+@pytest.mark.parametrize("generation", [NEW, "another", ""])
+def test_a_verdict_is_that_of_its_generation(generation: str) -> None:
+    run = board.Run("verify")
+    board.take(
+        run.host("h1"),
+        "wavesmith.provision.plan",
+        {"plan": plan_of(), "observed": {"environments": {"speech": kept(HEALTHY, NEW)}}},
+    )
+    judged = {**FAILED, "generation": generation}
+    board.take(run.host("h1"), "wavesmith.provision.verify", {"result": {"verdicts": {"speech": judged}}})
+    assert board.environments(run.host("h1"))[0]["verdict"] == ("failed" if generation == NEW else "healthy")
+
+
+@pytest.mark.parametrize(
+    ("playbook", "phases", "begun", "end"),
+    [
+        ("reprovision", ("install", "verify", "activate"), ("prepare",), "not reached"),
+        ("site", ("activate",), (), "not reached"),
+        ("repair", ("install", "activate"), ("install",), "not reached"),
+        ("reprovision", ("activate",), ("activate",), "nothing to do"),
+        ("reprovision", (), (), "nothing to do"),
+        ("lock", ("lock", "install", "activate"), ("lock",), "nothing to do"),
+    ],
+)
+def test_a_host_whose_turn_did_not_come_is_not_done(playbook: str, phases: Any, begun: Any, end: str) -> None:
+    run = board.Run(playbook)
+    host, failed = run.host("box03"), run.host("box02")
+    host.plan, failed.failed = plan_of(*phases), True
+    for phase in begun:
+        host.begin(phase, 1.0)
+    assert board.outcome(run, host) == end
+    assert ("not reached: the run stopped before its turn" in board.host_line(run, host)) is (end == "not reached")
+    assert ("1 not reached: box03" in board.sentence(run, 2.0)) is (end == "not reached")
 
 
 def test_a_plan_says_what_would_change_and_how_long_it_takes() -> None:

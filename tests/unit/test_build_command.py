@@ -88,12 +88,12 @@ def test_what_cannot_be_built_is_said_with_the_remedy(
 @pytest.mark.parametrize(
     ("index", "archive", "says"),
     [
-        ("http://127.0.0.1:9/simple", "", "error: source package_index: it does not answer (Connection refused)"),
-        ("file:///nowhere/simple", "", "error: source package_index: it does not answer (no such folder)"),
+        ("http://127.0.0.1:9/simple", "", "✗ source package_index: it does not answer (Connection refused)"),
+        ("file:///nowhere/simple", "", "✗ source package_index: it does not answer (no such folder)"),
         (
             "",
             "https://127.0.0.1:9/pyworld.tar.gz",
-            "error: wheel pyworld 0.3.5: its source does not answer (https://127",
+            "✗ wheel pyworld 0.3.5: its source does not answer (https://127",
         ),
     ],
 )

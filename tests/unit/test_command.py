@@ -18,7 +18,7 @@ import pytest
 import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.host import status, store
 
-from wavesmith import cli, init, remove
+from wavesmith import cli, init, inventory, logs, remove
 from wavesmith import status as shown
 
 from .conftest import make_manifest
@@ -141,7 +141,9 @@ def test_where_nobody_said_which_inventory_this_machine_is_looked_at_and_a_line_
 
 @process
 def test_a_refused_host_is_exit_1_and_said_once(site: Path) -> None:
-    done = wavesmith("prune", "--keep", "0", cwd=site)
+    (site / "group_vars").mkdir(exist_ok=True)
+    (site / "group_vars" / "all.yml").write_text("wavesmith_keep_generations: 0\n")
+    done = wavesmith("prune", cwd=site)
     assert done.returncode == 1
     assert done.stdout.count("wavesmith_keep_generations: it is 0, but must be 1 or more. Remedy: ") == 1
 
@@ -182,6 +184,93 @@ def test_a_file_of_variables_that_is_not_there_or_no_yaml_is_refused(site: Path)
     done = wavesmith("plan", "-e", "@odd.yml", cwd=site)
     assert done.returncode == 2 and f"✗ {site}/odd.yml: line 2: mapping values are not allowed" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@process
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["reprovision", "--waves", "abc"], "variable wavesmith_waves: 'abc' is no number of hosts"),
+        (["reprovision", "--waves", "", "-e", "wavesmith_python=4"], "variable wavesmith_waves: it is empty"),
+        (["reprovision", "--waves", "1,0"], "variable wavesmith_waves: '0' is no number of hosts"),
+        (["reprovision", "--budget", "120"], "variable wavesmith_failure_budget: it is 120"),
+        (["prune", "--keep", "0"], "variable wavesmith_keep_generations: it is 0"),
+        (["plan", "-e", "foo=1"], "variable foo: it was given with -e, and nothing reads it"),
+        (["plan", "-e", "foo"], "-e: it is not NAME=VALUE"),
+        (["plan", "-e", "{wavesmith_root"], "-e {wavesmith_root: it cannot be read"),
+        (["plan", "-e", "wavesmith_root=here"], "variable wavesmith_root: 'here' is not usable"),
+        (["plan", "-e", '{"wavesmith_python": 3.1}'], "variable wavesmith_python: it is 3.1, but must be text"),
+        (["plan", "--", "-e", "wavesmith_python=4"], "variable wavesmith_python: '4' is not a Python version"),
+    ],
+    ids=" ".join,
+)
+@process
+def test_a_wrong_variable_of_a_run_is_refused_before_a_host_is_asked(site: Path, words: list[str], said: str) -> None:
+    done = wavesmith(words[0], "-i", "hosts.yml", *words[1:], cwd=site)
+    assert done.returncode == 2 and done.stdout == "", done.stdout + done.stderr
+    assert f"✗ {said}" in done.stderr and "Remedy: " in done.stderr
+    assert not (site / "artifacts").exists()
+
+
+@process
+def test_a_folder_of_an_inventory_may_hold_other_files(site: Path) -> None:
+    for name in ("say.wav", "page.html", "junit.xml", "notes.md", "metrics.prom"):
+        (site / name).write_bytes(b"RIFF\x00\xff: [oddly\n")
+    for words in (["status"], ["generations"], ["rollback", "-l", "thor01", "--check"]):
+        told = wavesmith(words[0], "-i", site, *words[1:], cwd=site.parent)
+        assert "thor01" in told.stdout and "WARNING" not in told.stderr + told.stdout, told.stderr
+    (site / "more.yaml").write_text("all: {hosts: {box09: {ansible_connection: local}}}\n")
+    (site / "plain").write_text("box10 ansible_connection=local\n")
+    assert not {"thor01", "box09", "box10"} - set(inventory.hosts([str(site)])), "several files are one inventory"
+
+
+@process
+@pytest.mark.parametrize("command", ["status", "generations", "logs"])
+def test_in_the_checkout_this_machine_is_asked_unless_another_inventory_is_named(tmp_path: Path, command: str) -> None:
+    told = wavesmith(command, "-e", f"wavesmith_root={tmp_path}", cwd=ROOT)
+    assert f"inventory: {ROOT}/inventories/local (-i names another)" in told.stderr
+    assert "localhost" in told.stdout and "thor01" not in told.stdout + told.stderr
+    known = wavesmith(command, "-l", "nothing", "-i", "inventories/fleet", cwd=ROOT)
+    assert known.returncode == 2 and "thor01" in known.stderr
+
+
+@process
+@pytest.mark.parametrize("command", ["status", "generations", "logs"])
+def test_the_root_is_a_variable_of_a_look_as_well(site: Path, command: str) -> None:
+    other = site / "elsewhere"
+    generation(other, GOOD, 5.0, environment="speech")
+    told = wavesmith(command, "-l", "rtx01", "-e", f"wavesmith_root={other}", cwd=site)
+    if command == "logs":
+        assert "no work was done here yet" in told.stdout
+    else:
+        assert command == "status" or GOOD in told.stdout
+    assert wavesmith(command, "-e", "wavesmith_root=x", cwd=site).returncode == 2
+
+
+@process
+@pytest.mark.parametrize(
+    ("own", "login"),
+    [
+        ({"ansible_user": "nobody_here"}, "nobody_here@127.0.0.1"),
+        ({"ansible_user": "{{ inventory_hostname }}er"}, "thor01er@127.0.0.1"),
+        ({}, "ada@127.0.0.1"),
+    ],
+    ids=["host", "template", "group"],
+)
+def test_a_host_that_does_not_accept_its_user_is_said_with_that_user(
+    site: Path, own: dict[str, str], login: str
+) -> None:
+    (site / "ssh").write_text("#!/bin/sh\ncat > /dev/null\necho 'x@y: Permission denied (publickey).' >&2\nexit 255\n")
+    (site / "ssh").chmod(0o755)
+    told = {"ansible_host": "127.0.0.1", "ansible_ssh_executable": str(site / "ssh"), "ansible_ssh_retries": 0}
+    group = {"ansible_user": "ada", "wavesmith_environments": {}}
+    (site / "far.json").write_text(json.dumps({"all": {"vars": group, "hosts": {"thor01": {**told, **own}}}}))
+    for command in ("status", "plan"):
+        done = wavesmith(command, "-i", site / "far.json", cwd=site)
+        assert (
+            done.returncode == 1 and f"it does not accept user {login.partition('@')[0]} (" in done.stderr + done.stdout
+        )
+        assert f"ssh-copy-id {login}" in done.stderr + done.stdout
 
 
 @process
@@ -269,7 +358,10 @@ def test_generations_are_listed_with_the_current_one(site: Path) -> None:
 @process
 def test_rollback_goes_to_the_generation_before_or_to_a_named_one(site: Path) -> None:
     current = site / "roots/thor01/envs/speech/current"
-    assert "speech is generation " + OLD in wavesmith("rollback", "-l", "thor01", cwd=site).stdout
+    assert (
+        f"✓ thor01: speech {OLD} healthy (1 pass, 0 fail, 1 skip) of "
+        in wavesmith("rollback", "-l", "thor01", cwd=site).stdout
+    )
     assert os.readlink(current) == OLD
     again = wavesmith("rollback", "-l", "thor01", f"speech={OLD}", cwd=site)
     assert again.returncode == 0 and f"speech is generation {OLD} already" in again.stdout, again.stdout
@@ -419,6 +511,76 @@ def test_an_environment_that_is_not_wanted_is_told_from_one_that_is_not_there(tm
     assert [item["name"] for item in rows["past"]["generations"]] == [GOOD]
 
 
+def _row(*generations: str, wanted: bool = True, damaged: str = "") -> Any:
+    made = [
+        {
+            "name": name,
+            "complete": True,
+            "created": 1.0,
+            "exit": 0,
+            "intact": name != damaged,
+            "damage": ["changed: a"] if name == damaged else [],
+        }
+        for name in generations
+    ]
+    return {
+        "environment": "speech", "wanted": wanted, "generation": GOOD, "since": 1.0, "verdict": "healthy", "judged": None, "checks": {}, "stack": "cpu",
+        "damage": ["changed: a"] if damaged == GOOD else [], "damaged": int(damaged == GOOD), "generations": made,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("damaged", "drift", "lines"),
+    [
+        ("", "none", []),
+        (GOOD, "1 file", ["h speech: changed: a. Remedy: wavesmith repair -l h"]),
+        (
+            OLD,
+            "none",
+            [
+                f"h speech: changed: a in generation {OLD}, which is not in use, so nothing goes back to it. Remedy: wavesmith repair -l h"
+            ],
+        ),
+    ],
+    ids=["nothing", "current", "older"],
+)
+def test_drift_names_what_a_rollback_could_not_go_to(damaged: str, drift: str, lines: list[str]) -> None:
+    row = _row(OLD, GOOD, damaged=damaged)
+    assert shown._status_row("h", row)[-1] == drift and list(shown._drifted("h", row)) == lines
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_what_is_not_wanted_is_marked_in_both_lists(wanted: bool) -> None:
+    row = _row(OLD, GOOD, wanted=wanted)
+    names = [shown._status_row("h", row)[1], *(shown._generation_row("h", row, item)[1] for item in row["generations"])]
+    assert names == ["speech" if wanted else "speech (not wanted)"] * 3
+
+
+@pytest.mark.parametrize(
+    ("jobs", "said"),
+    [
+        (["verify-1"], "use one of: verify-1"),
+        ([f"verify-{number}" for number in range(20)], "use one of: "),
+        (["lock-nop", "verify-1"], "did you mean lock-nop?"),
+        ([], "provision this host first"),
+    ],
+    ids=["one", "many", "near", "none"],
+)
+def test_a_job_that_is_not_kept_is_refused_with_a_few_that_are(tmp_path: Path, jobs: list[str], said: str) -> None:
+    for name in jobs:
+        (tmp_path / "state" / "jobs" / name).mkdir(parents=True)
+    with pytest.raises(store.StoreError) as refused:
+        status.last_job(str(tmp_path), "lock-nope")
+    assert f"Remedy: {said}" in str(refused.value) and str(refused.value).count("verify-") <= status.JOBS_NAMED
+
+
+@pytest.mark.parametrize(
+    ("line", "cut"), [("$ uv " + "x" * 300, True), ("$ uv pip", False), ("error: " + "x" * 300, False)]
+)
+def test_a_command_in_a_log_is_shown_by_its_beginning(line: str, cut: bool) -> None:
+    assert logs._shown(line) == (f"{line[: logs.COMMAND]} …" if cut else line)
+
+
 def test_since_is_when_it_was_switched_to_and_else_when_it_was_made(tmp_path: Path) -> None:
     generation(tmp_path, GOOD, 5.0)
     store.point(str(tmp_path / "envs" / "speech"), GOOD)
@@ -462,6 +624,17 @@ def test_a_command_that_fails_on_a_host_is_named_with_its_exit_code_and_output(s
     found = json.loads(wavesmith("run", "-l", "thor01", "--json", "speech", "say", cwd=site).stdout)
     assert found["hosts"]["thor01"]["ran"] == {"rc": 3, "stdout": "out", "stderr": "no such voice"}
     assert not (site / "artifacts/runs.sqlite").exists(), "a look at a host is no run of the record"
+
+
+@process
+@pytest.mark.parametrize("words", [["tree"], ["why"], ["tree", "--json"]], ids=" ".join)
+def test_what_a_tool_says_of_an_environment_on_a_host_is_shown_once(site: Path, words: list[str]) -> None:
+    tool = site / "roots/thor01/toolbox/current/bin/uv"
+    tool.parent.mkdir(parents=True)
+    tool.write_text("#!/bin/sh\necho librosa v0.11.0\n")
+    tool.chmod(0o755)
+    done = wavesmith(*words, "-l", "thor01", "speech", *(["librosa"] if "why" in words else []), cwd=site)
+    assert done.returncode == 0 and (done.stdout + done.stderr).count("librosa v0.11.0") == 1, done.stdout + done.stderr
 
 
 @process
@@ -520,6 +693,19 @@ def test_init_writes_an_inventory_that_the_next_command_finds(tmp_path: Path) ->
     assert again.returncode == 2 and "it is there already. Remedy: " in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("text", "address", "user"),
+    [
+        ("a=2001:db8::1", "2001:db8::1", ""),
+        ("a=[2001:db8::1]", "2001:db8::1", ""),
+        ("a=ada@[::1]", "::1", "ada"),
+        ("a=fe80::1%eth0", "fe80::1%eth0", ""),
+    ],
+)
+def test_a_host_may_have_an_address_of_ipv6(text: str, address: str, user: str) -> None:
+    assert init._host(text) == init.Host("a", address, user)
+
+
 @process
 def test_init_of_this_machine_and_of_engine_conda(tmp_path: Path) -> None:
     assert wavesmith("init", "one", "--local", "--engine", "conda", "-q", cwd=tmp_path).stdout == ""
@@ -536,6 +722,13 @@ def test_init_of_this_machine_and_of_engine_conda(tmp_path: Path) -> None:
         ([], "it was told no host. Remedy: add --host NAME=USER@ADDRESS, or --local"),
         (["--host", "thor 01"], "host 'thor 01': it is not NAME, NAME=ADDRESS or NAME=USER@ADDRESS"),
         (["--host", "=192.0.2.1"], "it is not NAME"),
+        (
+            ["--host", "a=192.0.2.1", "--host", "a=192.0.2.2"],
+            "host a: it is given more than once. Remedy: give each host",
+        ),
+        (["--host", "a", "--host", "b=ada@a", "--host", "b"], "host b: it is given more than once"),
+        (["--host", "localhost", "--local"], "host localhost: it is given more than once"),
+        (["", "--host", "a"], "FOLDER: its name is empty"),
     ],
 )
 def test_init_refuses_what_is_no_host(tmp_path: Path, words: list[str], said: str) -> None:

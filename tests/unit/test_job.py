@@ -290,7 +290,7 @@ def test_an_interrupt_of_the_follower_does_not_reach_the_worker(root: Path) -> N
 
 
 def test_a_process_that_got_the_workers_id_later_is_not_taken_for_it() -> None:
-    assert _job.alive({"pid": os.getpid(), "birth": _job._birth(os.getpid())})
+    assert _job.alive({"pid": os.getpid(), "birth": _job.birth(os.getpid())})
     assert not _job.alive({"pid": os.getpid(), "birth": "1"})
     assert not _job.alive(None)
 
@@ -302,9 +302,9 @@ def test_a_worker_that_qemu_tells_another_start_of_itself_is_not_taken_for_kille
         made_up = path == f"/proc/{os.getpid()}/stat"
         return io.StringIO(f"1 (x) R {'0 ' * 40}") if made_up else open(path, **options)
 
-    told = _job._birth(os.getpid())
+    told = _job.birth(os.getpid())
     monkeypatch.setattr(_job, "open", qemu, raising=False)
-    assert _job._birth(os.getpid()) == told != "0"
+    assert _job.birth(os.getpid()) == told != "0"
 
 
 # Second and abandoned runs

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.action.lock import _write as keep
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan import conda, lockfile
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import variables
 
@@ -212,3 +213,13 @@ def test_what_moved_between_two_locks_is_said() -> None:
 @pytest.mark.parametrize(("key", "found"), [("stem-01234567", OLD), ("other-01234567", "")])
 def test_the_lock_before_is_that_of_the_same_name_or_of_before_names_had_a_digest(key: str, found: str) -> None:
     assert lockfile.before({"stem": OLD}, key) == found
+
+
+@pytest.mark.parametrize(("before", "changed"), [(None, True), ("numpy==2\n", False), ("numpy==1\n", True)])
+def test_a_lock_that_is_as_before_is_no_change(tmp_path: Path, before: str | None, changed: bool) -> None:
+    path = tmp_path / "locks" / "small.txt"
+    if before is not None:
+        path.parent.mkdir()
+        path.write_text(before)
+    assert keep(path, "numpy==2\n") is changed
+    assert path.read_text() == "numpy==2\n"

@@ -499,4 +499,4 @@ def test_the_command_refuses_what_is_unknown_with_one_message(
     assert wavesmith_matrix(*wrong) == 2
     out, error = capsys.readouterr()
     assert out == ""
-    assert re.fullmatch(r"error: [^\n]* Remedy: (did you mean|use one of)[^\n]*\n", error)
+    assert re.fullmatch(r"✗ [^\n]* Remedy: (did you mean|use one of)[^\n]*\n", error)

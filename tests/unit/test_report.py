@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures.match import recognise
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.generation import Health, Verdict
+from ansible_collections.wavesmith.provision.plugins.module_utils.records.host import KeptEnvironment
 from ansible_collections.wavesmith.provision.plugins.module_utils.records.report import Fleet
 from ansible_collections.wavesmith.provision.plugins.module_utils.report import texts
 from ansible_collections.wavesmith.provision.plugins.module_utils.report.fleet import changes, fleet, outliers
@@ -26,7 +27,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from wavesmith.cli import main
 
-from .conftest import known
+from .conftest import known, make_manifest
 from .fleets import kept, name_of, wheels
 
 MADE = "2026-11-28 10:00 UTC"
@@ -183,30 +184,75 @@ def test_small_sounds_are_held_and_large_ones_linked(tmp_path: Path) -> None:
 def test_what_a_generation_has_is_remembered_and_what_is_damaged_is_not_read(tmp_path: Path) -> None:
     for number in range(15):
         current = {"generation": f"g{number}", "manifest": {"packages": {"torch": str(number)}}}
-        artifacts.remember(tmp_path / "h", {"environments": {"speech": {"current": current}, "new": {"current": None}}})
+        artifacts.remember(tmp_path / "h", {"speech": {"current": current}, "new": {"current": None}})
     history = json.loads((tmp_path / "h/history.json").read_text())
     assert list(history["speech"]) == [f"g{number}" for number in range(3, 15)]
     (tmp_path / "h/plan.json").write_text("{")
     assert set(artifacts.read(tmp_path)["h"]) == {"history", "evidence"}
     (tmp_path / "h/history.json").write_text("{")
-    artifacts.remember(tmp_path / "h", {"environments": {}})
+    artifacts.remember(tmp_path / "h", {})
     assert artifacts.read(tmp_path) == {}
 
 
-def test_a_newer_verdict_of_what_is_current_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
-    def judged(outcome: Health, generation: str) -> Verdict:
-        return {"schema": 1, "verdict": outcome, "exit": 0, "checks": [], "generation": generation}
+def judged(outcome: Health, generation: str) -> Verdict:
+    return {"schema": 1, "verdict": outcome, "exit": int(outcome != "healthy"), "checks": [], "generation": generation}
 
-    report = kept(3)[name_of(2)]["report"]
-    for row, generation in zip(report["environments"], ("one", "two"), strict=False):
-        row.update(generation=generation, verdict=judged("healthy", generation))
-    artifacts.write(tmp_path / "report.json", json.dumps(report))
-    failed = judged("failed", "one")
-    artifacts.judged(tmp_path, {"speech": failed, "voice": judged("failed", "next")})
-    found = json.loads((tmp_path / "report.json").read_text())["environments"]
-    assert [row["verdict"]["verdict"] for row in found[:2]] == ["failed", "healthy"]
-    artifacts.judged(tmp_path / "nothing", {"speech": failed})
+
+def on_disk(generation: str, outcome: Health = "healthy", others: tuple[str, ...] = ()) -> KeptEnvironment:
+    manifest = make_manifest(generation=generation)
+    current = {
+        "generation": generation,
+        "damage": [],
+        "damaged": 0,
+        "manifest": manifest,
+        "verdict": judged(outcome, generation),
+    }
+    return {"current": current, "generations": [{"name": name, "exit": 0} for name in (*others, generation)]}  # type: ignore[typeddict-item]
+
+
+def shown(folder: Path, host: str = "h") -> dict[str, tuple[str, str, list[str]]]:
+    """By environment what a report shows as current, its verdict, and which generations it marks as current."""
+    (found,) = [one for one in fleet(artifacts.read(folder))["hosts"] if one["name"] == host]
+    return {
+        row["name"]: (row["generation"], row["verdict"], [one["name"] for one in row["generations"] if one["current"]])
+        for row in found["environments"]
+    }
+
+
+def test_a_newer_verdict_of_what_is_current_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    plan = {**kept(1)[name_of(0)]["plan"], "refusals": []}
+    plan["environments"] = [{**plan["environments"][0], "name": name} for name in ("speech", "voice")]
+    artifacts.write(tmp_path / "h/plan.json", json.dumps(plan))
+    artifacts.switched(tmp_path / "h", {"speech": on_disk("one"), "voice": on_disk("two")})
+    artifacts.judged(tmp_path / "h", {"speech": judged("failed", "one"), "voice": judged("failed", "next")})
+    assert shown(tmp_path) == {"speech": ("one", "failed", ["one"]), "voice": ("two", "healthy", ["two"])}
+    artifacts.judged(tmp_path / "nothing", {"speech": judged("failed", "one")})
     assert not (tmp_path / "nothing").exists()
+
+
+@pytest.mark.parametrize("after", ["two", "three", "one"], ids=["new", "newest", "back"])
+def test_a_report_shows_what_is_current_after_the_last_switch(tmp_path: Path, after: str) -> None:
+    parts = kept(1)[name_of(0)]
+    plan = {**parts["plan"], "refusals": []}
+    plan["environments"] = [{**plan["environments"][0], "name": "speech"}]
+    row = {
+        "environment": "speech",
+        "generation": "one",
+        "stack": "cpu",
+        "verdict": judged("failed", "one"),
+        "changes": [],
+        "overrides": [],
+    }
+    report = {**parts["report"], "environments": [row, {**row, "environment": "trial"}]}
+    for part, value in (
+        ("plan", plan),
+        ("report", report),
+        ("observed", {"environments": {"speech": on_disk("one", "failed")}}),
+    ):
+        artifacts.write(tmp_path / f"h/{part}.json", json.dumps(value))
+    assert shown(tmp_path)["speech"][:2] == ("one", "failed")
+    artifacts.switched(tmp_path / "h", {"speech": on_disk(after, "healthy", others=("zero",))})
+    assert shown(tmp_path) == {"speech": (after, "healthy", [after])}, "trial is no longer wanted, and not shown"
 
 
 def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,8 +275,10 @@ def test_the_command_writes_what_is_asked_for(tmp_path: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("left", "code", "said"),
     [
-        (("plan", "observed"), 2, "not judged yet: rack002 ears, rack002 speech, rack002 voice and 3 more. Remedy: "),
+        (("plan",), 2, "not judged yet: rack002 ears, rack002 speech, rack002 voice and 3 more. Remedy: "),
         (("observed",), 2, "no environment was judged. Remedy: provision the hosts"),
+        (("plan", "observed"), 0, ""),
+        (("plan", "report"), 0, ""),
         (("plan", "observed", "report"), 0, ""),
     ],
 )  # fmt: skip

@@ -19,7 +19,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide im
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import head
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import read
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
-from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, Unreadable
+from ansible_collections.wavesmith.provision.plugins.plugin_utils.ledger import Ledger, Unreadable, worked
 
 from wavesmith import records, resume
 from wavesmith.cli import main
@@ -58,7 +58,8 @@ elif module == "verify":
 elif module == "generation":
     wanted = read("wanted")
     with open(os.path.join(here, "current"), "w") as file: file.write(wanted)
-    answer = {"changed": True, "current": {"plain": wanted}, "removed": {}, "seconds": 0.0}
+    kept = {"plain": json.loads(read("kept-" + wanted + ".json"))}
+    answer = {"changed": True, "current": {"plain": wanted}, "kept": kept, "removed": {}, "seconds": 0.0}
 print(json.dumps(answer))
 """
 
@@ -106,7 +107,8 @@ class Fleet:
                     "intact": True,
                 }
                 manifest = make_manifest(environment="plain", generation=generation, digest=digest)
-                verdict = {"schema": 1, "verdict": "healthy", "exit": 0, "checks": []}
+                day = "2026-11-01T12:00:00Z" if generation == OLD else "2026-11-28T12:00:00Z"
+                verdict = {"schema": 1, "verdict": "healthy", "exit": 0, "checks": [], "started": day}
                 current = {
                     "generation": generation,
                     "damage": [],
@@ -151,6 +153,15 @@ def test_a_failed_host_keeps_its_generation_stops_the_run_and_is_resumed(tmp_pat
     done = fleet.run("reprovision", "--waves", "1,2,100%")
     assert done.returncode == 1 and "wavesmith resume" in done.stderr, done.stdout + done.stderr
     assert fleet.current() == {"h1": "new", "h2": "new", "h3": "old", "h4": "old", "h5": "old"}
+    for name in ("h1", "h2"):
+        assert f"✓ {name}: plain {fleet.wanted} healthy of 2026-11-28" in done.stdout, done.stdout
+    assert "○ h4: not reached" in done.stdout and "○ h5: not reached" in done.stdout
+    assert "2 of 5 hosts healthy, 2 changed, 1 failed: h3, 2 not reached: h4, h5" in done.stdout
+    reported = json.loads(fleet.run("report", "--json").stdout)["hosts"]
+    generations = [host["environments"][0]["generation"] for host in reported]
+    assert generations == [fleet.wanted, fleet.wanted, OLD, OLD, OLD]
+    assert [row["current"] for row in reported[0]["environments"][0]["generations"]] == [True]
+    assert (tmp_path / "artifacts" / "report.html").is_file()
     assert fleet.outcomes() == {"h1": "switched", "h2": "switched", "h3": "failed", "h4": "planned", "h5": "planned"}
     asked = (tmp_path / "hosts" / "h4" / "asked").read_text().split()
     assert set(asked) == {"observe"}, "a host of a later wave is planned, and not touched"
@@ -162,6 +173,7 @@ def test_a_failed_host_keeps_its_generation_stops_the_run_and_is_resumed(tmp_pat
     again = fleet.run("resume")
     assert again.returncode == 0 and "3 of 5 hosts are left" in again.stderr, again.stdout + again.stderr
     assert set(fleet.current().values()) == {"new"}
+    assert "3 of 3 hosts healthy, 3 changed" in again.stdout
     assert (tmp_path / "hosts" / "h1" / "asked").read_text() == before, "what is done is not asked again"
     exported = json.loads(fleet.run("history", "--json").stdout)
     assert [run["outcome"] for run in exported] == ["done", "failed"]
@@ -452,6 +464,139 @@ def test_ten_hosts_one_fails_one_is_gone_one_is_killed_midway_and_all_are_resume
     assert set(fleet.current().values()) == {"new"}
     assert set(fleet.outcomes().values()) == {"switched"}
     assert set(fleet.outcomes()) == {name for name, outcome in told.items() if outcome != "switched"}
+
+
+def _born(tmp_path: Path, how: str) -> tuple[Ledger, int]:
+    """A record with one run of a process of its own, which lives, died, or is on another machine."""
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    code = "import sys, socket; from wavesmith import records; from pathlib import Path; ledger = records.ledger(Path(sys.argv[1]))\n"
+    code += "ledger.begin('one', 'site', 'ada', sys.argv[2] or socket.gethostname(), 1.0, {'inventory': []})\n"
+    code += "ledger.planned('one', 'h1', [dict(name='plain', current=None, generation='b', stack='cpu', phases=['install'])], 1.0)\n"
+    code += "print(1, flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", code, str(tmp_path), "elsewhere" if how == "elsewhere" else ""]
+    child = subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline()
+    if how == "died":
+        child.kill()
+        child.wait()
+    return ledger, child.pid
+
+
+@pytest.mark.parametrize(
+    ("how", "outcome"), [("lives", "running"), ("died", "interrupted"), ("elsewhere", "interrupted")]
+)
+def test_a_run_that_still_works_is_not_called_interrupted_nor_taken_up(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, how: str, outcome: str
+) -> None:
+    ledger, pid = _born(tmp_path, how)
+    started: list[str] = []
+    monkeypatch.setattr(resume.reprovision, "start", lambda _arguments, _sources, limit: started.append(limit) or 0)
+    try:
+        (run,) = ledger.runs()
+        assert run["outcome"] == outcome and run["ended"] is None
+        assert main(["history", "--artifacts", str(tmp_path)]) == 0
+        shown = capsys.readouterr().out
+        assert outcome in shown and "provision" in shown and "site" not in shown
+        code = main(["resume", "--artifacts", str(tmp_path)])
+        said = capsys.readouterr().err
+        if how == "lives":
+            assert (code, started) == (2, [])
+            assert (
+                said
+                == f"✗ run one: it is still running (process {pid}). Remedy: wait for its end, or stop that process first\n"
+            )
+        else:
+            assert (code, started) == (0, ["h1"])
+        ledger.ended("one", "done", {}, 2.0)
+        assert ledger.runs()[0]["outcome"] == "done"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("there", [["h1"], ["h1", "h3"], ["other"]], ids=" ".join)
+def test_a_host_that_was_taken_out_of_the_inventory_is_neither_resumed_nor_shown(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch, there: list[str]
+) -> None:
+    hosts = tmp_path / "hosts.yml"
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    ledger.begin("one", "site", "ada", "desk", 1.0, {"inventory": [str(hosts)]})
+    for name in ("h1", "h2", "h3"):
+        ledger.planned("one", name, [planned()], 1.0)
+    started: list[str] = []
+    monkeypatch.setattr(resume.reprovision, "start", lambda _arguments, _sources, limit: started.append(limit) or 0)
+    where = ("--artifacts", str(tmp_path))
+    for names in (["h1", "h2", "h3"], there):
+        hosts.write_text(json.dumps({"all": {"hosts": {name: {} for name in names}}}))
+        left = [name for name in names if name != "other"]
+        assert main(["fleet", "--json", *where]) == 0
+        assert [host["name"] for host in json.loads(capsys.readouterr().out)["hosts"]] == left
+        assert main(["resume", *where]) == 0
+        assert started == ([",".join(left)] if left else [])
+        said = capsys.readouterr()
+        gone = [name for name in ("h1", "h2", "h3") if name not in names]
+        assert (f"no longer in the inventory, and left out: {', '.join(gone)}" in said.err) is bool(gone)
+        assert ("nothing is left" in said.out) is not left
+        started.clear()
+    hosts.unlink()
+    assert main(["fleet", "--json", *where]) == 0
+    assert len(json.loads(capsys.readouterr().out)["hosts"]) == 3, "of an inventory that is not there nothing is known"
+
+
+def test_since_is_when_that_environment_switched(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    for number, current in enumerate((("a", "x"), ("b", "x"), ("b", "y"), ("b", "y"))):
+        ledger.begin(f"r{number}", "site", "ada", "desk", float(number), {})
+        before = [(None, None), ("a", "x"), ("b", "x"), ("b", "y")][number]
+        names = ("small", "trial")
+        ledger.planned(
+            f"r{number}", "h1", [planned(name, was) for name, was in zip(names, before, strict=True)], number
+        )
+        if before != current:
+            ledger.switched(f"r{number}", "h1", dict(zip(names, current, strict=True)), "switched", number + 0.5)
+    since = {row["environment"]: (row["generation"], row["since"]) for row in ledger.state()}
+    assert since == {"small": ("b", 1.5), "trial": ("y", 2.5)}
+
+
+@pytest.mark.parametrize(
+    ("query", "code", "out", "err"),
+    [
+        ("hosts[].nme", 2, "", "there is no field nme. Remedy: did you mean name"),
+        ("hosts[?envronment=='plain'].name", 2, "", "there is no field envronment. Remedy: did you mean environment"),
+        ("runs[].options.inventary", 2, "", "there is no field inventary. Remedy: did you mean inventory"),
+        ("hosts[", 2, "", "Remedy: see https://jmespath.org"),
+        ("hosts[?name=='h9'].name", 0, "", ""),
+        ("hosts[].{n: name, e: environment}[].n", 0, "h1\n", ""),
+        ("runs[].hosts.unreachable", 0, "", ""),
+        ("length(hosts)", 0, "1\n", ""),
+    ],
+)
+def test_a_query_that_asks_for_nothing_there_is_refused_in_one_line(
+    tmp_path: Path, capsys: Any, query: str, code: int, out: str, err: str
+) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    ledger.begin("one", "site", "ada", "desk", 1.0, {"inventory": []})
+    ledger.planned("one", "h1", [planned()], 1.0)
+    assert main(["fleet", "--query", query, "--artifacts", str(tmp_path)]) == code
+    said = capsys.readouterr()
+    assert said.out == out and err in said.err
+    assert len(said.err.splitlines()) == (1 if code else 0) and (not code or said.err.startswith("✗ --query "))
+
+
+@pytest.mark.parametrize(
+    ("action", "data", "outcome"),
+    [
+        ("remove", {"changed": True, "removed": {"environment old": 1}}, "removed"),
+        ("remove", {"changed": False, "removed": {}}, "unchanged"),
+        ("generation", {"changed": True, "removed": {"speech": ["a"]}, "current": {"speech": "b"}}, "removed"),
+        ("generation", {"changed": False, "removed": {"speech": []}, "current": {"speech": "b"}}, "unchanged"),
+    ],
+)
+def test_what_was_removed_from_a_host_is_in_the_record(tmp_path: Path, action: str, data: Any, outcome: str) -> None:
+    ledger = Ledger(tmp_path / "runs.sqlite")
+    ledger.begin("one", "remove", "ada", "desk", 1.0, {})
+    worked(ledger, "one", "h1", action, data, 1.0)
+    assert ledger.runs()[0]["hosts"] == {outcome: 1} and ledger.left("one") == []
 
 
 def test_history_lists_the_last_runs_and_counts_the_others(tmp_path: Path, capsys: Any) -> None:

@@ -554,3 +554,30 @@ def test_a_folder_in_the_place_of_a_file_or_of_current_is_moved_aside_and_kept(t
         store.point(str(tmp_path / "envs" / "speech"), "one")
     assert store.pointed(str(tmp_path / "envs" / "speech")) == "one"
     assert len(list(tmp_path.rglob(".aside-*/theirs"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("uid", "owner", "sudo", "there", "root"),
+    [
+        (0, 0, False, "both", "shared"),
+        (1000, 0, False, "both", "own"),
+        (1000, 0, False, "shared", "own"),
+        (1000, 0, True, "shared", "shared"),
+        (1000, 1000, False, "shared", "shared"),
+        (1000, 1000, False, "own", "own"),
+        (1000, 1000, False, "none", "shared"),
+    ],
+)
+def test_where_nobody_names_a_root_it_is_the_one_that_a_plan_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uid: int, owner: int, sudo: bool, there: str, root: str
+) -> None:
+    places = {name: tmp_path / name for name in ("shared", "own")}
+    for name in places if there == "both" else [there] if there != "none" else []:
+        places[name].mkdir()
+        os.chown(places[name], owner, -1)
+    monkeypatch.setattr(store, "default_roots", lambda: (str(places["shared"]), str(places["own"])))
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    (tmp_path / "sudo").write_text(f"#!/bin/sh\nexit {0 if sudo else 1}\n")
+    (tmp_path / "sudo").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert store.existing_root() == str(places[root])

@@ -16,6 +16,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variabl
     read,
     unknown,
 )
+from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import given as alone
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -248,6 +249,35 @@ def test_environments_to_roll_back_are_named_in_any_form(given: Any, wanted: dic
 def test_what_a_run_is_told_wrongly_is_refused(given: dict[str, Any], said: str) -> None:
     (refusal,) = read({"wavesmith_environments": {"speech": {}}, **given})[1]
     assert said in str(refusal)
+
+
+@pytest.mark.parametrize(
+    "waves", ["abc", "0", "200%", "-1", "", "0%", "1,,2", "1;2", [], [0], [1, "x"], ["101%"], [1.5]]
+)
+def test_what_is_no_size_of_waves_is_refused(waves: object) -> None:
+    (refusal,) = read({"wavesmith_waves": waves})[1]
+    assert refusal.item == "variable wavesmith_waves" and "such as 1,10%,50%,100%" in refusal.remedy
+
+
+@pytest.mark.parametrize("waves", ["1", "1,10%,50%,100%", " 1, 5 , 100%", [1, "10%"], [500]])
+def test_sizes_of_waves_are_numbers_or_percent(waves: object) -> None:
+    assert read({"wavesmith_waves": waves})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("budget", "good"), [(0, True), ("10", True), (100, True), (-1, False), (101, False), ("x", False)]
+)
+def test_a_budget_is_percent(budget: object, good: bool) -> None:
+    assert (read({"wavesmith_failure_budget": budget})[1] == []) is good
+
+
+def test_what_a_run_is_given_is_checked_as_far_as_no_inventory_is_needed() -> None:
+    wrong = {"wavesmith_root": "x", "wavesmith_python": "4", "wavesmith_kep": 1}
+    assert len(alone(wrong)) == 3
+    assert alone({"wavesmith_repair": ["speech"], "wavesmith_rollback": {"speech": ""}}) == [], (
+        "the inventory names those"
+    )
+    assert alone({"wavesmith_root": "{{ playbook_dir }}/x", "colour": "x"}) == []
 
 
 def test_a_whole_number_of_seconds_is_a_timeout() -> None:

@@ -115,10 +115,10 @@ class Job:
 
 
 def alive(job: Any) -> bool:
-    return isinstance(job, dict) and "pid" in job and _birth(job["pid"]) == job.get("birth")
+    return isinstance(job, dict) and "pid" in job and birth(job["pid"]) == job.get("birth")
 
 
-def _birth(pid: int) -> str | None:
+def birth(pid: int) -> str | None:
     """When a process started, in clock ticks since boot: with its id it names a process for good."""
     try:
         # Of its main thread: qemu makes up what a process that it runs reads of itself as /proc/PID/stat.
@@ -213,7 +213,7 @@ def _join(root: str, folder: str, run: str) -> str:
 
 
 def _note_follower(folder: str) -> None:
-    write_json(os.path.join(folder, "follower.json"), {"pid": os.getpid(), "birth": _birth(os.getpid())})
+    write_json(os.path.join(folder, "follower.json"), {"pid": os.getpid(), "birth": birth(os.getpid())})
 
 
 def _abandoned(folder: str) -> bool:
@@ -277,7 +277,7 @@ def _work(
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     note_holder(lock, name)
     write_json(
-        os.path.join(folder, "job.json"), {"name": name, "pid": os.getpid(), "birth": _birth(os.getpid()), "run": run}
+        os.path.join(folder, "job.json"), {"name": name, "pid": os.getpid(), "birth": birth(os.getpid()), "run": run}
     )
     os.write(go, b"1")
     os.close(go)

@@ -11,6 +11,10 @@ from .job import LOG_TAIL, alive
 from .store import StoreError, read_json, survey
 
 
+JOBS_NAMED = 5
+"""Jobs that a message names."""
+
+
 def environments(root: str, wanted: Iterable[str]) -> list[EnvironmentStatus]:
     """Every environment that is wanted or there, those that are wanted first."""
     names = list(dict.fromkeys(wanted))
@@ -65,9 +69,7 @@ def last_job(root: str, name: str = "", lines: int = LOG_TAIL) -> LastJob:
     jobs = sorted(_folders(folder), key=lambda entry: -_heard_of(entry.path))
     names = [entry.name for entry in jobs]
     if name and name not in names:
-        raise StoreError(
-            f"job {name}: no log of it is kept here. Remedy: {suggest(name, names) if names else 'provision this host first'}"
-        )
+        raise StoreError(f"job {name}: no log of it is kept here. Remedy: {_meant(name, names)}")
     if not jobs:
         return {"name": "", "at": 0.0, "state": "", "failure": "", "lines": [], "path": folder, "others": []}
     chosen = os.path.join(folder, name or names[0])
@@ -91,6 +93,14 @@ def last_job(root: str, name: str = "", lines: int = LOG_TAIL) -> LastJob:
         "path": path,
         "others": [other for other in names if other != os.path.basename(chosen)],
     }
+
+
+def _meant(name: str, names: list[str]) -> str:
+    """The nearest jobs of a name, else the last few."""
+    if not names:
+        return "provision this host first"
+    near = suggest(name, names)
+    return near if near.startswith("did you mean") else f"use one of: {', '.join(names[:JOBS_NAMED])}"
 
 
 def _heard_of(folder: str) -> float:

@@ -23,6 +23,7 @@ import json
 import os
 import shutil
 import stat
+import subprocess
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -56,9 +57,19 @@ def default_roots() -> tuple[str, str]:
 
 
 def existing_root() -> str:
-    """The one of the default roots that is there, else the first."""
-    roots = default_roots()
-    return next((path for path in roots if os.path.isdir(path)), roots[0])
+    """The default root where nobody names one, as a plan takes it: that of root is not another user's who has no rights of root."""
+    shared, own = default_roots()
+    if os.geteuid() != 0 and os.path.isdir(shared) and os.stat(shared).st_uid != os.geteuid() and not _may_be_root():
+        return own
+    return next((path for path in (shared, own) if os.path.isdir(path)), shared)
+
+
+def _may_be_root() -> bool:
+    """Whether sudo asks this user for no password."""
+    try:
+        return subprocess.run(["sudo", "-n", "true"], capture_output=True, timeout=3, check=False).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
 
 
 def read_json(path: str) -> Any:
@@ -378,31 +389,7 @@ def survey(root: str, environments: list[str]) -> Store:
         "busy": holder(root),
     }
     for name in environments:
-        current = pointed(environment_folder(root, name))
-        entry: KeptEnvironment = {"current": None, "generations": generations(root, name)}
-        for generation in entry["generations"]:
-            if not generation["complete"]:
-                continue
-            prefix = generation_folder(root, name, generation["name"])
-            broken = damage(prefix)
-            generation["intact"] = not broken
-            generation["damage"] = broken[:DAMAGE_SHOWN]
-            if generation["name"] == current:
-                manifest, unknown = _known(os.path.join(prefix, MANIFEST), GenerationManifest)
-                verdict, _ = _known(os.path.join(prefix, VERDICT), Verdict)
-                broken = [*unknown, *broken]
-                entry["current"] = {
-                    "generation": current,
-                    "damage": broken[:DAMAGE_SHOWN],
-                    "damaged": len(broken),
-                    "manifest": manifest,
-                    "verdict": brief(verdict) if verdict else None,
-                }
-        if current is not None and entry["current"] is None:
-            # What `current` points to lost its manifest, or is gone: damaged, and its name stays taken.
-            gone = [f"missing: {MANIFEST}"]
-            entry["current"] = {"generation": current, "damage": gone, "damaged": 1, "manifest": None, "verdict": None}
-        result["environments"][name] = entry
+        result["environments"][name] = kept_environment(root, name)
     try:
         wheels = sorted(os.listdir(os.path.join(root, "wheels")))
     except OSError:
@@ -414,6 +401,35 @@ def survey(root: str, environments: list[str]) -> Store:
     result["weights"] = [name[: -len(".json")] for name in kept if name.endswith(".json")]
     result["wheels"] = [key for key in wheels if os.path.exists(os.path.join(root, "wheels", key, "provenance.json"))]
     return result
+
+
+def kept_environment(root: str, name: str) -> KeptEnvironment:
+    """An environment as it is on the disk now: its generations, what was changed in them, and the verdict of the current one."""
+    current = pointed(environment_folder(root, name))
+    entry: KeptEnvironment = {"current": None, "generations": generations(root, name)}
+    for generation in entry["generations"]:
+        if not generation["complete"]:
+            continue
+        prefix = generation_folder(root, name, generation["name"])
+        broken = damage(prefix)
+        generation["intact"] = not broken
+        generation["damage"] = broken[:DAMAGE_SHOWN]
+        if generation["name"] == current:
+            manifest, unknown = _known(os.path.join(prefix, MANIFEST), GenerationManifest)
+            verdict, _ = _known(os.path.join(prefix, VERDICT), Verdict)
+            broken = [*unknown, *broken]
+            entry["current"] = {
+                "generation": current,
+                "damage": broken[:DAMAGE_SHOWN],
+                "damaged": len(broken),
+                "manifest": manifest,
+                "verdict": brief(verdict) if verdict else None,
+            }
+    if current is not None and entry["current"] is None:
+        # What `current` points to lost its manifest, or is gone: damaged, and its name stays taken.
+        gone = [f"missing: {MANIFEST}"]
+        entry["current"] = {"generation": current, "damage": gone, "damaged": 1, "manifest": None, "verdict": None}
+    return entry
 
 
 def _folders(path: str) -> list[str]:

@@ -5,6 +5,18 @@ from __future__ import annotations
 from typing import Literal, Optional, TypedDict
 
 
+class ProcessOf(TypedDict):
+    """A process, named for good.
+
+    Attributes:
+        pid: Its id.
+        birth: When it started, in clock ticks since boot; `None` where it is gone.
+    """
+
+    pid: int
+    birth: Optional[str]
+
+
 class RunOptions(TypedDict, total=False):
     """How a run was started.
 
@@ -12,11 +24,13 @@ class RunOptions(TypedDict, total=False):
         limit: The hosts that it was limited to; empty for all.
         inventory: Its inventories.
         controllers: The machines that ran Ansible, where there were several.
+        process: Its process.
     """
 
     limit: str
     inventory: list[str]
     controllers: str
+    process: ProcessOf
 
 
 class RunRow(TypedDict):
@@ -29,7 +43,7 @@ class RunRow(TypedDict):
         controller: The machine that it was started on.
         started: Seconds since 1970.
         ended: Seconds since 1970; `None` where it was interrupted, or still runs.
-        outcome: ``done``, ``failed`` or ``interrupted``.
+        outcome: ``done``, ``failed``, ``running`` or ``interrupted``.
         options: How it was started.
         hosts: How many hosts have which outcome.
     """
@@ -127,7 +141,8 @@ class EnvironmentState(TypedDict):
         outcome: What became of the host in its last run.
         reason: Why that failed; empty where it did not.
         at: When that was known, in seconds since 1970.
-        run: That run.
+        since: When its generation became current, as far as runs are recorded; `None` where none did.
+        run: The host's last run.
     """
 
     name: str
@@ -139,4 +154,5 @@ class EnvironmentState(TypedDict):
     outcome: str
     reason: str
     at: float
+    since: Optional[float]
     run: str

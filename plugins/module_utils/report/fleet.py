@@ -31,7 +31,8 @@ def _host(name: str, kept: KeptOfHost) -> HostRow:
     planned = {item["name"]: item for item in plan.get("environments", ())}
     reported = {row["environment"]: row for row in (report["environments"] if report else ())}
     stored = observed.get("environments", {})
-    names = sorted(planned.keys() | reported.keys())
+    # What is no longer wanted is in no plan; a plan that was refused may lack what is.
+    names = sorted(planned if planned and not plan.get("refusals") else planned.keys() | reported.keys())
     return {
         "name": name,
         "system": " ".join(filter(None, [system["pretty_name"] if system else "", cpu["architecture"] if cpu else ""])),
@@ -63,14 +64,16 @@ def _environment(
     stored: KeptEnvironment | None,
     kept: KeptOfHost,
 ) -> EnvironmentRow:
+    # What was observed is as new as the last switch and the last verdict; a report is what its run saw.
     current = stored["current"] if stored else None
-    verdict = (row and row["verdict"]) or (current and current.get("verdict"))
-    generation = (row and row["generation"]) or (current["generation"] if current else "")
+    verdict = current["verdict"] if current else row["verdict"] if row and not stored else None
+    generation = current["generation"] if current else (row["generation"] if row and not stored else "") or ""
+    manifest = current["manifest"] if current else None
     history = kept.get("history", {}).get(name, {})
     return {
         "name": name,
         "generation": generation,
-        "stack": row["stack"] if row else planned.get("stack", ""),
+        "stack": manifest["stack"] if manifest else row["stack"] if row else planned.get("stack", ""),
         "stack_why": planned.get("stack_why", ""),
         "considered": [f"{one['stack']}: {one['why']}" for one in planned.get("considered", ()) if not one["taken"]],
         "variant": planned.get("variant", ""),

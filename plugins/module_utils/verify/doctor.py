@@ -55,7 +55,7 @@ shift
 once=
 for word in "$@"; do
     case $word in
-    --paste | --paste=* | --known) once=yes ;; # of a text, not of an environment
+    --paste | --paste=* | --known | -h | --help) once=yes ;; # not of an environment
     esac
 done
 worst=0

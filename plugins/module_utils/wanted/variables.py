@@ -196,7 +196,15 @@ _KINDS = {
     dict: "a mapping",
     list: "a list",
 }
-_LEAST = {"keep_generations": (1, "keep at least the current one"), "keep_wheels": (0, "0 keeps only what is needed")}
+_BOUNDS = {
+    "keep_generations": (1, None, "keep at least the current one"),
+    "keep_wheels": (0, None, "0 keeps only what is needed"),
+    "logs_lines": (0, None, "give lines, such as 25"),
+    "failure_budget": (0, 100, "give percent of a wave, such as 10"),
+}
+"""The least and the most that a number may be, and what to do about another one."""
+_OF_INVENTORY = ("wavesmith_repair", "wavesmith_rollback")
+"""Variables that name environments: the inventory says which there are."""
 LINKS = ("auto", "copy", "hardlink")
 ENGINES = ("venv", "conda")
 _ENVIRONMENT_KEYS = {
@@ -300,10 +308,12 @@ def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[W
             )
         else:
             values[key] = value
-    for name, (least, remedy) in _LEAST.items():
-        if values.get(name, least) < least:
-            problem = f"it is {values.pop(name)}, but must be {least} or more"
+    for name, (least, most, remedy) in _BOUNDS.items():
+        value = values.get(name, least)
+        if value < least or (most is not None and value > most):
+            problem = f"it is {values.pop(name)}, but must be {least} or more" + (f", {most} at most" if most else "")
             refusals.append(Refusal(f"variable wavesmith_{name}", problem, remedy))
+    refusals += _waves(values.get("waves", [1]))
     root = values.get("root", "")
     if root and (
         not root.startswith("/") or root.rstrip("/") in ("", "/usr", "/etc", "/bin", "/home", "/root", "/var", "/opt")
@@ -380,6 +390,23 @@ def read(variables: Parsed, environ: Mapping[str, str] | None = None) -> tuple[W
             refusals.append(Refusal("variable wavesmith_rollback", problem, remedy))
     kept = {key: value for key, value in values.items() if key in Wanted.__dataclass_fields__}
     return Wanted(environments=environments, **{**kept, **forced}), [*refusals, *problems, *more]
+
+
+def given(variables: Parsed) -> list[Refusal]:
+    """What is wrong with variables that are given to a run, whatever the inventory says; a template's value is not known yet."""
+    known = {key: value for key, value in variables.items() if key not in _OF_INVENTORY and "{{" not in str(value)}
+    return read(known)[1]
+
+
+def _waves(waves: Any) -> list[Refusal]:
+    """Hosts at a time: whole numbers from 1, and percent from 1 to 100."""
+    words = [word.strip() for word in waves.split(",")] if isinstance(waves, str) else list(waves)
+    wrong = [word for word in words if not re.fullmatch(r"[1-9]\d{0,5}|([1-9]\d?|100)%", str(word))]
+    if words and not wrong:
+        return []
+    problem = f"{str(wrong[0])!r} is no number of hosts" if wrong and str(wrong[0]) else "it is empty"
+    remedy = "give hosts at a time as numbers from 1 or as 1% to 100%, such as 1,10%,50%,100%"
+    return [Refusal("variable wavesmith_waves", problem, remedy)]
 
 
 def _hub(values: dict[str, Any], environ: Mapping[str, str]) -> list[Refusal]:
