@@ -466,6 +466,13 @@ def test_what_was_measured_is_gathered_in_the_verdict() -> None:
     assert run.measured([*results, check.result("skip", "no")]) == {"a": 1.0, "b": 2.0}
 
 
+@pytest.mark.parametrize("name", ["models.spoken", "models.understands.whisper_tiny", "models.copied.dac", "site.own"])
+def test_what_another_check_measures_is_no_rate(name: str) -> None:
+    check = Check(name, "x", lambda _: None)  # type: ignore[arg-type, return-value]
+    said = {"measured": {"clipped": 0.0, "rms": -17.8, "seconds": 3.5, "voiced": 0.9}}
+    assert run.measured([check.result("pass", "", said)]) == {}
+
+
 def test_the_host_keeps_what_was_measured(tmp_path: Path) -> None:
     for number in range(25):
         verify.keep(str(tmp_path), "speech", {"a": float(number)})

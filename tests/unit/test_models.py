@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -487,7 +489,10 @@ def test_a_model_that_listens_answers_in_text_or_json(
     ("words", "said"),
     [
         (["swift_f1", "--in", "a.wav"], "there is no model swift_f1 here. Remedy: use one of: swift_f0"),
-        (["swift_f0", "--in", "none.wav"], "none.wav cannot be read as WAV"),
+        (["swift_f0", "--in", "none.wav"], "none.wav is not there. Remedy: name the WAV"),
+        (["swift_f0", "--in", "/"], "/ is a folder. Remedy: name the WAV"),
+        (["swift_f0", "--in", "{empty}"], "empty.wav holds no sound: its length is 0 s. Remedy: record"),
+        (["swift_f0", "--in", "{cut}"], "cut.wav cannot be read as WAV: it ends too early. Remedy: ffmpeg -i"),
         (["swift_f0", "--in", "{wav}", "--device", "cuda"], "swift_f0 cannot compute on cuda"),
     ],
 )
@@ -496,8 +501,111 @@ def test_what_cannot_be_run_is_refused_without_a_traceback(
 ) -> None:
     with_model(tmp_path)
     sound.write(tmp_path / "a.wav", sound.Sound(RATE, voice()))
-    assert run.main([str(tmp_path), *(word.replace("{wav}", str(tmp_path / "a.wav")) for word in words)]) == 2
+    sound.write(tmp_path / "empty.wav", sound.Sound(RATE, voice()[:0]))
+    (tmp_path / "cut.wav").write_bytes(b"")
+    files = {"wav": tmp_path / "a.wav", "empty": tmp_path / "empty.wav", "cut": tmp_path / "cut.wav"}
+    assert run.main([str(tmp_path), *(word.format(**files) for word in words)]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", ["", "   ", "\n\t", "...", "?! -"])
+def test_a_text_without_a_word_is_refused_before_anything_is_loaded(
+    tmp_path: Path, singer: type[Singer], capsys: pytest.CaptureFixture[str], words: str
+) -> None:
+    with_model(tmp_path, "piper_demo", b"not loaded")
+    assert run.main([str(tmp_path), "piper_demo", "--text", words, "--out", str(tmp_path / "o.wav")]) == 2
+    said = capsys.readouterr().err
+    assert "--text" in said and "no letter or digit" in said and "Remedy" in said and not (tmp_path / "o.wav").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("{folder}", "is a folder. Remedy: name a file in it"),
+        ("{folder}/nowhere/x.wav", "there is no folder"),
+        ("{folder}/v.mp3", "only WAV is written. Remedy: --out"),
+        ("{folder}/v.flac", "then ffmpeg -i"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_computed(
+    tmp_path: Path, singer: type[Singer], capsys: pytest.CaptureFixture[str], out: str, said: str
+) -> None:
+    with_model(tmp_path, "piper_demo", b"not loaded")
+    there = sorted(tmp_path.rglob("*"))
+    assert run.main([str(tmp_path), "piper_demo", "--text", "x", "--out", out.format(folder=tmp_path)]) == 2
+    assert said in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == there
+
+
+@pytest.mark.parametrize("problem", [ValueError("need at least one array"), RuntimeError("CUDA out of memory"), ValueError("")])
+def test_what_a_model_cannot_compute_names_it_and_a_remedy(
+    tmp_path: Path, singer: type[Singer], capsys: pytest.CaptureFixture[str], problem: Exception
+) -> None:
+    def broken(given: Any) -> Any:
+        raise problem
+
+    with_model(tmp_path, "piper_demo")
+    singer.answer = broken
+    assert run.main([str(tmp_path), "piper_demo", "--text", "x", "--out", str(tmp_path / "o.wav")]) == 2
+    said = capsys.readouterr().err
+    assert f"model piper_demo cannot compute this: {problem}. Remedy: give it another text" in said
+
+
+@pytest.mark.parametrize("problem", [ImportError("no _ufuncs"), AttributeError("no load"), OSError(2, "gone"), SyntaxError("bad")])
+def test_a_model_whose_environment_was_changed_says_how_to_repair_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], problem: Exception
+) -> None:
+    class Broken(Singer):
+        @classmethod
+        def load(cls, files: list[Path], device: str) -> Any:
+            raise problem
+
+    monkeypatch.setattr(run, "runner", lambda name: Broken)
+    prefix = tmp_path / "envs" / "ears" / "current"
+    prefix.mkdir(parents=True)
+    with_model(prefix, "piper_demo")
+    assert run.main([str(prefix), "piper_demo", "--text", "x", "--out", str(tmp_path / "o.wav")]) == 2
+    said = capsys.readouterr().err
+    assert f"does not load: {type(problem).__name__}" in said and "wavesmith repair ears" in said
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (numpy.zeros(RATE, "float32"), "is silent (-200 dBFS)"),
+        (numpy.full(RATE, 1e-4, "float32"), "is silent (-81 dBFS)"),
+        (numpy.random.default_rng(1).normal(0, 0.1, RATE).astype("float32"), "sounds like noise"),
+        (voice(), ""),
+    ],
+    ids=["zeros", "nearly", "noise", "voice"],
+)
+def test_what_is_written_down_of_silence_and_noise_is_doubted(
+    tmp_path: Path, singer: type[Singer], capsys: pytest.CaptureFixture[str], samples: Any, said: str
+) -> None:
+    with_model(tmp_path, "whisper_tiny")
+    sound.write(tmp_path / "in.wav", sound.Sound(RATE, samples))
+    singer.answer = "You"
+    assert run.main([str(tmp_path), "whisper_tiny", "--in", str(tmp_path / "in.wav")]) == 0
+    heard = capsys.readouterr()
+    assert (said in heard.err if said else heard.err == "") and "You" in heard.out
+
+
+def optional(path: Path) -> set[str]:
+    """Names of the arguments with a default that functions of a runner's file have."""
+    functions = [one.args for one in ast.walk(ast.parse(path.read_text())) if isinstance(one, ast.FunctionDef)]
+    return {argument.arg for one in functions for argument in one.args[len(one.args) - len(one.defaults) :]}
+
+
+@pytest.mark.parametrize("name", [name for name, model in CATALOG.models.items() if run.runner(name) and (model.task.may_take or model.task.may_say)])
+def test_the_help_of_a_model_offers_what_it_takes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    entry: Any = models.model_of(CATALOG.models[name])
+    path = Path(run.__file__).with_name(f"{name}.py")
+    task = CATALOG.models[name].task
+    path = path.with_name("fish_speech.py") if name == "fish_speech_s1" else path  # the same runner
+    able = optional(path) & {*task.may_take, *task.may_say}
+    with pytest.raises(SystemExit):
+        run._options(entry, ["--help"])
+    offered = set(re.findall(r"--([a-z-]+)", capsys.readouterr().out))
+    assert {option.replace("-", "_") for option in offered} & {*task.may_take, *task.may_say} == able
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from ..records.generation import CheckResult, Health, Verdict
 from . import carry, models, voice
 from .base import FAIL, PASS, SKIP, UNJUDGED, Check, Context, Finding, Skipped, Spec, SpecError
 from .cause import explained
-from .registry import all_checks, chosen
+from .registry import MEASURES, all_checks, chosen
 from .schedule import Schedule
 from .table import render
 from .worker import nurse
@@ -185,9 +185,11 @@ def summarise(
 
 
 def measured(results: Sequence[CheckResult]) -> dict[str, float]:
-    """The numbers that checks measured, by what they are."""
+    """The rates that checks of performance measured, by what they are; what other checks measure is evidence of theirs."""
     found: dict[str, float] = {}
     for result in results:
+        if not result["id"].startswith(MEASURES):
+            continue
         numbers = result["evidence"].get("measured")
         if isinstance(numbers, dict):
             found.update({name: number for name, number in numbers.items() if isinstance(number, (int, float))})

@@ -19,6 +19,7 @@ TOUCHES_THE_WORLD: tuple[str, ...] = (
     "fallback",
     "fish_speech",
     "fish_speech_s1",
+    "given",
     "keys",
     "maskgct",
     "metis",

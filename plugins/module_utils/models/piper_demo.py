@@ -10,6 +10,8 @@ from typing import Callable
 from .sound import Sound
 
 DEVICES = ("cpu",)
+OPTIONS = ()
+"""It has the one voice that its weights are."""
 
 
 def load(files: Sequence[Path], device: str) -> Callable[[str], Sound]:

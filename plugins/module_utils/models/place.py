@@ -17,6 +17,11 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HUB_DISABLE_T
 """What a model loads is on the host, and no hub is asked, even where one is in reach."""
 
 
+def environment(prefix: Path) -> str:
+    """The name of the environment that a generation is one of."""
+    return prefix.parent.name
+
+
 def site(prefix: Path) -> Path:
     """The folder of a generation's packages."""
     return next(iter(sorted(prefix.glob("lib/python3*/site-packages"))), prefix)

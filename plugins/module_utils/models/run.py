@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import device, kept, measure, offline, place, serve, sound
+from . import device, given, kept, measure, offline, place, serve, sound
 
 if TYPE_CHECKING:  # this room travels without that one
     from ..records.model import Gives, ModelAnswer, ModelOf
@@ -65,6 +65,12 @@ def loaded(prefix: Path, name: str, asked: str = "auto") -> tuple[Any, str, str]
         return backend.load(files, chosen), chosen, why
     except kept.Unusable as problem:
         raise kept.Unusable(f"model {name}: {problem}") from problem
+    except Exception as problem:  # upstream's code raises anything
+        where = place.environment(prefix)
+        raise kept.Unusable(
+            f"model {name} does not load: {type(problem).__name__}: {problem}. Remedy: wavesmith-doctor {where} says whether the environment is whole; "
+            f"what was changed in it by hand, wavesmith repair {where} makes good"
+        ) from problem
 
 
 def _no_runner(model: ModelOf) -> str:
@@ -139,9 +145,10 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
         parser.add_argument("--text", help="the text")
     else:
         parser.add_argument("--in", dest="source", type=Path, required=True, metavar="WAV", help="a 16-bit WAV")
-    for name, what in model["may_take"].items():
+    may_take, may_say = _extras(model)
+    for name, what in may_take.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, metavar="WAV", help=what)
-    for name, what in model.get("may_say", {}).items():
+    for name, what in may_say.items():
         parser.add_argument(f"--{name.replace('_', '-')}", metavar=name.rpartition("_")[2].upper(), help=what)
     if model["gives"] == "sound":
         parser.add_argument(
@@ -166,7 +173,19 @@ def _options(model: ModelOf, words: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(words)
     if model["takes"] == "text" and options.text is None and not getattr(options, "serve", None):
         parser.error("the following arguments are required: --text")
+    if options.out and not getattr(options, "serve", None):
+        given.place_for(options.out, model["gives"])
     return options
+
+
+def _extras(model: ModelOf) -> tuple[dict[str, str], dict[str, str]]:
+    """The other sounds and texts of its task that a model takes: all, or those that its runner names in `OPTIONS`."""
+    able = getattr(runner(model["name"]), "OPTIONS", None)
+    may_take, may_say = (
+        {name: what for name, what in asked.items() if able is None or name in able}
+        for asked in (model["may_take"], model.get("may_say", {}))
+    )
+    return may_take, may_say
 
 
 def _serve(prefix: Path, model: ModelOf, options: argparse.Namespace) -> int:
@@ -186,18 +205,34 @@ def _serve(prefix: Path, model: ModelOf, options: argparse.Namespace) -> int:
 
 def _run(prefix: Path, model: ModelOf, options: argparse.Namespace) -> ModelAnswer:
     rate = model["sample_rate"]
-    given = None if model["takes"] == "text" else sound.read(options.source, rate)
-    said = {name: getattr(options, name) for name in (*model["may_take"], *model.get("may_say", {}))}
+    may_take, may_say = _extras(model)
+    heard = None if model["takes"] == "text" else given.sound(options.source, rate)
+    if heard is None:
+        given.text(options.text)
+    said = {name: getattr(options, name) for name in (*may_take, *may_say)}
     extra = {
-        name: sound.read(value, rate) if name in model["may_take"] else value
+        name: given.sound(value, rate) if name in may_take else value
         for name, value in said.items()
         if value is not None
     }
+    if heard is not None and model["gives"] == "text":
+        _note(given.doubt(options.source, heard))
     out = options.out and options.out.absolute()  # the model may work in another folder
     began = time.monotonic()
+    _note(f"loading {model['name']}" if sys.stderr.isatty() else "")
     work, chosen, why = loaded(prefix, model["name"], options.device)
     ready = time.monotonic()
-    result = work(options.text if given is None else given, **extra)
+    _note(f"computing on {chosen}" if sys.stderr.isatty() else "")
+    try:
+        result = work(options.text if heard is None else heard, **extra)
+    except kept.Unusable:
+        raise
+    except (ValueError, RuntimeError) as problem:
+        other = "text" if heard is None else "sound"
+        raise kept.Unusable(
+            f"model {model['name']} cannot compute this: {problem}. Remedy: give it another {other}; where none works, wavesmith-doctor "
+            f"{place.environment(prefix)} says whether the environment is whole"
+        ) from problem
     seconds = time.monotonic() - ready
     answer: ModelAnswer = {
         "model": model["name"],
@@ -210,16 +245,22 @@ def _run(prefix: Path, model: ModelOf, options: argparse.Namespace) -> ModelAnsw
     if model["gives"] == "sound":
         sound.write(out, result)
         # What is on the disk is what counts, not what was meant to be there.
-        given = sound.read(out)
-        answer["out"], answer["rate"] = str(options.out), given.rate
-        answer["measured"] = measure.measure(given.samples, given.rate)
+        heard = sound.read(out)
+        answer["out"], answer["rate"] = str(options.out), heard.rate
+        answer["measured"] = measure.measure(heard.samples, heard.rate)
     else:
         answer["found"] = found(model["gives"], result)
         if out:
             out.write_text(_text(answer["found"]) + "\n", encoding="utf-8")
-    if given is not None and given.seconds:
-        answer["real_time_factor"] = round(seconds / given.seconds, 3)
+    if heard is not None and heard.seconds:
+        answer["real_time_factor"] = round(seconds / heard.seconds, 3)
     return answer
+
+
+def _note(said: str) -> None:
+    """Tell whoever waits, beside the answer."""
+    if said:
+        print(f"wavesmith-run: {said}", file=sys.stderr, flush=True)
 
 
 def found(gives: Gives, result: Any) -> str | list[list[float]]:
@@ -245,7 +286,7 @@ def _lines(answer: ModelAnswer) -> list[str]:
         )
     else:
         lines.append(_text(answer["found"]))
-    lines.append(
-        f"speed   real-time factor {answer['real_time_factor']} ({answer['computing']:.2f} s, and {answer['loading']:.2f} s to load)"
-    )
+    took = f"{answer['computing']:.2f} s, and {answer['loading']:.2f} s to load"
+    factor = answer["real_time_factor"]
+    lines.append(f"speed   {took}" if factor is None else f"speed   real-time factor {factor} ({took})")
     return lines

@@ -36,13 +36,16 @@ def read(path: Path, rate: int = 0) -> Sound:
     """
     import numpy
 
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is not there"
+        raise ValueError(f"{path} {what}. Remedy: name the WAV to read")
     try:
         with wave.open(str(path), "rb") as source:
             width, channels, own = source.getsampwidth(), source.getnchannels(), source.getframerate()
             data = source.readframes(source.getnframes())
     except (OSError, EOFError, wave.Error) as error:
         raise ValueError(
-            f"{path} cannot be read as WAV: {error}. Remedy: ffmpeg -i FILE -c:a pcm_s16le out.wav"
+            f"{path} cannot be read as WAV: {str(error) or 'it ends too early'}. Remedy: ffmpeg -i {path} -c:a pcm_s16le out.wav"
         ) from error
     if width != 2:
         raise ValueError(f"{path} has {8 * width} bits. Remedy: ffmpeg -i {path} -c:a pcm_s16le out.wav")

@@ -10,6 +10,7 @@ const WORST = ['f', 'u', 'p', 's', '-'];
 const groups = [...new Set(D.checks.map(([id]) => id.split('.')[0]))];
 const members = Object.fromEntries(groups.map((group) => [group, D.checks.flatMap(([id], n) => id.split('.')[0] === group ? [n] : [])]));
 
+const hostsOf = (n) => `${n} host${n === 1 ? '' : 's'}`;
 const hosts = D.hosts.map(([name, told, refusals, warnings, environments]) => {
   const [system, machine, processor, gpus, sibling] = told.map((n) => T[n]);
   const rows = environments.map(([name, verdict, generation, seconds, told, marks, details, generations, lists, evidence, performance]) => {
@@ -57,7 +58,7 @@ function filter() {
     row.hidden = !((!wanted || host.verdict === wanted) && words.every((word) => host.text.includes(word)));
     shown += !row.hidden;
   }
-  byId('shown').textContent = words.length || wanted ? `${shown} of ${hosts.length} hosts` : `${hosts.length} hosts`;
+  byId('shown').textContent = words.length || wanted ? `${shown} of ${hostsOf(hosts.length)}` : hostsOf(hosts.length);
 }
 
 function problems() {
@@ -95,15 +96,15 @@ function tally(id, head, pairs) {
 function plots() {
   const found = new Map();
   for (const host of hosts) for (const row of host.rows) for (const [what, value] of Object.entries(row.performance)) {
-    const key = `${what}\n${host.sibling}`;
+    const key = `${what}\n${row.name}\n${host.sibling}`;
     (found.get(key) || found.set(key, []).get(key)).push([value, host.name]);
   }
   byId('performance').innerHTML = [...found].sort().map(([key, values]) => {
-    const [what, sibling] = key.split('\n'), most = Math.max(...values.map(([value]) => value)) || 1;
+    const [what, where, sibling] = key.split('\n'), machines = `${values.length} machine${values.length === 1 ? '' : 's'}`, most = Math.max(...values.map(([value]) => value)) || 1;
     const ordered = values.map(([value]) => value).sort((a, b) => a - b), median = ordered[ordered.length >> 1];
     const dots = values.map(([value, name], n) => `<circle class="dot ${values.length > 2 && value < .75 * median ? 'low' : ''}" cx="${(10 + 300 * value / most).toFixed(1)}" cy="${16 + n % 5 * 7}" r="3.5"><title>${escape(name)}: ${value}</title></circle>`).join('');
-    return `<figure><svg width="330" height="68" role="img" aria-label="${escape(`${what} of ${values.length} machines with ${sibling}: from ${ordered[0]} to ${most}, median ${median}`)}"><line class="axis" x1="10" x2="310" y1="52" y2="52"/>${dots}<text x="10" y="65">0</text><text x="310" y="65" text-anchor="end">${most}</text></svg><figcaption><b>${escape(what)}</b>, ${escape(sibling)}: median ${median}, ${values.length} machines</figcaption></figure>`;
-  }).join('') || '<p class="dim">Nothing was measured: wavesmith-doctor --performance does.</p>';
+    return `<figure><svg width="330" height="68" role="img" aria-label="${escape(`${what} of ${machines} with ${sibling}, ${where}: from ${ordered[0]} to ${most}, median ${median}`)}"><line class="axis" x1="10" x2="310" y1="52" y2="52"/>${dots}<text x="10" y="65">0</text><text x="310" y="65" text-anchor="end">${most}</text></svg><figcaption><b>${escape(what)}</b>, ${escape(where)}, ${escape(sibling)}: median ${median}, ${machines}</figcaption></figure>`;
+  }).join('') || '<p class="dim">Nothing was measured: wavesmith verify does it with wavesmith_performance: true.</p>';
 }
 
 const list = (title, items) => items.length ? `<h4>${title}</h4><ul>${items.map((item) => `<li>${escape(item)}</li>`).join('')}</ul>` : '';
