@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.base import Check, Finding
 from ansible_collections.wavesmith.provision.plugins.module_utils.doctor.cause import explained
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures.inventory import in_the_inventory, installs
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures.match import recognise
@@ -104,7 +103,7 @@ def test_a_text_says_by_its_paths_that_it_is_of_an_environment_of_ours(path: str
 
 def test_a_check_that_fails_names_the_way_of_the_inventory() -> None:
     given: Any = {"id": "x", "verdict": "fail", "detail": NUMPY, "remedy": "repair", "evidence": {}}
-    found = explained(given, Check("x", "x", lambda _: Finding(""), "repair"), known(), {"environment": "ears"})
+    found = explained(given, "repair", "", known(), {"environment": "ears"})
     assert "environment ears:" in found["remedy"] and "wavesmith provision" in found["remedy"]
 
 

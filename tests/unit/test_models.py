@@ -536,7 +536,9 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_is_computed(
     assert said in capsys.readouterr().err and sorted(tmp_path.rglob("*")) == there
 
 
-@pytest.mark.parametrize("problem", [ValueError("need at least one array"), RuntimeError("CUDA out of memory"), ValueError("")])
+@pytest.mark.parametrize(
+    "problem", [ValueError("need at least one array"), RuntimeError("CUDA out of memory"), ValueError("")]
+)
 def test_what_a_model_cannot_compute_names_it_and_a_remedy(
     tmp_path: Path, singer: type[Singer], capsys: pytest.CaptureFixture[str], problem: Exception
 ) -> None:
@@ -550,7 +552,9 @@ def test_what_a_model_cannot_compute_names_it_and_a_remedy(
     assert f"model piper_demo cannot compute this: {problem}. Remedy: give it another text" in said
 
 
-@pytest.mark.parametrize("problem", [ImportError("no _ufuncs"), AttributeError("no load"), OSError(2, "gone"), SyntaxError("bad")])
+@pytest.mark.parametrize(
+    "problem", [ImportError("no _ufuncs"), AttributeError("no load"), OSError(2, "gone"), SyntaxError("bad")]
+)
 def test_a_model_whose_environment_was_changed_says_how_to_repair_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], problem: Exception
 ) -> None:
@@ -595,7 +599,14 @@ def optional(path: Path) -> set[str]:
     return {argument.arg for one in functions for argument in one.args[len(one.args) - len(one.defaults) :]}
 
 
-@pytest.mark.parametrize("name", [name for name, model in CATALOG.models.items() if run.runner(name) and (model.task.may_take or model.task.may_say)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        for name, model in CATALOG.models.items()
+        if run.runner(name) and (model.task.may_take or model.task.may_say)
+    ],
+)
 def test_the_help_of_a_model_offers_what_it_takes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     entry: Any = models.model_of(CATALOG.models[name])
     path = Path(run.__file__).with_name(f"{name}.py")

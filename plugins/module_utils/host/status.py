@@ -10,7 +10,6 @@ from ..terms.refusal import suggest
 from .job import LOG_TAIL, alive
 from .store import StoreError, read_json, survey
 
-
 JOBS_NAMED = 5
 """Jobs that a message names."""
 
