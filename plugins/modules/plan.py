@@ -51,7 +51,7 @@ groups:
   description:
     - The groups that the host is a member of now, C(wavesmith_) before each. C(planned), and what has to be done, of C(prepare), C(build), C(lock),
       C(install), C(verify), C(activate).
-    - C(evidence) where C(wavesmith_report_evidence) is set.
+    - C(unreached) where a source of its wheels said no. C(evidence) where C(wavesmith_report_evidence) is set.
   returned: always
   type: list
   elements: str

@@ -189,7 +189,7 @@ def test_the_playbooks_read_no_other_variable() -> None:
         for path in [*(ROOT / "playbooks").glob("*.yml"), *(ROOT / "roles").rglob("*.yml")]
         for name in re.findall(r"\bwavesmith_([a-z_]+)\b", re.sub(r"(?m)#.*$", "", path.read_text()))
     }
-    phases = {
+    groups = {
         "planned",
         "prepare",
         "build",
@@ -201,7 +201,7 @@ def test_the_playbooks_read_no_other_variable() -> None:
         "evidence",
         "unreached",
     }
-    assert used - phases <= {*VARIABLES, *OWN_VARIABLES}
+    assert used - groups <= {*VARIABLES, *OWN_VARIABLES}
 
 
 @pytest.mark.parametrize(
