@@ -10,6 +10,9 @@ ARGS ?=
 TESTS ?= tests/unit
 # Percent of the pure core's lines and branches that the unit tests reach; it only goes up.
 COVERAGE ?= 97
+# molecule/README.md says what each proves. Those of the second list have aarch64 hosts.
+SCENARIOS ?= fleet apt_cache weights cpu rollback drift offline reprovision workstation_rtx50 amd_rocm wsl_directml speech
+SCENARIOS_ARM64 ?= conda arm64 thor dgx_spark
 
 # What a user set for other Pythons, and a locale that Ansible refuses, must not reach the tools in .venv.
 unexport PYTHONPATH PYTHONHOME PYTHONSTARTUP PIP_TARGET PIP_PREFIX VIRTUAL_ENV
@@ -97,14 +100,10 @@ test-hosts: venv-dev
 	if [ $$status -eq 77 ]; then echo 'SKIPPED: the tests on real SSH hosts (the reason stands above)' >&2; else exit $$status; fi
 
 .PHONY: acceptance
-acceptance: venv-dev ## The slow cases: slow tests, a fleet of SSH hosts that share wheels, and weights, conda on x86_64 and aarch64, the whole speech environment
+acceptance: venv-dev ## The slow tests, and every scenario of molecule/ on real SSH hosts: make acceptance SCENARIOS='rollback drift' SCENARIOS_ARM64=
 	@pytest tests/unit -m slow $(ARGS) || [ $$? -eq 5 ]
-	@molecule/resources/hosts.sh molecule test --scenario-name fleet
-	@molecule/resources/hosts.sh molecule test --scenario-name apt_cache
-	@molecule/resources/hosts.sh molecule test --scenario-name weights
-	@molecule/resources/hosts.sh --arm64 molecule test --scenario-name conda
-	@molecule/resources/hosts.sh --arm64 molecule test --scenario-name arm64
-	@molecule/resources/hosts.sh molecule test --scenario-name speech
+	@for name in $(SCENARIOS); do molecule/resources/hosts.sh molecule test --scenario-name $$name; done
+	@for name in $(SCENARIOS_ARM64); do molecule/resources/hosts.sh --arm64 molecule test --scenario-name $$name; done
 
 .PHONY: lint
 lint: venv-dev ## Check style and types

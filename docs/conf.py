@@ -12,6 +12,7 @@ include_patterns = [
     "CONTRIBUTING.md",
     "docs/*.md",
     "benchmarks/README.md",
+    "molecule/README.md",
     "roles/*/README.md",
     "plugins-and-roles/**",
 ]

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Make and remove the SSH hosts of a molecule run: podman containers with systemd as PID 1.
 
-    hosts.py create --state DIR NAME[:ARCH]...   start hosts, write DIR/inventory/testbed.yml, DIR/ssh/{key,known_hosts}
-    hosts.py destroy --state DIR                 remove every host that `create` made for DIR
-    hosts.py image [ARCH]                        make the base image (or find it) and print its name
+    hosts.py create --state DIR NAME[:ARCH[:MACHINE]]...  start hosts, write DIR/inventory/testbed.yml, DIR/ssh/{key,known_hosts}
+    hosts.py destroy --state DIR                          remove every host that `create` made for DIR
+    hosts.py image [ARCH]                                 make the base image (or find it) and print its name
 
-ARCH is Debian's name of an architecture (arm64). qemu runs the programs of one that is not this machine's. Run through hosts.sh, which provides podman. Standard library only.
+ARCH is Debian's name of an architecture (arm64). qemu runs the programs of one that is not this machine's.
+MACHINE is a recording in tests/unit/samples: what tells of its hardware lies on the host where that machine has it, and its commands give what
+it said. There is no GPU behind it. Run through hosts.sh, which provides podman. Standard library only.
 """
 
 from __future__ import annotations
@@ -24,12 +26,32 @@ import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 LABEL = "wavesmith.host"
+SAMPLES = Path(__file__).resolve().parents[2] / "tests/unit/samples"
 # qemu shows its guests this machine's own /proc/cpuinfo; they get one of their architecture.
-CPUINFO = {"arm64": Path(__file__).resolve().parents[2] / "tests/unit/samples/graviton2/proc/cpuinfo"}
+CPUINFO = {"arm64": SAMPLES / "graviton2/proc/cpuinfo"}
+# What tells of a recorded machine's hardware, as globs of its files; the rest is the host's own: system, packages, Pythons, compilers, memory.
+HARDWARE = [
+    "etc/nv_tegra_release",
+    "etc/dgx-release",
+    "etc/fastos-release",
+    "opt/rocm/**/*",
+    "usr/lib/wsl/**/*",
+    "dev/*",
+]
+# These lie in the kernel's file systems, where nothing can be written: they are mounted over them.
+KERNELS = ["sys/**/*", "proc/version"]
+TOOLS = ["nvidia-smi", "rocminfo"]
+REPLAY = r"""#!/bin/sh
+# Says what a recorded machine's command of this name said.
+name=$(printf '%s' "${0##*/}${*:+ $*}" | tr / _)
+cat "/usr/local/lib/testbed/$name.txt" || exit 1
+exit "$(cat "/usr/local/lib/testbed/$name.code" 2>/dev/null || echo 0)"
+"""
 PACKAGES = ["bash", "ca-certificates", "cron", "dbus", "iproute2", "libpam-systemd", "openssh-server", "procps"]
 PACKAGES += ["python3", "sudo", "systemd", "systemd-sysv"]
 # What a machine may need to reach its package sources; whatever is set here is set on the hosts too.
@@ -51,6 +73,17 @@ chmod 0440 /etc/sudoers.d/testbed
 rm -f /etc/ssh/ssh_host_*
 ssh-keygen -q -A
 systemctl restart ssh
+"""
+
+# A container's signs go, too: the machine is none.
+DRESS = r"""
+set -eu
+if [ -d /run/testbed/sys ]; then mount -t overlay testbed -o lowerdir=/run/testbed/sys:/sys /sys; fi
+if [ -f /run/testbed/proc/version ]; then mount --bind /run/testbed/proc/version /proc/version; fi
+if mountpoint -q /run/.containerenv; then umount /run/.containerenv; fi
+rm -f /run/.containerenv /run/systemd/container
+: >/run/testbed/environ
+mount --bind /run/testbed/environ /proc/1/environ
 """
 
 
@@ -177,24 +210,49 @@ def files_for_hosts(conf: configparser.RawConfigParser, public_key: str) -> byte
     }
     for certificate in Path("/usr/local/share/ca-certificates").glob("*.crt"):
         files[str(certificate).lstrip("/")] = certificate.read_bytes()
+    return packed(files)
+
+
+def packed(files: dict[str, bytes], programs: Sequence[str] = ()) -> bytes:
+    """Return a tar of files, some of which are programs."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as tar:
         for name, content in files.items():
             info = tarfile.TarInfo(name)
-            info.size, info.mode = len(content), 0o644
+            info.size, info.mode = len(content), 0o755 if name in programs else 0o644
             tar.addfile(info, io.BytesIO(content))
     return stream.getvalue()
 
 
-def start(name: str, hostname: str, image: str, state: Path, folders: list[str], architecture: str) -> None:
+def recorded(machine: str) -> bytes:
+    """Return a tar of what a recorded machine's hardware shows, and of commands that repeat what it said."""
+    sample = SAMPLES / machine
+    if not (sample / "machine.yml").is_file():
+        raise HostsError(f"testbed_machine {machine}: there is no recording of that name in {SAMPLES}.")
+
+    def found(*globs: str) -> list[tuple[str, bytes]]:
+        paths = sorted(path for glob in globs for path in sample.glob(glob) if path.is_file())
+        return [(str(path.relative_to(sample)), path.read_bytes()) for path in paths]
+
+    files = dict(found(*HARDWARE)) | {f"run/testbed/{name}": content for name, content in found(*KERNELS)}
+    said = {name.removeprefix(".commands/"): text for tool in TOOLS for name, text in found(f".commands/{tool}*")}
+    files |= {f"usr/local/lib/testbed/{name}": text for name, text in said.items()}
+    programs = [f"usr/local/bin/{tool}" for tool in TOOLS if any(name.startswith(tool) for name in said)]
+    return packed(files | dict.fromkeys(programs, REPLAY.encode()), programs)
+
+
+def start(
+    name: str, hostname: str, image: str, state: Path, folders: list[str], architecture: str, machine: str
+) -> None:
     """Start one container with systemd as its first process; `architecture` is one that is emulated, or nothing."""
     argv = ["podman", "run", "--detach", "--name", name, "--hostname", hostname, "--systemd=always", "--pull=missing"]
     # A folder that is soon full, for the tests of that.
     argv += ["--tmpfs=/srv/small:rw,size=96m,mode=0755"]
     if architecture:
         argv += [f"--arch={architecture}"]
-    if architecture in CPUINFO:
-        argv += [f"--volume={CPUINFO[architecture]}:/proc/cpuinfo:ro"]
+    cpuinfo = SAMPLES / machine / "proc/cpuinfo" if machine else CPUINFO.get(architecture)
+    if cpuinfo:
+        argv += [f"--volume={cpuinfo}:/proc/cpuinfo:ro"]
     argv += ["--label", f"{LABEL}={state}", *(f"--volume={folder}:{folder}:ro" for folder in folders)]
     if os.environ.get("WAVESMITH_CGROUP_LEAF"):
         # Without podman's own cgroups every systemd would share one tree: give each host its own leaf to be root of.
@@ -218,13 +276,16 @@ def wait_ready(name: str) -> None:
 
 
 def create(state: Path, words: list[str]) -> None:
-    """Start the hosts (NAME or NAME:ARCH) that are not up yet; write the inventory with their addresses and keys."""
+    """Start the hosts (NAME[:ARCH[:MACHINE]]) that are not up yet; write the inventory with their addresses and keys."""
     inventory, ssh = state / "inventory" / "testbed.yml", state / "ssh"
     if inventory.exists() and owned(state):
         print(f"unchanged: {len(words)} hosts are up")
         return
     remove(state)
-    architectures = {name: foreign(word) for name, _, word in (word.partition(":") for word in words)}
+    parts = {name: rest.partition(":") for name, _, rest in (word.partition(":") for word in words)}
+    architectures = {name: foreign(word) for name, (word, _, _) in parts.items()}
+    machines = {name: machine for name, (_, _, machine) in parts.items()}
+    shown = {machine: recorded(machine) for machine in set(machines.values()) if machine}
     images = {word: base_image(word) for word in set(architectures.values())}
     ssh.mkdir(parents=True, exist_ok=True)
     ssh.chmod(0o700)
@@ -236,12 +297,18 @@ def create(state: Path, words: list[str]) -> None:
     files, folders = files_for_hosts(conf, key.with_suffix(".pub").read_text()), local_folders(conf)
     token, hosts, known = secrets.token_hex(2), {}, []
     for hostname, architecture in architectures.items():
-        start(f"{hostname}-{token}", hostname, images[architecture], state, folders, architecture)
+        name = f"{hostname}-{token}"
+        start(name, hostname, images[architecture], state, folders, architecture, machines[hostname])
     for hostname, architecture in architectures.items():
         name = f"{hostname}-{token}"
         wait_ready(name)
         run("podman", "exec", "-i", name, "tar", "-C", "/", "-x", "--no-same-owner", stdin=files)
         run("podman", "exec", "-i", name, "bash", "-s", stdin=SETUP.encode())
+        if machines[hostname]:
+            run(
+                "podman", "exec", "-i", name, "tar", "-C", "/", "-x", "--no-same-owner", stdin=shown[machines[hostname]]
+            )
+            run("podman", "exec", "-i", "--privileged", name, "bash", "-s", stdin=DRESS.encode())
         address = run("podman", "inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
         # Out of band: what the network says about itself is not asked.
         public = run("podman", "exec", name, "cat", "/etc/ssh/ssh_host_ed25519_key.pub")
@@ -306,7 +373,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in ("create", "destroy"):
         sub = commands.add_parser(name)
         sub.add_argument("--state", type=Path, required=True)
-    commands.choices["create"].add_argument("hosts", nargs="+", metavar="NAME[:ARCH]")
+    commands.choices["create"].add_argument("hosts", nargs="+", metavar="NAME[:ARCH[:MACHINE]]")
     args = parser.parse_args(argv)
     try:
         if args.command == "image":
