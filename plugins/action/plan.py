@@ -26,7 +26,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile 
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.tasks import tasks
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.unwanted import for_removal
 from ansible_collections.wavesmith.provision.plugins.module_utils.records import shape
-from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, joined
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.asked import OFTEN
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.catalog import (
     PACKAGE_INDEX,
@@ -100,7 +100,7 @@ class ActionModule(AskingAction):
         wanted = models.with_projects(wanted, catalog.models)
         projects, problems = project_files.read(wanted, Path(own["inventory_dir"] or "."))
         with_code, missing = code_files.read(wanted, catalog.models)
-        problems += missing
+        problems = joined([*problems, *missing])
         staying, more = upgrading(locks, wanted.upgrade) if wanted.upgrade else (locks, [])
         questions = {**self._questions(wanted, catalog, locks), "sudo_password": self._has_sudo_password(variables)}
         answer = self._observe(questions, variables)

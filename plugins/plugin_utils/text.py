@@ -39,8 +39,8 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False, 
             f"  environment {item.name}: {STATES[item.state]}",
             f"    stack    {item.stack} ({item.stack_why}){': ' + versions if versions else ''}",
             *(considered if explain else []),
-            f"    variant  {item.variant}",
-            f"    origin   {item.origin} ({item.origin_why})",
+            *([f"    variant  {item.variant}"] if item.variant else []),
+            *([f"    origin   {item.origin} ({item.origin_why})"] if item.origin else []),
             f"    python   {item.python['version']} ({item.python['path'] or _channels(item)}), engine {item.engine}",
             *(f"    lock     {lock['key']} ({LOCKS[lock['status']]})" for lock in (item.conda, item.lock) if lock),
         ]
@@ -58,7 +58,8 @@ def plan_text(host: str, plan: Plan, observed: Observed, explain: bool = False, 
                 f"    instead  with index in wavesmith_policy: stack {other['stack']} (torch {other['torch']}) from an index, "
                 f"about {duration(other['seconds'])} of building less"
             )
-        lines.append(f"    now      {item.current or 'nothing'} -> {item.generation or 'known after the lock'}")
+        if item.state:
+            lines.append(f"    now      {item.current or 'nothing'} -> {item.generation or 'known after the lock'}")
         fresh = [", ".join(item.changes)] if item.state == "new" and item.changes else item.changes
         lines += [f"    change   {text}" for text in fresh]
         lines += [f"    damage   {text}" for text in item.damage]
@@ -91,7 +92,7 @@ LOCKS = {
     "damaged": "damaged",
 }
 STATES = {
-    "": "unknown",
+    "": "not planned, see the refusals",
     "new": "will be made",
     "change": "gets a new generation",
     "kept": "is as intended",

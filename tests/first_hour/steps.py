@@ -79,7 +79,8 @@ STEPS = [
     Step(
         DAMAGE,
         "Somebody changes a file",
-        "The generation in use and the one before share no file, so an edit in place breaks one of them:",
+        "The generation in use and the one before share no file, so an edit in place breaks one of them. It may reach another *environment*, where that shares the file through the\n"
+        "download cache ([variables.md](variables.md#files-of-generations)):",
         ours=True,
     ),
     Step(EACH, ours=True, says=r"NameError(?s:.*)\n2\.|\n?2\.(?s:.*)NameError"),

@@ -26,6 +26,7 @@ from ansible_collections.wavesmith.provision.plugins.module_utils.plan.models im
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import activation
 from ansible_collections.wavesmith.provision.plugins.module_utils.prefix import models as prefix_models
 from ansible_collections.wavesmith.provision.plugins.module_utils.structures import dualcodec
+from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal, joined
 from ansible_collections.wavesmith.provision.plugins.module_utils.verify.doctor import speakers
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.model import Model, WeightFile, Weights
 from ansible_collections.wavesmith.provision.plugins.module_utils.wanted.variables import Environment, Wanted
@@ -235,9 +236,44 @@ def test_the_plan_shows_task_licences_size_and_what_is_missing() -> None:
     observed = host()
     said = plan_text("here", decide(observed, Environment("codec", models=("dualcodec",))), observed)
     assert (
-        "    model    dualcodec: codec; code of unknown licence, weights unknown, MIT, 2.9 GiB; without its weights: "
+        "    model    dualcodec: codec; code of unknown licence, weights of unknown licence and MIT, 2.9 GiB; without its weights: "
         in said
     )
+
+
+@pytest.mark.parametrize(("name", "services"), [("maskgct", {}), ("maskgct", {"maskgct": 8000}), ("fish_speech", {}), ("dualcodec", {})])
+def test_a_model_that_will_not_run_is_warned_of_with_the_remedy(name: str, services: dict[str, int]) -> None:
+    observed = host()
+    said = plan_text("here", decide(observed, Environment("m", models=(name,), services=services)), observed)
+    warnings = [line for line in said.splitlines() if "will not run" in line]
+    assert len(warnings) == 1 and f"wavesmith model pin {name}" in warnings[0] and "only its structure" in warnings[0]
+    (line,) = (line for line in said.splitlines() if line.startswith("    model "))
+    assert line.endswith("unpinned") and "Remedy" not in line and len(line) < 160
+
+
+@pytest.mark.parametrize("name", ["maskgct", "fish_speech", "metis"])
+def test_an_environment_that_is_refused_shows_no_empty_lines(name: str) -> None:
+    observed = host()
+    said = plan_text("here", decide(observed, Environment("m", models=(name,), services={name: 8000})), observed)
+    assert "environment m: not planned, see the refusals" in said and "()" not in said
+    assert not [line for line in said.splitlines() if line.strip() in ("variant", "origin", "now")]
+
+
+@pytest.mark.parametrize(("size", "said"), [(0, "of unknown size"), (1, "0.1 MiB"), (3 * 2**30, "3.0 GiB")])
+def test_weights_whose_size_is_not_known_are_not_shown_as_small(size: int, said: str) -> None:
+    entry: Any = models.model_of(CATALOG.models["sherpa_ctc"])
+    entry["weights"][0]["bytes"] = size
+    assert f"weights of unknown licence, {said}" in models.lines([entry])[0]
+
+
+def test_one_problem_of_several_items_is_refused_once() -> None:
+    same = ("nobody has its commit", "add a mirror")
+    given = [Refusal("project amphion", *same), Refusal("model maskgct", *same), Refusal("model metis", *same), Refusal("model x", "other", "fix it")]
+    assert list(map(str, joined(given))) == [
+        "project amphion, model maskgct, model metis: nobody has its commit. Remedy: add a mirror",
+        "model x: other. Remedy: fix it",
+    ]
+    assert joined([]) == [] and joined(given[3:]) == given[3:] and joined([given[0], given[0]]) == [given[0]]
 
 
 def test_other_weights_are_another_generation_and_no_models_are_the_one_from_before() -> None:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.wavesmith.provision.plugins.module_utils.plan import generation
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.decide import plan
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.lockfile import LOCK_MARK, SUFFIX, body_digest
 from ansible_collections.wavesmith.provision.plugins.module_utils.plan.record import PHASES, EnvironmentPlan, Plan
@@ -408,6 +409,39 @@ def test_a_second_drift_takes_the_next_free_name() -> None:
         item, entry(item, short, intact=False), name=f"{short}-r1", damage=["missing: bin/pip"]
     )
     assert only(decide(observed, locks=locks)).generation == f"{short}-r2"
+
+
+def kept(current: list[str], **older: list[str]) -> Any:
+    """An environment on a host's disk: what differs in the generation in use, and in others by their names."""
+    generations = [{"name": "now", "damage": current}, *({"name": name, "damage": found} for name, found in older.items())]
+    return {"current": {"generation": "now", "damage": current}, "generations": generations}
+
+
+SOXR = "changed: lib/python3.11/site-packages/soxr/__init__.py"
+
+
+@pytest.mark.parametrize(
+    ("environments", "said"),
+    [
+        ({"ears": kept([SOXR]), "speech": kept([SOXR])}, "file soxr/__init__.py: changed in environment ears, environment speech."),
+        (
+            {"ears": kept([SOXR]), "small": kept([], gone=[SOXR]), "voice": kept([])},
+            "file soxr/__init__.py: changed in environment ears, generation gone of small.",
+        ),
+        (
+            {"ears": kept([SOXR, "changed: lib/python3.11/site-packages/b.py"]), "conda": kept([SOXR.replace("3.11", "3.12"), "changed: lib/python3.12/site-packages/b.py"])},
+            "file soxr/__init__.py and 1 more: changed in environment ears, environment conda.",
+        ),
+        ({"small": kept([SOXR], old=[SOXR])}, "file soxr/__init__.py: changed in environment small, generation old of small."),
+        ({"ears": kept([SOXR]), "speech": kept(["missing: lib/python3.11/site-packages/soxr/__init__.py"])}, ""),
+        ({"ears": kept([SOXR]), "speech": kept([])}, ""),
+        ({}, ""),
+    ],
+)  # fmt: skip
+def test_a_file_that_was_changed_in_several_environments_is_named_with_all_of_them(environments: Any, said: str) -> None:
+    found = generation.reached(environments)
+    assert [warning for warning in found if not warning.startswith(said)] == [] and len(found) == bool(said)
+    assert all("share files" in warning and "Remedy: wavesmith repair" in warning for warning in found)
 
 
 def test_drift_switches_to_a_good_generation_that_is_there() -> None:

@@ -390,6 +390,35 @@ def test_after_an_edit_in_place_another_generation_still_works(host: Host, file:
     assert (host.site("four") / file).read_bytes() == (host.site("two") / file).read_bytes()
 
 
+def edited(path: Path) -> None:
+    """An edit in place: it reaches every name of the file."""
+    os.chmod(path, 0o644)
+    with open(path, "rb+") as opened:
+        opened.write(b"666666")
+
+
+@pytest.mark.parametrize("file", ["tinyvoice.py", "tinyvoice/part.py", "tinyvoice/library.so"])
+def test_a_repair_of_the_only_generation_fetches_what_was_changed_and_copies_nothing(host: Host, file: str) -> None:
+    files = {"tinyvoice.py": "SOUND = 440\n", "tinyvoice/part.py": "A = 1\n", "tinyvoice/library.so": make_library()}
+    host.serve("tinyvoice", files)
+    host.serve("large", {"large/__init__.py": "", "large/data": "x" * 90000})
+    host.install("one")
+    switch(host, "one")
+    whole = (host.site("one") / file).read_bytes()
+    edited(host.site("one") / file)
+    host.install("two")
+    assert (host.site("two") / file).read_bytes() == whole and not store.damage(str(host.prefix("two")))
+    assert os.path.samefile(host.site("one") / "large/data", host.site("two") / "large/data")
+
+
+def test_a_repair_shares_no_file_with_the_generation_that_a_rollback_goes_to(three: Host) -> None:
+    edited(three.site("three") / "parts/data")
+    three.install("four")
+    assert not store.damage(str(three.prefix("four")))
+    for file in FILES_AND_CODE:
+        assert not os.path.samefile(three.site("two") / file, three.site("four") / file), file
+
+
 @pytest.fixture
 def three(host: Host) -> Host:
     """Three generations; the second one has files of its own, the third one is in use and shares the cache's."""

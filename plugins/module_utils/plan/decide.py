@@ -23,7 +23,7 @@ from .changes import expected
 from .choose import NO_STACK, alternatives, choose, unknown_stack
 from .expect import unexpected
 from .fitness import tell, unfit, with_own_toolkit
-from .generation import settle
+from .generation import reached, settle
 from .guard import locked
 from .inspection import inspection_of, judge
 from .lock import imports_of, lock_of
@@ -65,6 +65,7 @@ def plan(
         result.warnings.append("no environment is wanted here: wavesmith_environments is empty")
     for environment in wanted.environments:
         result.environments.append(_environment(environment, wanted, observed, catalog, locks, result, wheelhouse))
+    result.warnings += reached(observed["environments"])
     known = not result.refusals
     # A host that already has what is wanted needs nothing: neither sources nor system packages nor disk are asked about it.
     idle = not any(item.phases for item in result.environments)

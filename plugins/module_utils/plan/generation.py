@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ..records.host import KeptEnvironment
 from ..terms.digest import digest
 from .models import digested
@@ -9,6 +11,33 @@ from .record import SCHEMA, EnvironmentPlan
 
 ISOLATION = 4
 """Version of what `python_env` writes into a prefix; a change makes new generations."""
+_CHANGED = "changed: "
+
+
+def reached(environments: Mapping[str, KeptEnvironment]) -> list[str]:
+    """A warning that names the first file that is changed in several generations of a host, and all of them: one edit in place reached them."""
+    where: dict[str, list[str]] = {}
+    for name, present in environments.items():
+        current = present["current"]
+        damaged = [(f"environment {name}", current["damage"])] if current else []
+        damaged += [
+            (f"generation {entry['name']} of {name}", entry.get("damage", []))
+            for entry in present["generations"]
+            if not current or entry["name"] != current["generation"]
+        ]
+        for label, damage in damaged:
+            for text in damage:
+                if text.startswith(_CHANGED):
+                    where.setdefault(text[len(_CHANGED) :].rpartition("site-packages/")[2], []).append(label)
+    several = {path: labels for path, labels in where.items() if len(labels) > 1}
+    if not several:
+        return []
+    path, labels = max(several.items(), key=lambda found: len(found[1]))
+    more = f" and {len(several) - 1} more" if len(several) > 1 else ""
+    return [
+        f"file {path}{more}: changed in {', '.join(labels)}. Generations share files through the download cache, so one edit in place reaches them all. "
+        "Remedy: wavesmith repair"
+    ]
 
 
 def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) -> None:

@@ -96,7 +96,7 @@ def judge(
     name = f"environment {item.name}"
     if inspection is None:
         item.unseen = (
-            "they were not inspected when it was resolved; remove the lock to have it resolved and inspected again"
+            "they were not inspected when it was resolved, so what does not fit is found by the doctor, once they are installed"
         )
         return result
     files = inspection["files"]

@@ -98,6 +98,12 @@ def settle_models(
             result.warnings.append(f"model {model.name}: {_lacks(model.tree)}; the doctor tries it with stand-ins")
     item.code = list(dict.fromkeys(model.tree.archive for model in models if model.tree and model.tree.archive))
     item.models = [model_of(model, observed["root"]) for model in models]
+    result.warnings += [
+        f"model {model.name} will not run: {of['refused'].replace('. Remedy: ', '; ')}. "
+        "The doctor tries only its structure, with random weights, which can take many minutes and GiB"
+        for model, of in zip(models, item.models)
+        if any(weights.unknown for weights in model.weights)
+    ]
     result.refusals += _serve(item, models, services, observed)
     item.weights = to_fetch(item.models, observed.get("weights", ()))
     names = {weights["name"] for weights in item.weights}
@@ -250,13 +256,15 @@ def digested(models: Sequence[ModelOf]) -> dict[str, object]:
 
 
 def lines(models: Sequence[ModelOf]) -> list[str]:
-    """The models for people, one line each: task, licences, size, and why one is not judged with its weights."""
+    """The models for people, one line each: task, licences, size, and why one is not run with its weights."""
     found = []
     for model in models:
         size = sum(weights["bytes"] for weights in model["weights"])
-        licences = dict.fromkeys(weights["licence"] or "unknown" for weights in model["weights"])
-        weighs = f"weights {', '.join(licences)}, {_bytes(size)}" if model["weights"] else "no weights"
-        refused = f"; without its weights: {model['refused']}" if model["refused"] else ""
+        licences = dict.fromkeys(weights["licence"] or "of unknown licence" for weights in model["weights"])
+        weighs = f"weights {' and '.join(licences)}, {_bytes(size)}" if model["weights"] else "no weights"
+        unpinned = [weights["name"] for weights in model["weights"] if weights["unknown"]]
+        why = f"{', '.join(unpinned)} unpinned" if unpinned else model["refused"]
+        refused = f"; without its weights: {why}" if model["refused"] else ""
         served = f"; service at 127.0.0.1:{model['service']['port']}" if "service" in model else ""
         found.append(
             f"{model['name']}: {model['task']}; code {model['licence'] or 'of unknown licence'}, {weighs}{served}{refused}"
@@ -265,4 +273,6 @@ def lines(models: Sequence[ModelOf]) -> list[str]:
 
 
 def _bytes(size: int) -> str:
+    if not size:
+        return "of unknown size"
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{max(size / 2**20, 0.1):.1f} MiB"

@@ -396,7 +396,7 @@ def install(job: Job, root: str, spec: InstallTask, package_index: str, rooms: M
 def _fill(
     job: Job, root: str, spec: InstallTask, package_index: str, prefix: str, rooms: Mapping[str, bytes]
 ) -> Installed:
-    before, before_shares = _in_use(root, spec)
+    before, beside_shares = _in_use(root, spec)
     wanted_links = spec.get("links", links.AUTO)
     tools = environment(root, package_index)
     python = os.path.join(prefix, "bin", "python")
@@ -444,11 +444,11 @@ def _fill(
         if wheels:
             run_uv(job, [*add, "--no-index", *wheels], tools)
         spare = {}
-        if before_shares and wanted_links == links.AUTO:
+        if beside_shares and wanted_links == links.AUTO:
             older = store.of_other_files(root, spec["environment"], False)
             spare = proof.same_files(older, prefix, os.path.relpath(site, prefix)) if older else {}
         job.progress("making files its own")
-        shares = links.separate(prefix, wanted_links, before_shares, spare)
+        shares = links.separate(prefix, wanted_links, beside_shares, spare)
         job.progress("checking bytes", count, count)
         wrong = proof.wrong_bytes(site)
         if wrong:
@@ -460,7 +460,7 @@ def _fill(
             run_uv(job, [*locked, *again], tools, watch)
             if wheels:
                 run_uv(job, [*add, "--no-index", *again, *wheels], tools)
-            shares = links.separate(prefix, wanted_links, before_shares, {})
+            shares = links.separate(prefix, wanted_links, beside_shares, {})
             wrong = proof.wrong_bytes(site)
             if wrong:
                 name, path = sorted(wrong.items())[0]
@@ -528,14 +528,24 @@ def _own(prefix: str) -> dict[str, str]:
 
 
 def _in_use(root: str, spec: InstallTask) -> tuple[str, bool | None]:
-    """The prefix of the generation in use, and whether it shares its files; empty and `None` where there is none."""
+    """The prefix of the generation in use, and whether the one that stays beside the new one shares the cache's files; empty and `None` for none.
+
+    That is the one in use, or where it was damaged the one that a rollback would go to: a damaged one is gone back to by nobody.
+    """
     folder = store.environment_folder(root, spec["environment"])
     current = store.pointed(folder)
     before = store.read_json(os.path.join(folder, current, store.MANIFEST)) if current else None
     if not current or not isinstance(before, dict):
         return "", None
+    prefix, stays = os.path.join(folder, current), before
+    if store.damage(prefix):
+        try:
+            target = store.rollback_target(root, spec["environment"])
+        except store.StoreError:
+            return prefix, None
+        stays = store.read_json(os.path.join(folder, target, store.MANIFEST)) or {}
     # Generations of before that was known are hard links.
-    return os.path.join(folder, current), bool(before.get("shares_files", True))
+    return prefix, bool(stays.get("shares_files", True))
 
 
 def _compile(

@@ -21,13 +21,13 @@ _FICLONE = 0x40049409
 _SUFFIX = ".wavesmith-own"
 
 
-def separate(prefix: str, wanted: str, before_shares: bool | None, spare: Mapping[str, str]) -> bool:
+def separate(prefix: str, wanted: str, beside_shares: bool | None, spare: Mapping[str, str]) -> bool:
     """Take the files of a prefix out of the cache, or share them with it read-only; returns whether it shares them.
 
     Args:
         prefix: What the tools filled with hard links.
         wanted: ``auto``, ``copy`` or ``hardlink``.
-        before_shares: Whether the generation in use shares the cache's files; `None` where there is none.
+        beside_shares: Whether the generation that stays beside this one shares the cache's files; `None` where there is none.
         spare: Files of an older generation with the same content, by their path in the prefix: shared instead of a copy.
     """
     files = list(_linked(prefix))
@@ -35,7 +35,7 @@ def separate(prefix: str, wanted: str, before_shares: bool | None, spare: Mappin
         return False
     # Reflinks cost neither time nor room; copies are made only where they have to be.
     make = clone if wanted != HARDLINK and _reflinks(files[0]) else None
-    if make or wanted == COPY or (wanted == AUTO and before_shares):
+    if make or wanted == COPY or (wanted == AUTO and beside_shares):
         with ThreadPoolExecutor(4) as pool:
             pieces = [files[place : place + 256] for place in range(0, len(files), 256)]
             list(pool.map(partial(_all_own, make or shutil.copyfile, {} if make else spare, len(prefix) + 1), pieces))

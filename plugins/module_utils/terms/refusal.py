@@ -25,6 +25,14 @@ class Refusal:
         return f"{self.item}: {self.problem}. Remedy: {self.remedy}"
 
 
+def joined(refusals: Iterable[Refusal]) -> list[Refusal]:
+    """The refusals with those of one problem and remedy as one that names all items."""
+    items: dict[tuple[str, str], list[str]] = {}
+    for one in refusals:
+        items.setdefault((one.problem, one.remedy), []).append(one.item)
+    return [Refusal(", ".join(dict.fromkeys(names)), *why) for why, names in items.items()]
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """The remedy for an unknown name: the nearest known ones, else all of them."""
     names = sorted(known)
