@@ -20,7 +20,9 @@ HELP = "list the catalog's models, pin the weights of one, or try those that sha
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = "Exit code: 0 done, 1 what was to be pinned is still unpinned, 2 the model or the hub cannot be used."
+    parser.epilog = (
+        "Exit code: 0 done, 1 what was to be pinned is still unpinned, 2 the model or the hub cannot be used."
+    )
     commands = parser.add_subparsers(required=True, dest="what", metavar="WHAT")
     listing = commands.add_parser(
         "list", help="list the models: task, licence, size, and what is not known of their weights"

@@ -241,7 +241,9 @@ def test_the_plan_shows_task_licences_size_and_what_is_missing() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "services"), [("maskgct", {}), ("maskgct", {"maskgct": 8000}), ("fish_speech", {}), ("dualcodec", {})])
+@pytest.mark.parametrize(
+    ("name", "services"), [("maskgct", {}), ("maskgct", {"maskgct": 8000}), ("fish_speech", {}), ("dualcodec", {})]
+)
 def test_a_model_that_will_not_run_is_warned_of_with_the_remedy(name: str, services: dict[str, int]) -> None:
     observed = host()
     said = plan_text("here", decide(observed, Environment("m", models=(name,), services=services)), observed)
@@ -268,7 +270,12 @@ def test_weights_whose_size_is_not_known_are_not_shown_as_small(size: int, said:
 
 def test_one_problem_of_several_items_is_refused_once() -> None:
     same = ("nobody has its commit", "add a mirror")
-    given = [Refusal("project amphion", *same), Refusal("model maskgct", *same), Refusal("model metis", *same), Refusal("model x", "other", "fix it")]
+    given = [
+        Refusal("project amphion", *same),
+        Refusal("model maskgct", *same),
+        Refusal("model metis", *same),
+        Refusal("model x", "other", "fix it"),
+    ]
     assert list(map(str, joined(given))) == [
         "project amphion, model maskgct, model metis: nobody has its commit. Remedy: add a mirror",
         "model x: other. Remedy: fix it",

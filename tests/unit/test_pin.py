@@ -160,7 +160,4 @@ def test_the_list_says_what_is_unpinned(capsys: pytest.CaptureFixture[str]) -> N
     assert main(["model", "list"]) == 0
     said = capsys.readouterr().out
     assert "piper_demo: tts; code GPL-3.0-or-later, weights CC0-1.0, 60.3 MiB\n" in said
-    assert (
-        "vevo: convert; code MIT, weights cc-by-nc-4.0 and MIT, 3.5 GiB; without its weights: vevo"
-        in said
-    )
+    assert "vevo: convert; code MIT, weights cc-by-nc-4.0 and MIT, 3.5 GiB; without its weights: vevo" in said

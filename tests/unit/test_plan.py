@@ -413,7 +413,10 @@ def test_a_second_drift_takes_the_next_free_name() -> None:
 
 def kept(current: list[str], **older: list[str]) -> Any:
     """An environment on a host's disk: what differs in the generation in use, and in others by their names."""
-    generations = [{"name": "now", "damage": current}, *({"name": name, "damage": found} for name, found in older.items())]
+    generations = [
+        {"name": "now", "damage": current},
+        *({"name": name, "damage": found} for name, found in older.items()),
+    ]
     return {"current": {"generation": "now", "damage": current}, "generations": generations}
 
 
@@ -438,7 +441,9 @@ SOXR = "changed: lib/python3.11/site-packages/soxr/__init__.py"
         ({}, ""),
     ],
 )  # fmt: skip
-def test_a_file_that_was_changed_in_several_environments_is_named_with_all_of_them(environments: Any, said: str) -> None:
+def test_a_file_that_was_changed_in_several_environments_is_named_with_all_of_them(
+    environments: Any, said: str
+) -> None:
     found = generation.reached(environments)
     assert [warning for warning in found if not warning.startswith(said)] == [] and len(found) == bool(said)
     assert all("share files" in warning and "Remedy: wavesmith repair" in warning for warning in found)

@@ -35,8 +35,10 @@ def reached(environments: Mapping[str, KeptEnvironment]) -> list[str]:
     path, labels = max(several.items(), key=lambda found: len(found[1]))
     more = f" and {len(several) - 1} more" if len(several) > 1 else ""
     return [
-        f"file {path}{more}: changed in {', '.join(labels)}. Generations share files through the download cache, so one edit in place reaches them all. "
-        "Remedy: wavesmith repair"
+        (
+            f"file {path}{more}: changed in {', '.join(labels)}. Generations share files through the download cache, so one edit in place reaches them all. "
+            "Remedy: wavesmith repair"
+        )
     ]
 
 

@@ -95,9 +95,7 @@ def judge(
     result = Judged()
     name = f"environment {item.name}"
     if inspection is None:
-        item.unseen = (
-            "they were not inspected when it was resolved, so what does not fit is found by the doctor, once they are installed"
-        )
+        item.unseen = "they were not inspected when it was resolved, so what does not fit is found by the doctor, once they are installed"
         return result
     files = inspection["files"]
     unseen = [file for file in files if file.get("unseen")]
