@@ -70,7 +70,7 @@ def test_waves_go_on_past_one_that_fails_and_one_that_cannot_be_reached_where_th
     scenes["box04"].inside("systemctl", "stop", "ssh")
     scenes["box04"].inside("pkill", "sshd")  # connections that are kept open
     try:
-        answer = command("reprovision", "--waves", "1,1,100%", "--budget", "100", *wanted)
+        answer = command("reprovision", "--waves", "2,100%", "--budget", "50", *wanted)
     finally:
         scenes["box04"].inside("systemctl", "start", "ssh")
     assert answer.status == 1, answer.said
