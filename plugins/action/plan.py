@@ -245,7 +245,9 @@ class ActionModule(AskingAction):
         try:
             answer = self.ask("observe", questions, variables)
         except AnsibleConnectionFailure as error:
-            raise AnsibleConnectionFailure(reach.no_way_in(host, variables, str(error))) from None
+            told = {name: variables[name] for name in ("ansible_user", "ansible_host") if name in variables}
+            message = reach.no_way_in(host, self._templar.template(told), str(error))
+            raise AnsibleConnectionFailure(message) from None
         if answer.get("failed") or "observed" not in answer:
             if reach.no_python(answer):
                 found = (answer.get("ansible_facts") or {}).get("discovered_interpreter_python")
