@@ -160,9 +160,16 @@ def test_prometheus_is_told_when_a_verdict_was_made_and_what_drifted(
         row["verdict"]["started"] = started
     parts["observed"]["environments"][name]["current"]["damaged"] = damaged
     text = texts.prometheus(fleet(hosts, []))
-    times = {float(line.rpartition(" ")[2]) for line in text.splitlines() if line.startswith("wavesmith_verdict_timestamp_seconds{")}
+    times = {
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith("wavesmith_verdict_timestamp_seconds{")
+    }
     assert times == ({float(said)} if said is not None else set())
-    assert any(line.startswith("wavesmith_drift{") and f'environment="{name}"' in line and line.endswith(f" {drift}") for line in text.splitlines())
+    assert any(
+        line.startswith("wavesmith_drift{") and f'environment="{name}"' in line and line.endswith(f" {drift}")
+        for line in text.splitlines()
+    )
 
 
 def data(text: str) -> Any:

@@ -76,10 +76,26 @@ NO_SOLUTION = "error: No solution found when resolving dependencies\n  cause: Be
 @pytest.mark.parametrize(
     ("there", "asked", "said"),
     [
-        ("there is no version of numpy==99.1", "numpy==99.1", "the package index has no numpy==99.1. Remedy: ask for a release"),
-        ("only numpy<=2.5.5 is available", "numpy>=99", "the package index has no numpy>=99, only numpy<=2.5.5. Remedy: ask"),
-        ("only numpy>=1.3.0 is available", "numpy<0.1", "the package index has no numpy<0.1, only numpy>=1.3.0. Remedy: ask"),
-        ("there is no version of\n  numpy[x]==99.1", "numpy[x]==99.1", "the package index has no numpy[x]==99.1. Remedy: ask"),
+        (
+            "there is no version of numpy==99.1",
+            "numpy==99.1",
+            "the package index has no numpy==99.1. Remedy: ask for a release",
+        ),
+        (
+            "only numpy<=2.5.5 is available",
+            "numpy>=99",
+            "the package index has no numpy>=99, only numpy<=2.5.5. Remedy: ask",
+        ),
+        (
+            "only numpy>=1.3.0 is available",
+            "numpy<0.1",
+            "the package index has no numpy<0.1, only numpy>=1.3.0. Remedy: ask",
+        ),
+        (
+            "there is no version of\n  numpy[x]==99.1",
+            "numpy[x]==99.1",
+            "the package index has no numpy[x]==99.1. Remedy: ask",
+        ),
     ],
 )
 def test_a_release_that_no_index_has_is_named_with_what_there_is(there: str, asked: str, said: str) -> None:
