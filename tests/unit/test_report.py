@@ -492,7 +492,8 @@ def texts_of_failures() -> list[str]:
 @pytest.mark.slow
 def test_the_page_recognises_what_the_program_does(browser: Any, pages: dict[int, Path]) -> None:
     view = opened(browser, pages[50])
-    said = texts_of_failures()
+    ours = ["/opt/wavesmith/envs/ears/current/", "/x/envs/my_voice/0a628c1c5e9706fe-r1/", "/opt/conda/envs/ears/"]
+    said = [*texts_of_failures(), *(f'  File "{path}lib/x.py", line 1\n_ARRAY_API not found\n' for path in ours)]
     assert len(said) > 400
     heard = view.evaluate("(texts) => texts.map((text) => recognise(text).map((one) => [one.id, one.because, one.cause, one.remedy, one.command]))", said)  # fmt: skip
     wanted = [
