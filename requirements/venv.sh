@@ -98,7 +98,7 @@ fi
 lock=requirements/$kind-py$(wanted $venv/bin/python "$kind" | cut -d' ' -f1).txt
 say "Making $venv ($($venv/bin/python --version), $python) from $lock: $(grep -c '==' "$lock") packages"
 rm -f $record
-$venv/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
+$venv/bin/python -m pip install --quiet --quiet --no-input --disable-pip-version-check --no-deps --require-hashes -r "$lock" ||
     die "$lock could not be installed" "see pip's message above; a mirror is set with pip's own settings (pip config set global.index-url URL)"
 put_command
 # Written last: without it the folder is remade.

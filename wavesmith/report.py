@@ -44,6 +44,11 @@ def run(arguments: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 2
+    for path in filter(None, (arguments.html, arguments.junit, arguments.prometheus)):
+        if path.is_dir() or not path.absolute().parent.is_dir():
+            problem = "it is a folder" if path.is_dir() else f"there is no folder {path.absolute().parent}"
+            print(f"✗ file {path}: {problem}. Remedy: name a file in a folder that is there", file=sys.stderr)
+            return 2
     found = fleet(kept, artifacts.wheels(arguments.artifacts))
     made = time.strftime("%Y-%m-%d %H:%M %Z")
     if arguments.html:

@@ -610,6 +610,14 @@ def test_a_leaky_prefix_exits_one(tmp_path: Path, leaky: Path) -> None:
     assert (code, verdict["verdict"]) == (1, "failed")
 
 
+@pytest.mark.parametrize("only", ["nothing", "voice.mell", "Stack"])
+def test_a_check_that_is_not_there_is_told_with_the_remedy(tmp_path: Path, only: str) -> None:
+    code, verdict = run_doctor(tmp_path, write_spec(tmp_path / "spec.json", tmp_path), "--only", only)
+    assert code == 2 and [f"begins with {only}. Remedy: --list" in check["detail"] for check in verdict["checks"]] == [
+        True
+    ]
+
+
 def test_nothing_but_skipped_checks_is_unjudged(tmp_path: Path, good: Path) -> None:
     code, verdict = run_doctor(tmp_path, write_spec(tmp_path / "spec.json", good), "--only", "voice.mel")
     assert (code, verdict["verdict"]) == (2, "unjudged")

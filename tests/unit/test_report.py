@@ -142,6 +142,36 @@ def test_prometheus_reads_the_textfile(fifty: Fleet) -> None:
     assert text.count("# TYPE wavesmith_checks gauge") == 1
 
 
+@pytest.mark.parametrize(
+    ("started", "damaged", "said", "drift"),
+    [
+        ("2026-11-28T16:06:00Z", 0, 1795881960, 0),
+        ("1970-01-01T00:00:10Z", 3, 10, 3),
+        ("", 1, None, 1),
+    ],
+)
+def test_prometheus_is_told_when_a_verdict_was_made_and_what_drifted(
+    started: str, damaged: int, said: int | None, drift: int
+) -> None:
+    hosts = kept(1)
+    (parts,) = hosts.values()
+    (name, *_) = parts["observed"]["environments"]
+    for row in parts["report"]["environments"]:
+        row["verdict"]["started"] = started
+    parts["observed"]["environments"][name]["current"]["damaged"] = damaged
+    text = texts.prometheus(fleet(hosts, []))
+    times = {
+        float(line.rpartition(" ")[2])
+        for line in text.splitlines()
+        if line.startswith("wavesmith_verdict_timestamp_seconds{")
+    }
+    assert times == ({float(said)} if said is not None else set())
+    assert any(
+        line.startswith("wavesmith_drift{") and f'environment="{name}"' in line and line.endswith(f" {drift}")
+        for line in text.splitlines()
+    )
+
+
 def data(text: str) -> Any:
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     assert found
@@ -291,6 +321,25 @@ def test_the_command_does_not_end_well_in_silence_where_nothing_was_judged(
     assert main(["report", "--artifacts", str(tmp_path)]) == code
     complaint = capsys.readouterr().err
     assert said in complaint and bool(said) == bool(complaint)
+
+
+@pytest.mark.parametrize(
+    ("option", "path", "said"),
+    [
+        ("--html", "nowhere/x.html", "there is no folder"),
+        ("--junit", "nowhere/deep/x.xml", "there is no folder"),
+        ("--prometheus", "", "it is a folder"),
+    ],
+)
+def test_the_command_makes_no_folder_that_nobody_asked_for(
+    option: str, path: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("plan", "observed", "report"):
+        artifacts.write(tmp_path / "kept" / "thor000" / f"{part}.json", json.dumps(kept(1)["thor000"][part]))
+    assert main(["report", "--artifacts", str(tmp_path / "kept"), option, str(tmp_path / path)]) == 2
+    complaint = capsys.readouterr()
+    assert said in complaint.err and "Remedy: name a file" in complaint.err and complaint.out == ""
+    assert [one.name for one in tmp_path.iterdir()] == ["kept"]
 
 
 def test_the_command_reads_how_wheels_were_had_from_the_record_of_runs(
@@ -443,7 +492,8 @@ def texts_of_failures() -> list[str]:
 @pytest.mark.slow
 def test_the_page_recognises_what_the_program_does(browser: Any, pages: dict[int, Path]) -> None:
     view = opened(browser, pages[50])
-    said = texts_of_failures()
+    ours = ["/opt/wavesmith/envs/ears/current/", "/x/envs/my_voice/0a628c1c5e9706fe-r1/", "/opt/conda/envs/ears/"]
+    said = [*texts_of_failures(), *(f'  File "{path}lib/x.py", line 1\n_ARRAY_API not found\n' for path in ours)]
     assert len(said) > 400
     heard = view.evaluate("(texts) => texts.map((text) => recognise(text).map((one) => [one.id, one.because, one.cause, one.remedy, one.command]))", said)  # fmt: skip
     wanted = [

@@ -69,6 +69,40 @@ ERROR: No matching distribution found for ninja==1.13.2"""
 NO_VENV = "The virtual environment was not created successfully because ensurepip is not available."
 
 
+NO_SOLUTION = "error: No solution found when resolving dependencies\n  cause: Because {} and you require {}, we can\n conclude that your requirements are unsatisfiable.\n"
+
+
+# What uv 0.13 says of them, of an index that has numpy 1.3.0 to 2.5.5.
+@pytest.mark.parametrize(
+    ("there", "asked", "said"),
+    [
+        (
+            "there is no version of numpy==99.1",
+            "numpy==99.1",
+            "the package index has no numpy==99.1. Remedy: ask for a release",
+        ),
+        (
+            "only numpy<=2.5.5 is available",
+            "numpy>=99",
+            "the package index has no numpy>=99, only numpy<=2.5.5. Remedy: ask",
+        ),
+        (
+            "only numpy>=1.3.0 is available",
+            "numpy<0.1",
+            "the package index has no numpy<0.1, only numpy>=1.3.0. Remedy: ask",
+        ),
+        (
+            "there is no version of\n  numpy[x]==99.1",
+            "numpy[x]==99.1",
+            "the package index has no numpy[x]==99.1. Remedy: ask",
+        ),
+    ],
+)
+def test_a_release_that_no_index_has_is_named_with_what_there_is(there: str, asked: str, said: str) -> None:
+    error = Failed("uv failed", (), NO_SOLUTION.format(there, asked))
+    assert f"environment small: {said}" in str(tools.explain(error, "environment small", known()))
+
+
 # A package of a lock that has no wheel for this Python and does not build (uv 0.13.8, Python 3.12).
 OLD_ARCHIVE = """\
   × Failed to build `numpy==1.25.2`
@@ -107,7 +141,7 @@ def explained(text: str) -> Failed:
     [
         (HASH_UV, ["the file of tinyvoice==1.0 is not the one that its lock (or the index) names (wrong sha256)"]),
         (HASH_PIP, ["is not the one that its lock (or the index) names (wrong sha256)"]),
-        (NO_VERSION, ["no set of versions satisfies everything that is asked for"]),
+        (NO_VERSION, ["the package index has no tinyvoice==2.0", "ask for a release that it has"]),
         (REFUSED, ["the package index does not answer"]),
         (NO_NAME, ["the package index does not answer"]),
         (SILENT_UV, ["the package index (http://mirror01:3141/root/simple/numpy/) gave no answer in 6 tries of 20 s each", "wavesmith_download_timeout"]),

@@ -51,6 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         spec = spec_or_none = Spec.read(options.spec)
         checks = [check for check in all_checks(spec) if chosen(check.id, options.only, options.performance)]
+        if not checks:
+            raise SpecError(
+                f"no check of this environment begins with {' or '.join(options.only)}. Remedy: --list names them all"
+            )
         if options.list:
             print("\n".join(f"{check.id:34} {check.title}" for check in checks))
             return HEALTHY

@@ -164,6 +164,11 @@ _NOT_FOUND = re.compile(
     r"\b([A-Za-z0-9][\w.-]*) was not found in (?:the package registry|the provided package locations)"
 )
 
+# What uv 0.13 says of a pin or a bound that no release meets, where it was asked for and not concluded from others.
+_NO_RELEASE = re.compile(
+    r"Because (?:there is no version of (?P<none>\S+)|only (?P<there>\S+) is available) and you require (?P<asked>\S+), we can conclude"
+)
+
 
 def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str] = ()) -> Failed:
     """A tool's failure in words for people: a known one gets its cause and remedy, and the tool's own lines stay attached.
@@ -179,6 +184,11 @@ def explain(error: Failed, item: str, known: Base = NOTHING, names: Sequence[str
         if unknown[1] in near:  # a name that is known
             advice = "name an index that has it in wavesmith_package_index"
         return Failed(f"{told}. Remedy: {advice}", error.log, error.said)
+    release = _NO_RELEASE.search(" ".join(error.said.split()))
+    if release:
+        only = f", only {release['there']}" if release["there"] else ""
+        told = f"{item}: the package index has no {release['none'] or release['asked']}{only}"
+        return Failed(f"{told}. Remedy: ask for a release that it has", error.log, error.said)
     found = recognise(error.said, known, facts(Host()))
     cause = lead(found)
     if cause and cause.id == "index_unreachable" and _SILENT.search(error.said):

@@ -34,12 +34,8 @@ def reached(environments: Mapping[str, KeptEnvironment]) -> list[str]:
         return []
     path, labels = max(several.items(), key=lambda found: len(found[1]))
     more = f" and {len(several) - 1} more" if len(several) > 1 else ""
-    return [
-        (
-            f"file {path}{more}: changed in {', '.join(labels)}. Generations share files through the download cache, so one edit in place reaches them all. "
-            "Remedy: wavesmith repair"
-        )
-    ]
+    why = "Generations share files through the download cache, so one edit in place reaches them all"
+    return [f"file {path}{more}: changed in {', '.join(labels)}. {why}. Remedy: wavesmith repair"]
 
 
 def settle(item: EnvironmentPlan, present: KeptEnvironment, anew: bool = False) -> None:

@@ -39,7 +39,9 @@ class EnvironmentRow(TypedDict):
         variant: What its compiled wheels are for.
         versions: Version of each package of the stack.
         verdict: ``healthy``, ``failed``, ``unjudged``, or ``unknown`` where it was not verified.
+        judged: When the doctor began, in UTC; empty where it was not asked.
         seconds: How long the doctor took.
+        drift: Files of the generation in use that are not as they were sealed.
         checks: What each check found.
         generations: Oldest first.
         wheels: Packages that are built from source.
@@ -56,7 +58,9 @@ class EnvironmentRow(TypedDict):
     variant: str
     versions: dict[str, str]
     verdict: Literal["healthy", "failed", "unjudged", "unknown"]
+    judged: str
     seconds: float
+    drift: int
     checks: list[CheckResult]
     generations: list[GenerationRow]
     wheels: list[str]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from xml.sax.saxutils import escape, quoteattr
 
 from ..doctor.table import MARKS, pad
 from ..records.report import EnvironmentRow, Fleet, HostRow
 
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+"""How a verdict says when (`doctor.run.TIME`)."""
 _MARK = {"healthy": MARKS["pass"], "failed": MARKS["fail"], "unjudged": MARKS["unjudged"], "unknown": MARKS["skip"]}
 
 
@@ -109,6 +112,8 @@ def prometheus(fleet: Fleet) -> str:
     codes = {"healthy": 0, "failed": 1, "unjudged": 2, "unknown": 3}
     blocks: dict[str, tuple[str, list[str]]] = {
         "wavesmith_verdict": ("The doctor's verdict: 0 healthy, 1 failed, 2 unjudged, 3 unknown.", []),
+        "wavesmith_verdict_timestamp_seconds": ("When the doctor began.", []),
+        "wavesmith_drift": ("Files of the generation in use that are not as they were sealed.", []),
         "wavesmith_checks": ("Checks by verdict.", []),
         "wavesmith_doctor_seconds": ("How long the doctor took.", []),
         "wavesmith_performance": ("What was measured.", []),
@@ -117,6 +122,12 @@ def prometheus(fleet: Fleet) -> str:
         labels = f'host="{_label(host["name"])}",environment="{_label(environment["name"])}"'
         more = f'{labels},stack="{_label(environment["stack"])}",generation="{_label(environment["generation"])}"'
         blocks["wavesmith_verdict"][1].append(f"wavesmith_verdict{{{more}}} {codes[environment['verdict']]}")
+        if environment["judged"]:
+            at = datetime.strptime(environment["judged"], _TIME).replace(tzinfo=timezone.utc).timestamp()
+            blocks["wavesmith_verdict_timestamp_seconds"][1].append(
+                f"wavesmith_verdict_timestamp_seconds{{{labels}}} {at:.0f}"
+            )
+        blocks["wavesmith_drift"][1].append(f"wavesmith_drift{{{labels}}} {environment['drift']}")
         for kind in MARKS:
             count = sum(check["verdict"] == kind for check in environment["checks"])
             blocks["wavesmith_checks"][1].append(f'wavesmith_checks{{{labels},verdict="{kind}"}} {count}')
