@@ -367,7 +367,9 @@ def test_rollback_goes_to_the_generation_before_or_to_a_named_one(site: Path) ->
     )
     assert os.readlink(current) == OLD
     again = wavesmith("rollback", "-l", "thor01", f"speech={OLD}", cwd=site)
-    assert again.returncode == 0 and f"speech {OLD} healthy" in again.stdout and "nothing to do" in again.stdout, again.stdout
+    assert again.returncode == 0 and f"speech {OLD} healthy" in again.stdout and "nothing to do" in again.stdout, (
+        again.stdout
+    )
     found = json.loads(wavesmith("rollback", "-l", "thor01", "--json", f"speech={GOOD}", cwd=site).stdout)
     assert found["hosts"]["thor01"]["current"] == {"speech": GOOD} and os.readlink(current) == GOOD
 

@@ -124,7 +124,10 @@ def test_the_table_has_a_line_for_each_set_and_python() -> None:
 
 def test_an_unknown_set_is_refused_with_those_there_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert model_sets.run(arguments(tmp_path, "singing")) == 2
-    assert "there is no set singing. Remedy: use one of: speech, openvoice, directml" in capsys.readouterr().err
+    assert (
+        "✗ set singing: there is no such set. Remedy: use one of: speech, openvoice, directml"
+        in capsys.readouterr().err
+    )
 
 
 def test_what_was_tried_before_stays_in_the_table(
