@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ansible_collections.wavesmith.provision.plugins.module_utils.terms.refusal import Refusal
 
-from wavesmith import day, playbook
+from wavesmith import controllers, day, playbook, records
 from wavesmith import inventory as places
 
 NAME = "reprovision"
@@ -83,8 +83,6 @@ def _shared(
     arguments: argparse.Namespace, inventory: Sequence[str], limit: str | None, variables: dict[str, object]
 ) -> int:
     """Run it through other controllers."""
-    from wavesmith import controllers, records
-
     chosen = controllers.controllers(arguments.controllers)
     named = places.named(inventory)
     refusals = [*places.check(named, limit), *places.variables_of(arguments.extra_vars, variables)]
