@@ -223,7 +223,13 @@ def test_every_variable_is_read_whichever_way_it_is_given(inventory: Path, way: 
         one["name"]: {"stack": one["stack"], "packages": one["packages"]} for one in found["environments"]
     }
     found["expect"] = {name: value for name, value in found["expect"].items() if value}
-    expected = {**GOOD, "expect": {"accelerator": ["nvidia"]}, "hub_token": found["hub_token"]}
+    packs = f"{GOOD['bundle']}/sources/{{commit}}"
+    expected = {
+        **GOOD,
+        "expect": {"accelerator": ["nvidia"]},
+        "hub_token": found["hub_token"],
+        "git_mirrors": [packs, *GOOD["git_mirrors"]],
+    }
     if way == "-e":
         del expected["expect"]
     assert {name: found[name] for name in found.keys() & expected.keys() if found[name] != expected[name]} == {}
