@@ -338,6 +338,8 @@ def ten_at_once(transcript: Transcript, folder: Path, gateway: str) -> None:
             Step(
                 "wavesmith status",
                 ours=True,
+                fails=True,
+                says="box08  small        -",
                 text="The host whose index is silent has nothing half-made; the others waited until that was known:",
             )
         )

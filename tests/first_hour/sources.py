@@ -58,7 +58,8 @@ class Indexes:
                     return
                 self.path = f"/{rest}"
                 if not rest.startswith("simple"):
-                    give()
+                    with contextlib.suppress(ConnectionError):  # a client that has what it wanted of a wheel hangs up
+                        give()
                     return
                 page = indexes.page(rest.strip("/").removeprefix("simple").strip("/"))
                 self.send_response(200 if page else 404)

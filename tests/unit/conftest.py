@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 from unittest import mock
 
 import pytest
+from ansible.utils.collection_loader._collection_finder import _AnsibleCollectionFinder
 from ansible_collections.wavesmith.provision.plugins.module_utils.failures.base import Base
 from ansible_collections.wavesmith.provision.plugins.plugin_utils import catalog_files
 from hypothesis import settings
+
+from wavesmith import inventory
 
 # A busy machine is no failure; and CI tells the same today and tomorrow.
 settings.register_profile("house", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -21,9 +25,12 @@ settings.load_profile("house")
 
 @pytest.fixture(autouse=True)
 def surroundings() -> Iterator[None]:
-    """A model's process sets variables for good: here a test's variables end with it."""
+    """What a process keeps for good, variables and Ansible's way to find collections, ends here with the test."""
     with mock.patch.dict(os.environ):
         yield
+    if any(isinstance(finder, _AnsibleCollectionFinder) for finder in sys.meta_path):
+        _AnsibleCollectionFinder._remove()  # it knows no collection that was imported before it came
+        inventory._load_plugins.cache_clear()
 
 
 @cache

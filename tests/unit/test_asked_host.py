@@ -277,7 +277,7 @@ def test_a_commit_is_had_from_a_bundle_without_its_repository(host: Host, commit
     for name in ("wheel", "setuptools"):  # what is asked for where a project names no requirements of its build
         wheel(host.simple, name, {f"{name}.py": ""}, version="80.0")
     spec: Any = {**task(line), "lock": lock, "conda": {}, "inspected": "", "wheels": []}
-    made = Path(bundle(host.job, str(host.root), [spec], [], host.index, "", "", ""))
+    made = Path(bundle(host.job, str(host.root), [spec], [], [], host.index, "", "", ""))
     assert (made / "sources" / commit / "objects.pack").is_file()
     assert (made / "index" / "simple" / "helper" / "index.html").is_file()
     other = Host(tmp_path / "other")
