@@ -144,7 +144,7 @@ class ActionModule(AskingAction):
                 problems += [_one_of_many(host)] if own.get("wavesmith_one_of_many") else cannot_keep(locks_folder(own))
             offered = kept.offered() if WHEELHOUSE in wanted.policy else {}
             planned = decided(offered)
-            if self._task.args.get("locked"):
+            if self._task.args.get("locked") and not self._task.check_mode:
                 problems += [refusal for item in planned.environments for refusal in _not_locked(item, locks)]
             if not wanted.bundle:
                 silent = repositories.silent(planned.downloading, observed["sources"])

@@ -80,6 +80,7 @@ class Fleet:
     def _host(self, host: str) -> dict[str, Any]:
         root = str(self.root(host))
         spec = {"name": "tiny", "version": "1.0", "variant": "v", "key": self.keys[host], "python": sys.executable}
+        spec["source"] = {"digest": "of tiny"}
         there = (self.root(host) / "wheels" / self.keys[host]).exists()
         wheel = WheelPlan("tiny", "1.0", self.keys[host], "hit" if there else "build", 60, spec)
         environment = EnvironmentPlan("small", wheels=[wheel], phases=[] if there else ["build", "install"])

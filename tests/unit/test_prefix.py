@@ -681,7 +681,7 @@ def test_a_lock_names_versions_and_hashes_and_no_index(host: Host) -> None:
 
 def test_what_nothing_satisfies_is_a_failure_with_a_remedy(host: Host) -> None:
     host.serve("tinyvoice", {"tinyvoice.py": ""})
-    with pytest.raises(Failed, match="no set of versions satisfies everything that is asked for: .* Remedy") as error:
+    with pytest.raises(Failed, match="the package index has no tinyvoice>=2, only tinyvoice==1.0. Remedy") as error:
         resolve(host, "tinyvoice>=2")
     assert any("tinyvoice>=2" in line for line in error.value.log)
 
